@@ -1,0 +1,19 @@
+"""The bundled demo: a small SDXL-architecture base and two dozen captioned pictures, found by ``bundled:`` paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BUNDLED = "bundled:"
+_FOLDERS = {"demo-base": "base", "demo-images": "images"}
+
+
+def locate(path: str) -> Path:
+    """The folder or file a profile's path names: ``bundled:demo-base``, ``bundled:demo-images``, or a real path (~ expanded).
+
+    An unknown bundled name gives a path that does not exist, so that it is reported as any missing folder is.
+    """
+    if path.startswith(BUNDLED):
+        name = path.removeprefix(BUNDLED)
+        return Path(__file__).parent / _FOLDERS.get(name, f"unknown-{name}")
+    return Path(path).expanduser()

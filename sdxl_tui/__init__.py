@@ -1,0 +1,1 @@
+"""The manager: a Textual app and a command line over run directories."""
