@@ -7,10 +7,11 @@ kept as written and resolved by ``load.py``.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.profile.rules import RULES
 from engine.profile.setting import AtResume, Setting
 from engine.schedule import Kind as ScheduleKind
 
@@ -175,14 +176,6 @@ class Dataset(Section):
         ),
     ] = True
 
-    @model_validator(mode="after")
-    def _sides_are_ordered(self) -> Self:
-        if not self.bucket_min <= self.resolution <= self.bucket_max:
-            raise ValueError(
-                f"resolution {self.resolution} must lie between bucket_min {self.bucket_min} and bucket_max {self.bucket_max}"
-            )
-        return self
-
 
 class Training(Section):
     """Length and batch of the training."""
@@ -241,7 +234,7 @@ class Optimizer(Section):
     kind: Annotated[
         OptimizerKind,
         Field(strict=False),
-        Setting("Update rule.", FIXED, aliases=("optimizer_type", "optimizer")),
+        Setting("Update rule.", FIXED, aliases=("optimizer_type", "optimizer", "type")),
     ] = OptimizerKind.ADAMW
     lr: Annotated[
         float,
@@ -277,7 +270,7 @@ class Schedule(Section):
             "Shape after the warmup.",
             RESTORED,
             detail="constant holds the base LR; cosine falls along half a cosine to 0 at the last step.",
-            aliases=("lr_scheduler", "scheduler", "lr_scheduler_type"),
+            aliases=("lr_scheduler", "scheduler", "lr_scheduler_type", "type"),
         ),
     ] = ScheduleKind.COSINE
     warmup_steps: Annotated[
@@ -344,14 +337,6 @@ class Checkpoints(Section):
             aliases=("save_last_n_steps_state", "checkpoints_total_limit", "max_step_saves_to_keep"),
         ),
     ] = 0
-
-    @model_validator(mode="after")
-    def _one_alone_is_not_safe(self) -> Self:
-        if self.keep_last == 1:
-            raise ValueError(
-                "keep_last 1 would leave nothing when the newest checkpoint is damaged: use 0 (all) or at least 2"
-            )
-        return self
 
 
 class Samples(Section):
@@ -432,9 +417,25 @@ class Profile(Section):
     launch: Launch = Launch()
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
-        if self.schedule.warmup_steps > self.training.steps:
-            raise ValueError(
-                f"schedule.warmup_steps {self.schedule.warmup_steps} is longer than training.steps {self.training.steps}"
-            )
+    def _rules_hold(self) -> Self:
+        values = self.values()
+        for rule in RULES:
+            if broken := rule.check(values):
+                field = rule.fields[0]
+                raise ValueError(f"{field} {values[field]} {broken.sentence}: {broken.suggestion}")
         return self
+
+    def values(self) -> dict[str, Any]:
+        """Every field's value by its path, ``{"optimizer.lr": 1e-4, ...}``; enums as their text."""
+        found: dict[str, Any] = {}
+        for name, value in self.model_dump(mode="python", by_alias=True).items():
+            if isinstance(value, dict):
+                found |= {f"{name}.{key}": plain(item) for key, item in value.items()}
+            else:
+                found[name] = plain(value)
+        return found
+
+
+def plain(value: object) -> object:
+    """``value`` with an enum member replaced by its text."""
+    return value.value if isinstance(value, StrEnum) else value

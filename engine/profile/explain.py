@@ -1,0 +1,240 @@
+"""From pydantic's errors to problems in plain words, with the field that was most likely meant."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from engine.profile.fields import (
+    SOURCES,
+    ProfileField,
+    find_field,
+    nearest_field,
+    nearest_section,
+    profile_sections,
+    section_names,
+    source_fields,
+)
+from engine.profile.problems import Problem, show_value, what_it_is
+from engine.profile.source_map import Path
+
+_SECRET: Final = re.compile(r"token|api_?key|password|passwd|secret", re.IGNORECASE)
+_CHOICE_WORDS: Final = {
+    "no": "fp32",
+    "float32": "fp32",
+    "float": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "adamw8bit": "adamw",
+    "torch.optim.adamw": "adamw",
+    "networks.lora": "lora",
+    "constant_with_warmup": "constant",
+}
+
+Placed = Callable[[Path], tuple[str, int | None, int | None]]
+"""From a path in the profile's tables to the file (or override), line and column that set it."""
+
+
+def explain(error: Mapping[str, Any], place: Placed) -> Problem:
+    """The problem behind one entry of ``ValidationError.errors()``."""
+    path: Path = tuple(error["loc"])
+    value = error["input"]
+    if error["type"] == "extra_forbidden":
+        return _unknown(path, value, place)
+    if error["type"] == "missing":
+        return _missing(path, place)
+    if len(path) == 1 and path[0] in section_names():
+        return _not_a_table(str(path[0]), value, place)
+    if path[:2] == ("dataset", "sources") and len(path) <= 3:
+        return _not_sources(path, value, place)
+    return _wrong_value(path, value, place)
+
+
+def dotted(path: Path) -> str:
+    """``dataset.sources[0].path``: a path as messages show it; odd keys in quotes."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            word = part if re.fullmatch(r"[\w-]+", part, re.ASCII) else show_value(part)
+            text += f".{word}" if text else word
+    return text
+
+
+def field_at(path: Path) -> ProfileField | None:
+    """The field that a place in the tables belongs to: list positions are passed over."""
+    names = [part for part in path if isinstance(part, str)]
+    return find_field(".".join(names))
+
+
+def _unknown(path: Path, value: Any, place: Placed) -> Problem:
+    name = str(path[-1])
+    if _SECRET.search(name):
+        rule = "no secrets in a profile: it is copied into every run"
+        return Problem(*place(path), dotted(path), None, rule, "delete it and set an environment variable instead")
+    if len(path) == 1 and isinstance(value, dict):
+        near = nearest_section(name)
+        suggestion = f"did you mean [{near}]?" if near else f"the sections are {', '.join(section_names())}"
+        return Problem(*place(path), dotted(path), None, "there is no such section", suggestion)
+    section = SOURCES if path[:2] == ("dataset", "sources") else str(path[0]) if len(path) > 1 else ""
+    near = nearest_field(name, section)
+    if near:
+        elsewhere = section and not near.startswith(f"{section}.") and near.rpartition(".")[2] == name
+        suggestion = f"it belongs into [{near.rpartition('.')[0]}]" if elsewhere else f"did you mean {near}?"
+    else:
+        suggestion = f"{f'[{section}]' if section else 'the top level'} has {', '.join(_names(section))}"
+    return Problem(*place(path), dotted(path), None, "there is no such field", suggestion)
+
+
+def _names(section: str) -> tuple[str, ...]:
+    if section == SOURCES:
+        return tuple(field.name for field in source_fields())
+    found = next(item for item in profile_sections() if item.name == section)
+    names = tuple(field.name for field in found.fields)
+    return names if section else (*names, *(f"[{name}]" for name in section_names()))
+
+
+_EXAMPLES: Final = {"model.base": '"/path/to/sdxl-base"', f"{SOURCES}.path": '"/path/to/images"'}
+
+
+def _missing(path: Path, place: Placed) -> Problem:
+    file, line, column = place(path)
+    match path:
+        case ("model", *_):
+            return Problem(
+                file,
+                line,
+                column,
+                "model.base",
+                None,
+                "is missing",
+                f"add [model] with base = {_EXAMPLES['model.base']}",
+            )
+        case ("dataset",) | ("dataset", "sources"):
+            suggestion = f"add [[{SOURCES}]] with path = {_EXAMPLES[f'{SOURCES}.path']}"
+            return Problem(file, line, column, SOURCES, None, "is missing", suggestion)
+    field = field_at(path)
+    example = _EXAMPLES.get(field.path, "…") if field else "…"
+    return Problem(file, line, column, dotted(path), None, "is missing", f"add {path[-1]} = {example}")
+
+
+def _not_a_table(section: str, value: Any, place: Placed) -> Problem:
+    near = nearest_field(section, section) or next(field.path for field in _fields(section))
+    name = near.rpartition(".")[2] if near.startswith(f"{section}.") else _fields(section)[0].name
+    rule = f"is a section, not {what_it_is(value)}"
+    if isinstance(value, list):
+        suggestion = f"write [{section}] with single brackets, once"
+    else:
+        suggestion = f"write [{section}] on a line of its own and below it {name} = {show_value(value)}"
+    return Problem(*place((section,)), section, show_value(value), rule, suggestion)
+
+
+def _fields(section: str) -> tuple[ProfileField, ...]:
+    return next(item.fields for item in profile_sections() if item.name == section)
+
+
+def _not_sources(path: Path, value: Any, place: Placed) -> Problem:
+    rule = f"must be {find_required(SOURCES).requirement}"
+    shown: str | None = show_value(value)
+    if isinstance(value, dict):
+        shown, suggestion = None, f"write [[{SOURCES}]] with double brackets"
+    elif isinstance(value, str):
+        suggestion = f"write [[{SOURCES}]] and below it path = {show_value(value)}"
+    elif value == []:
+        suggestion = f"add [[{SOURCES}]] with path = {_EXAMPLES[f'{SOURCES}.path']}"
+    else:
+        suggestion = f"write each folder as [[{SOURCES}]] with path and, if you like, repeats"
+    return Problem(*place(path), dotted(path), shown, rule, suggestion)
+
+
+def find_required(path: str) -> ProfileField:
+    """The field at a path that is known to exist."""
+    found = find_field(path)
+    if found is None:
+        raise KeyError(path)
+    return found
+
+
+def _wrong_value(path: Path, value: Any, place: Placed) -> Problem:
+    field = field_at(path)
+    if field is None:
+        return Problem(*place(path), dotted(path), show_value(value), "is not a value this field can have")
+    if field.path == "schema":
+        rule = "must be 1, the only version of the profile format that this version reads"
+        return Problem(*place(path), "schema", show_value(value), rule, "update sdxl-tui, or write schema = 1")
+    if field.kind == "strings" and len(path) > 2:
+        rule = f"must be text, not {what_it_is(value)}"
+        return Problem(*place(path), dotted(path), show_value(value), rule, "put it in quotes")
+    rule = f"must be {field.requirement}"
+    if not _right_type(field, value):
+        rule = f"{rule}, not {_named(value)}"
+    return Problem(*place(path), dotted(path), show_value(value), rule, _mend(field, value))
+
+
+def _right_type(field: ProfileField, value: Any) -> bool:
+    match field.kind:
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        case "bool":
+            return isinstance(value, bool)
+        case "str" | "choice":
+            return isinstance(value, str)
+    return isinstance(value, list)
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, float):
+        return "infinity" if math.isinf(value) else "nan" if math.isnan(value) else "a fraction"
+    return what_it_is(value)
+
+
+def _mend(field: ProfileField, value: Any) -> str:
+    if isinstance(value, str):
+        return _mend_text(field, value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    if field.kind in {"str", "strings"}:
+        return "put it in quotes"
+    if field.kind == "bool" and value in (0, 1):
+        return f"write {'true' if value else 'false'}"
+    if field.kind == "int" and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    if field.multiple_of and isinstance(value, int) and value % field.multiple_of:
+        below = value // field.multiple_of * field.multiple_of
+        near = [number for number in (below, below + field.multiple_of) if _in_range(field, number)]
+        return f"write {' or '.join(map(str, near))}" if near else ""
+    return ""
+
+
+def _mend_text(field: ProfileField, text: str) -> str:
+    if field.kind == "choice":
+        known = _CHOICE_WORDS.get(text.lower())
+        if known in field.choices:
+            return f"did you mean {known}?"
+        close = difflib.get_close_matches(text.lower(), field.choices, n=1, cutoff=0.5)
+        inside = [choice for choice in field.choices if choice in text.lower()]
+        near = close or inside
+        return f"did you mean {near[0]}?" if near else ""
+    if field.kind == "bool" and text.lower() in {"true", "false"}:
+        return f"write {text.lower()} without quotes"
+    if field.kind in {"int", "float"} and re.fullmatch(r"[+-]?[\d_]*\.?\d+([eE][+-]?\d+)?", text):
+        return f"write {text} without quotes"
+    if field.kind in {"int", "float"} and re.fullmatch(r"\d+,\d+", text):
+        return f"write decimals with a dot: {text.replace(',', '.')}"
+    if field.kind == "strings":
+        return f"put it in brackets: [{show_value(text)}]"
+    if field.path == "name":
+        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
+        return f"for instance {mended}" if mended else ""
+    return ""
+
+
+def _in_range(field: ProfileField, number: int) -> bool:
+    return (field.minimum is None or number >= field.minimum) and (field.maximum is None or number <= field.maximum)

@@ -1,0 +1,281 @@
+"""The profile's fields as data, read from the declaration in ``schema.py``.
+
+The editor's form, the command line, error messages and the reference documentation all ask here, so that none of them
+repeats a type, a range or a help text. Also finds the field that a wrong name most likely meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final, Literal, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine.profile.schema import Profile, Source
+from engine.profile.setting import AtResume, Setting
+
+FieldKind = Literal["int", "float", "bool", "str", "choice", "strings", "sources"]
+
+SOURCES: Final = "dataset.sources"
+
+_SECTION_ALIASES: Final = {
+    "adapter": "network",
+    "base": "model",
+    "base_model": "model",
+    "checkpoint": "checkpoints",
+    "data": "dataset",
+    "datasets": "dataset",
+    "device": "launch",
+    "dtype": "precision",
+    "general": "training",
+    "lora": "network",
+    "lr_scheduler": "schedule",
+    "optim": "optimizer",
+    "sample": "samples",
+    "sampling": "samples",
+    "save": "checkpoints",
+    "saving": "checkpoints",
+    "scheduler": "schedule",
+    "train": "training",
+}
+
+
+@dataclass(frozen=True)
+class ProfileField:
+    """One field: where it stands, what it may be, and what is said about it."""
+
+    path: str
+    """``optimizer.lr``; a top-level field has no dot; a source's field is ``dataset.sources.path``."""
+    section: str
+    """``optimizer``; empty for a top-level field."""
+    name: str
+    kind: FieldKind
+    help: str
+    at_resume: AtResume
+    default: Any = None
+    """Plain value (enums as text, lists as tuples); None where the field is required."""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    minimum_exclusive: bool = False
+    maximum: float | None = None
+    maximum_exclusive: bool = False
+    multiple_of: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    detail: str = ""
+    unit: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def requirement(self) -> str:
+        """What a value must be, as words after "must be": ``a whole number from 1 to 1,024``."""
+        match self.kind:
+            case "int" | "float":
+                noun = "a whole number" if self.kind == "int" else "a number"
+                multiple = f" that is a multiple of {self.multiple_of}" if self.multiple_of else ""
+                return f"{noun}{self._range()}{multiple}"
+            case "bool":
+                return "true or false"
+            case "choice":
+                return self.choices[0] if len(self.choices) == 1 else f"one of {', '.join(self.choices)}"
+            case "strings":
+                return "a list of texts"
+            case "sources":
+                return "one or more [[dataset.sources]] tables, each with a path"
+            case "str":
+                return _PATTERN_WORDS.get(self.path, "text that is not empty" if self.required else "text")
+
+    def _range(self) -> str:
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and not self.minimum_exclusive and not self.maximum_exclusive:
+            return f" from {_number(low)} to {_number(high)}"
+        parts = []
+        if low is not None:
+            parts.append(f"{'above' if self.minimum_exclusive else 'at least'} {_number(low)}")
+        if high is not None:
+            parts.append(f"{'below' if self.maximum_exclusive else 'at most'} {_number(high)}")
+        return f" {' and '.join(parts)}" if parts else ""
+
+
+_PATTERN_WORDS: Final = {
+    "name": "1 to 64 letters, digits, dots, dashes or underscores, the first one a letter or a digit",
+    "launch.device": "auto, cpu, cuda or cuda:N",
+}
+
+
+@dataclass(frozen=True)
+class ProfileSection:
+    """A table of the profile with its fields, in the order of the schema. The top level has an empty name."""
+
+    name: str
+    help: str
+    fields: tuple[ProfileField, ...]
+
+
+@cache
+def profile_sections() -> tuple[ProfileSection, ...]:
+    """All sections in the schema's order, the top level first."""
+    top: list[ProfileField] = []
+    sections: list[ProfileSection] = []
+    for name, info in Profile.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            section = info.annotation
+            fields = tuple(_read(name, field, described) for field, described in section.model_fields.items())
+            sections.append(ProfileSection(name, (section.__doc__ or "").strip(), fields))
+        else:
+            top.append(_read("", info.alias or name, info))
+    return (ProfileSection("", "Version and name.", tuple(top)), *sections)
+
+
+@cache
+def profile_fields() -> tuple[ProfileField, ...]:
+    """All fields in the schema's order. ``dataset.sources`` is one field; ``source_fields`` are those of its tables."""
+    return tuple(field for section in profile_sections() for field in section.fields)
+
+
+@cache
+def source_fields() -> tuple[ProfileField, ...]:
+    """The fields of one ``[[dataset.sources]]`` table."""
+    return tuple(_read(SOURCES, name, info) for name, info in Source.model_fields.items())
+
+
+@cache
+def _by_path() -> dict[str, ProfileField]:
+    return {field.path: field for field in (*profile_fields(), *source_fields())}
+
+
+def profile_field(path: str) -> ProfileField:
+    """The field at ``path``. Raises ``KeyError`` if there is none."""
+    return _by_path()[path]
+
+
+def find_field(path: str) -> ProfileField | None:
+    """The field at ``path``, or None if there is none."""
+    return _by_path().get(path)
+
+
+def section_names() -> tuple[str, ...]:
+    """The names of the tables, in the schema's order."""
+    return tuple(section.name for section in profile_sections() if section.name)
+
+
+def nearest_section(name: str) -> str | None:
+    """The section that ``name`` most likely meant, or None."""
+    wanted = _normal(name)
+    if wanted in _SECTION_ALIASES:
+        return _SECTION_ALIASES[wanted]
+    close = difflib.get_close_matches(wanted, section_names(), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def nearest_field(name: str, section: str = "") -> str | None:
+    """The path of the field that ``name``, written in ``section``, most likely meant; None if nothing is near.
+
+    Tried in this order, the same section first each time: what other trainers call it, the same name in another
+    section, a similar spelling, and a name that contains it.
+    """
+    wanted = _normal(name.rpartition(".")[2])
+    if section == SOURCES:
+        candidates = (*source_fields(), *profile_fields())
+    else:
+        candidates = (*profile_fields(), *source_fields())
+    here = [field for field in candidates if field.section == section]
+    elsewhere = [field for field in candidates if field.section != section]
+    for group in (here, elsewhere):
+        for field in group:
+            if wanted in field.aliases or wanted == field.name:
+                return field.path
+    for group in (here, elsewhere):
+        if found := _similar(wanted, group):
+            return found
+    return _containing(wanted, here) or _containing(wanted, elsewhere)
+
+
+def _similar(wanted: str, fields: list[ProfileField]) -> str | None:
+    names: dict[str, str] = {}
+    for field in fields:
+        for spelling in (field.name, *field.aliases):
+            names.setdefault(spelling, field.path)
+    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.75)
+    return names[close[0]] if close else None
+
+
+def _containing(wanted: str, fields: list[ProfileField]) -> str | None:
+    if len(wanted) < 3:
+        return None
+    for field in fields:
+        if wanted in field.name or (len(field.name) >= 4 and field.name in wanted):
+            return field.path
+    for field in fields:
+        if any(wanted in alias for alias in field.aliases):
+            return field.path
+    return None
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
+    setting = next(item for item in info.metadata if isinstance(item, Setting))
+    kind, choices = _kind(info.annotation)
+    limits: dict[str, Any] = {}
+    for item in info.metadata:
+        match item:
+            case annotated_types.Ge():
+                limits["minimum"] = item.ge
+            case annotated_types.Gt():
+                limits |= {"minimum": item.gt, "minimum_exclusive": True}
+            case annotated_types.Le():
+                limits["maximum"] = item.le
+            case annotated_types.Lt():
+                limits |= {"maximum": item.lt, "maximum_exclusive": True}
+            case annotated_types.MultipleOf():
+                limits["multiple_of"] = item.multiple_of
+            case annotated_types.MaxLen():
+                limits["max_length"] = item.max_length
+            case _ if getattr(item, "pattern", None) is not None:
+                limits["pattern"] = item.pattern
+    required = info.is_required()
+    default = None if required else info.default
+    return ProfileField(
+        path=f"{section}.{name}" if section else name,
+        section=section,
+        name=name,
+        kind=kind,
+        help=setting.help,
+        at_resume=setting.at_resume,
+        default=default.value if isinstance(default, StrEnum) else default,
+        required=required,
+        choices=choices,
+        detail=setting.detail,
+        unit=setting.unit,
+        aliases=setting.aliases,
+        **limits,
+    )
+
+
+def _kind(annotation: Any) -> tuple[FieldKind, tuple[str, ...]]:
+    if get_origin(annotation) is Literal:
+        return "choice", tuple(str(choice) for choice in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return ("strings" if get_args(annotation)[0] is str else "sources"), ()
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return "choice", tuple(member.value for member in annotation)
+    kinds: dict[Any, FieldKind] = {bool: "bool", int: "int", float: "float", str: "str"}
+    if isinstance(annotation, types.UnionType) or annotation not in kinds:
+        raise TypeError(f"the profile schema uses a type that fields.py does not know: {annotation!r}")
+    return kinds[annotation], ()
+
+
+def _number(value: float) -> str:
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -1,0 +1,182 @@
+"""From a profile's TOML to a validated ``Profile``, or to all of its problems at once with their places.
+
+Whether the folders it names exist is left to ``preflight.py``; lossless editing to ``document.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.demo import BUNDLED
+from engine.profile.explain import dotted, explain
+from engine.profile.fields import find_field
+from engine.profile.overrides import Overrides, apply_overrides
+from engine.profile.problems import Problem, ProfileConflict, ProfileError, show_value
+from engine.profile.rules import RULES, Rule
+from engine.profile.schema import Profile
+from engine.profile.source_map import SourceMap
+from engine.profile.source_map import Path as KeyPath
+from engine.profile.syntax import parse_toml, read_text
+from engine.profile.to_toml import profile_to_toml
+
+__all__ = [
+    "LoadedProfile",
+    "Problem",
+    "ProfileConflict",
+    "ProfileError",
+    "load_profile",
+    "parse_profile",
+    "profile_to_toml",
+    "read_snapshot",
+]
+
+
+@dataclass(frozen=True)
+class LoadedProfile:
+    """A valid profile and where it came from."""
+
+    profile: Profile
+    """With absolute paths; ``bundled:…`` stays as written."""
+    source: Path
+    """The file; for text without one, ``profile.toml`` in the given folder."""
+    text: str
+    """The file's own text, without the overrides."""
+
+
+def load_profile(path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
+    """Read and validate the profile in ``path``, changed by ``section.field=value`` overrides.
+
+    Relative paths in the file are taken from its folder, those in overrides from the current one.
+    Raises ``ProfileError`` with every problem of file and overrides.
+    """
+    return parse_profile(read_text(path), folder=path.absolute().parent, source=path, overrides=overrides)
+
+
+def read_snapshot(path: Path) -> Profile:
+    """The profile a run trains (``profile.toml`` of its folder). Raises ``ProfileError``."""
+    return load_profile(path).profile
+
+
+def parse_profile(
+    text: str, *, folder: Path, source: Path | None = None, overrides: Sequence[str] = ()
+) -> LoadedProfile:
+    """``load_profile`` for text that need not be on disk; ``folder`` is the one relative paths are taken from."""
+    text = text.removeprefix("\ufeff")
+    shown = str(source) if source else "profile"
+    try:
+        data, places = parse_toml(text, shown)
+    except ProfileError as error:
+        raise ProfileError([*error.problems, *apply_overrides({}, overrides).problems]) from None
+    changes = apply_overrides(data, overrides)
+    finder = _Finder(shown, places, changes)
+    profile, problems = _validate(data, finder)
+    if profile is not None:
+        profile, path_problems = _with_absolute_paths(profile, folder.absolute(), finder)
+        problems += path_problems
+    problems += changes.problems
+    if problems or profile is None:
+        raise ProfileError(problems)
+    return LoadedProfile(profile, source or folder / "profile.toml", text)
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Who set a value: the file with line and column, or an override."""
+
+    shown: str
+    places: SourceMap
+    changes: Overrides
+
+    def __call__(self, path: KeyPath) -> tuple[str, int | None, int | None]:
+        if (override := self.changes.blame(path)) is not None:
+            return override, None, None
+        line, column = self.places.key_position(path) or (None, None)
+        return self.shown, line, column
+
+
+def _validate(data: dict[str, Any], place: _Finder) -> tuple[Profile | None, list[Problem]]:
+    try:
+        return Profile.model_validate(data), []
+    except ValidationError as error:
+        details = [item for item in error.errors(include_url=False) if item["type"] != "value_error"]
+    blamed = {".".join(str(part) for part in item["loc"]) for item in details}
+    problems = [explain(item, place) for item in details]
+    values = _rule_values(data)
+    problems += [problem for rule in RULES if (problem := _broken(rule, values, blamed, place)) is not None]
+    return None, problems
+
+
+def _rule_values(data: dict[str, Any]) -> dict[str, Any]:
+    """The values rules look at, defaults filled in; a value whose section is no table is left out."""
+    values: dict[str, Any] = {}
+    for path in {path for rule in RULES for path in rule.fields}:
+        section, _, name = path.rpartition(".")
+        table = data.get(section, {})
+        field = find_field(path)
+        if isinstance(table, dict) and field is not None:
+            values[path] = table.get(name, field.default)
+    return values
+
+
+def _broken(rule: Rule, values: dict[str, Any], blamed: set[str], place: _Finder) -> Problem | None:
+    if blamed & set(rule.fields) or not set(rule.fields) <= set(values):
+        return None
+    broken = rule.check(values)
+    if broken is None:
+        return None
+    field = rule.fields[0]
+    set_by = next((path for path in rule.fields if _is_set(path, place)), field)
+    return Problem(
+        *place(tuple(set_by.split("."))), field, show_value(values[field]), broken.sentence, broken.suggestion
+    )
+
+
+def _is_set(path: str, place: _Finder) -> bool:
+    keys = tuple(path.split("."))
+    return keys in place.places.entries or keys in place.changes.origin
+
+
+def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tuple[Profile, list[Problem]]:
+    problems: list[Problem] = []
+
+    def absolute(written: str, path: KeyPath) -> str:
+        start = Path.cwd() if place.changes.blame(path) else folder
+        try:
+            return absolute_path(written, start)
+        except ValueError as error:
+            problems.append(Problem(*place(path), dotted(path), show_value(written), str(error)))
+            return written
+
+    model = profile.model.model_copy(update={"base": absolute(profile.model.base, ("model", "base"))})
+    sources = tuple(
+        source.model_copy(update={"path": absolute(source.path, ("dataset", "sources", index, "path"))})
+        for index, source in enumerate(profile.dataset.sources)
+    )
+    dataset = profile.dataset.model_copy(update={"sources": sources})
+    return profile.model_copy(update={"model": model, "dataset": dataset}), problems
+
+
+def absolute_path(written: str, folder: Path) -> str:
+    """``written`` as an absolute path: ``~`` expanded, relative ones taken from ``folder``; ``bundled:…`` as it is.
+
+    Raises ``ValueError`` with a plain sentence for text that can be no path.
+    """
+    if written.startswith(BUNDLED):
+        return written
+    if "\0" in written:
+        raise ValueError("a path cannot hold a NUL character")
+    try:
+        path = folder / Path(written).expanduser()
+    except RuntimeError:
+        raise ValueError("names a home folder that this machine does not know") from None
+    path = path.resolve() if ".." in path.parts else path
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid UTF-8, which a profile cannot hold: rename the folder") from None
+    return str(path)

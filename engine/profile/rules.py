@@ -1,0 +1,61 @@
+"""Rules that tie several fields of a profile together, each stated once as a sentence about the values it was given.
+
+``schema.py`` holds every profile to them; ``load.py`` asks them one by one, so that a broken rule is reported beside the
+other problems and not only after those are mended. Rules see plain values by field path and leave types to the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What a rule objects to: the sentence, and what would mend it."""
+
+    sentence: str
+    suggestion: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A claim about ``fields`` (paths). The first one is the field that a broken rule is reported at."""
+
+    fields: tuple[str, ...]
+    check: Callable[[Values], Broken | None]
+
+
+def _resolution_fits_buckets(values: Values) -> Broken | None:
+    resolution, low, high = (values[f"dataset.{name}"] for name in ("resolution", "bucket_min", "bucket_max"))
+    if not values["dataset.buckets"] or low <= resolution <= high:
+        return None
+    sentence = f"must lie between dataset.bucket_min {low} and dataset.bucket_max {high}"
+    if resolution < low:
+        return Broken(sentence, f"lower dataset.bucket_min to {max(64, resolution // 2 // 8 * 8)}")
+    return Broken(sentence, f"raise dataset.bucket_max to {resolution * 2}")
+
+
+def _warmup_fits(values: Values) -> Broken | None:
+    warmup, steps = values["schedule.warmup_steps"], values["training.steps"]
+    if warmup <= steps:
+        return None
+    return Broken(f"is longer than training.steps {steps}", f"use at most {steps}; 0 to 10 % of the steps is usual")
+
+
+def _one_checkpoint_is_not_safe(values: Values) -> Broken | None:
+    if values["checkpoints.keep_last"] != 1:
+        return None
+    return Broken("would leave nothing when the newest checkpoint is damaged", "use 0 (keep all) or at least 2")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ("dataset.resolution", "dataset.buckets", "dataset.bucket_min", "dataset.bucket_max"), _resolution_fits_buckets
+    ),
+    Rule(("schedule.warmup_steps", "training.steps"), _warmup_fits),
+    Rule(("checkpoints.keep_last",), _one_checkpoint_is_not_safe),
+)
