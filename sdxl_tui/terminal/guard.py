@@ -9,7 +9,7 @@ because the layout is already done. What Textual prints after the app has ended 
 from __future__ import annotations
 
 import re
-from typing import Final, TextIO
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -18,6 +18,7 @@ from textual.app import App
 from textual.strip import Strip
 
 from sdxl_tui.terminal.clean import JOINERS, REPLACEMENT, UNSAFE
+from sdxl_tui.terminal.stream import GuardedStream
 
 _render_unguarded = Strip.render
 
@@ -51,39 +52,6 @@ def _made_safe(segment: Segment) -> Segment:
 def _same_width(found: re.Match[str]) -> str:
     """What stands for one unsafe character; joiners stay, for an emoji made with them was laid out as one."""
     return found[0] if ord(found[0]) in JOINERS else REPLACEMENT * cell_len(found[0])
-
-
-class GuardedStream:
-    """A text stream for Rich to print to: passes text, line feeds and colours, and drops every other control."""
-
-    _COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write ``text`` made safe; the count is that of ``text``, as callers expect."""
-        parts = self._COLOUR.split(text)
-        parts[::2] = ["\n".join(UNSAFE.sub("", line) for line in part.split("\n")) for part in parts[::2]]
-        self._stream.write("".join(parts))
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush the stream beneath."""
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether the stream beneath is a terminal."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """The descriptor beneath: Rich asks it for the width."""
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the stream beneath."""
-        return self._stream.encoding
 
 
 def guard_stream(app: App[object], stream: TextIO) -> None:

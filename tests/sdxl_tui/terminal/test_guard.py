@@ -23,7 +23,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from sdxl_tui.terminal.guard import GuardedStream, install_guard
+from sdxl_tui.terminal.guard import install_guard
+from sdxl_tui.terminal.stream import GuardedStream
 
 APP = Path(__file__).with_name("hostile_app.py")
 
