@@ -1,0 +1,242 @@
+"""What a way on from a checkpoint means, worked out before anything is done: profile, learning rates, effects.
+
+Pure: no disk, no clock. Making the child run is left to the manager, training it to the engine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.checkpoint.summary import CheckpointSummary
+from engine.errors import UserError
+from engine.profile.fields import SOURCES, profile_field, profile_fields
+from engine.profile.schema import Profile
+from engine.profile.setting import AtResume
+from engine.schedule import Kind, Phase, Schedule
+
+
+class ContinuationError(UserError):
+    """A continuation that cannot be made; ``field`` names what to change (``optimizer.lr``; empty if none)."""
+
+    def __init__(self, what: str, *, field: str = "", hint: str | None = None) -> None:
+        super().__init__(what, where=field or None, hint=hint)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A field whose value differs between what a checkpoint was trained with and what is wanted now."""
+
+    field: str
+    stored: Any
+    new: Any
+    at_resume: AtResume
+    what_happens: str
+    """One sentence."""
+
+
+@dataclass(frozen=True)
+class StatePart:
+    """A part of the training state and what each route does with it."""
+
+    name: str
+    resume: str
+    continue_: str
+
+
+STATE_PARTS: Final = (
+    StatePart("LoRA weights", "restored", "from the checkpoint"),
+    StatePart("optimizer moments", "restored", "new, from zero"),
+    StatePart("schedule and LR", "restored, exactly", "new"),
+    StatePart("data position, random state", "restored", "new"),
+    StatePart("where", "the same run", "a child run"),
+)
+"""The routes' table, for dialogs and docs."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A child run that takes a checkpoint's weights and a new learning rate, before it is made."""
+
+    route: str
+    """``continue``."""
+    checkpoint: CheckpointSummary
+    profile: Profile
+    """What the child trains."""
+    old: Schedule
+    old_step: int
+    old_base_lr: float
+    new: Schedule
+    new_base_lr: float
+    first_lr: float
+    """The rate of the child's very first step: 0 with a warmup, else its base."""
+    jump: float | None
+    """``jump_to / jump_from``; None where ``jump_from`` is 0."""
+    jump_from: float
+    """Where the rate stood: what the checkpoint's last step used; at step 0 what its first step would use."""
+    jump_to: float
+    """The highest rate of the child's first steps: its base; with a warmup it is reached at the warmup's end."""
+    suggested_warmup: int | None
+    """Steps; None where the rate does not jump up. Rule: 5 % of the new steps, at least 10, at most 100, at most half of them."""
+    effects: tuple[Effect, ...]
+    """Fields that differ from the parent's profile."""
+    notes: tuple[str, ...]
+    """Sentences worth reading first: what the stored schedule had left, what is new."""
+
+    @property
+    def warmup_is_advised(self) -> bool:
+        """The rate jumps up and the planned warmup is shorter than the suggested one."""
+        return self.suggested_warmup is not None and self.new.warmup_steps < self.suggested_warmup
+
+
+def plan_continuation(
+    checkpoint: CheckpointSummary,
+    parent_profile: Profile,
+    *,
+    lr: float,
+    kind: Kind | str | None = None,
+    warmup_steps: int | None = None,
+    steps: int | None = None,
+) -> Continuation:
+    """A child run from ``checkpoint`` with base rate ``lr``; optimizer and schedule start anew.
+
+    kind: by default the stored schedule's. warmup_steps: by default none. steps: by default as many as the stored schedule
+    had left, or all of them again if it was finished. Raises ``ContinuationError`` naming the field that is wrong.
+    """
+    if not checkpoint.is_whole:
+        raise ContinuationError(
+            f"{checkpoint.name} is damaged: {checkpoint.integrity}", hint="Use an older checkpoint."
+        )
+    base_lr = _checked_lr(lr)
+    old = checkpoint.schedule
+    new = Schedule(
+        old.kind if kind is None else _checked_kind(kind),
+        _checked_count("training.steps", steps, default=checkpoint.steps_left or old.total_steps),
+        0,
+    )
+    warmup = _checked_count("schedule.warmup_steps", warmup_steps, default=0)
+    if warmup > new.total_steps:
+        what = f"a warmup of {warmup:,} steps does not fit into {new.total_steps:,} steps"
+        raise ContinuationError(what, field="schedule.warmup_steps", hint=f"Use at most {new.total_steps:,}.")
+    new = Schedule(new.kind, new.total_steps, warmup)
+    group = checkpoint.groups[0]
+    jump_from = old.lr(checkpoint.step, group.base_lr) if group.last_lr is None else group.last_lr
+    jump_to = new.lr(min(warmup, new.total_steps - 1), base_lr)
+    jump = jump_to / jump_from if jump_from > 0 else None
+    profile = _child_profile(parent_profile, new, base_lr)
+    return Continuation(
+        route="continue",
+        checkpoint=checkpoint,
+        profile=profile,
+        old=old,
+        old_step=checkpoint.step,
+        old_base_lr=group.base_lr,
+        new=new,
+        new_base_lr=base_lr,
+        first_lr=new.lr(0, base_lr),
+        jump=jump,
+        jump_from=jump_from,
+        jump_to=jump_to,
+        suggested_warmup=suggested_warmup(new.total_steps) if jump is None or jump > 1 else None,
+        effects=_continued_effects(parent_profile, profile),
+        notes=_notes(checkpoint, parent_profile, new),
+    )
+
+
+def suggested_warmup(steps: int) -> int:
+    """Warmup that softens an upward jump: 5 % of ``steps``, at least 10, at most 100, at most half of ``steps``."""
+    return min(max(10, min(100, round(steps * 0.05))), steps // 2)
+
+
+_AT_RESUME: Final = {
+    AtResume.APPLIED: "takes effect from the next step on",
+    AtResume.RESTORED: "is ignored by a resume: the checkpoint's value wins; continue with a new LR to change it",
+    AtResume.FIXED: "rules out an exact resume: change it back, or start from the weights",
+}
+
+
+def effects(stored: Profile, wanted: Profile) -> tuple[Effect, ...]:
+    """What a resume would do with each field that ``wanted`` sets otherwise than ``stored``, in the schema's order."""
+    return tuple(
+        Effect(path, old, new, profile_field(path).at_resume, _AT_RESUME[profile_field(path).at_resume])
+        for path, old, new in _differences(stored, wanted)
+    )
+
+
+def _continued_effects(stored: Profile, wanted: Profile) -> tuple[Effect, ...]:
+    sentence = "takes effect: a child run starts with a new optimizer and schedule"
+    return tuple(
+        Effect(path, old, new, profile_field(path).at_resume, sentence)
+        for path, old, new in _differences(stored, wanted)
+    )
+
+
+def _differences(stored: Profile, wanted: Profile) -> list[tuple[str, Any, Any]]:
+    before, after = stored.values(), wanted.values()
+    before[SOURCES], after[SOURCES] = stored.dataset.sources, wanted.dataset.sources
+    paths = [field.path for field in profile_fields()]
+    return [(path, before[path], after[path]) for path in paths if before[path] != after[path]]
+
+
+def _child_profile(parent: Profile, new: Schedule, lr: float) -> Profile:
+    tables = parent.model_dump(by_alias=True)
+    tables["optimizer"]["lr"] = lr
+    tables["schedule"] |= {"kind": new.kind, "warmup_steps": new.warmup_steps}
+    tables["training"]["steps"] = new.total_steps
+    return Profile.model_validate(tables)
+
+
+def _notes(checkpoint: CheckpointSummary, parent: Profile, new: Schedule) -> tuple[str, ...]:
+    old, step, group = checkpoint.schedule, checkpoint.step, checkpoint.groups[0]
+    notes = []
+    if checkpoint.phase is Phase.FINISHED:
+        notes.append(f"The stored {old.kind} schedule was finished: all {old.total_steps:,} steps are done.")
+    else:
+        first, last = old.lr(step, group.base_lr), old.lr(old.total_steps - 1, group.base_lr)
+        notes.append(
+            f"The stored {old.kind} schedule had {checkpoint.steps_left:,} of {old.total_steps:,} steps left, "
+            f"with the LR going from {_lr(first)} to {_lr(last)}."
+        )
+    if step < old.warmup_steps:
+        notes.append(f"The checkpoint was taken in the warmup, at step {step:,} of {old.warmup_steps:,}.")
+    if group.base_lr != parent.optimizer.lr:
+        notes.append(f"The optimizer's base LR was {_lr(group.base_lr)}, not the profile's {_lr(parent.optimizer.lr)}.")
+    if len(checkpoint.groups) > 1:
+        notes.append(f"The LR and the jump are those of the group {group.name}.")
+    if new.warmup_steps == new.total_steps:
+        notes.append("The warmup is as long as the training: the base LR is never reached.")
+    notes.append("The optimizer's moments start from zero; the weights are the checkpoint's.")
+    return tuple(notes)
+
+
+def _checked_lr(lr: float) -> float:
+    field = profile_field("optimizer.lr")
+    low, high = field.minimum or 0, field.maximum or math.inf
+    if isinstance(lr, bool) or not math.isfinite(lr) or not low < lr <= high:
+        raise ContinuationError(f"the LR must be {field.requirement}, not {lr}", field=field.path)
+    return float(lr)
+
+
+def _checked_kind(kind: Kind | str) -> Kind:
+    try:
+        return Kind(kind)
+    except ValueError:
+        field = profile_field("schedule.kind")
+        raise ContinuationError(f"the schedule must be {field.requirement}, not {kind!r}", field=field.path) from None
+
+
+def _checked_count(path: str, value: int | None, *, default: int) -> int:
+    if value is None:
+        return default
+    field = profile_field(path)
+    low, high = field.minimum or 0, field.maximum or math.inf
+    if isinstance(value, bool) or not low <= value <= high:
+        raise ContinuationError(f"must be {field.requirement}, not {value:,}", field=path)
+    return value
+
+
+def _lr(rate: float) -> str:
+    mantissa, _, power = f"{rate:.2e}".partition("e")
+    return f"{mantissa}e{int(power)}" if rate else "0"
