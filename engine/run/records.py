@@ -7,6 +7,7 @@ half copied or damaged, and a list of runs must still be shown.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -26,8 +27,14 @@ def read_json_object(path: Path, *, limit: int = 4_000_000) -> dict[str, Any] | 
 
 
 def as_float(value: object) -> float | None:
-    """``value`` if it is a number (booleans are not), else None."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """``value`` if it is a finite number (booleans are not), else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def as_int(value: object) -> int | None:
@@ -85,7 +92,7 @@ class RunRecord:
                 if not isinstance(parent, dict)
                 else Parent(str(parent["run"]), str(parent["checkpoint"]), int(parent["step"]), str(parent["route"])),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             return None
 
 
