@@ -85,7 +85,8 @@ def _unknown(path: Path, value: Any, place: Placed) -> Problem:
     near = nearest_field(name, section)
     if near:
         elsewhere = section and not near.startswith(f"{section}.") and near.rpartition(".")[2] == name
-        suggestion = f"it belongs into [{near.rpartition('.')[0]}]" if elsewhere else f"did you mean {near}?"
+        meant = near.rpartition(".")[2] if section == SOURCES and near.startswith(f"{SOURCES}.") else near
+        suggestion = f"it belongs into [{near.rpartition('.')[0]}]" if elsewhere else f"did you mean {meant}?"
     else:
         suggestion = f"{f'[{section}]' if section else 'the top level'} has {', '.join(_names(section))}"
     return Problem(*place(path), dotted(path), None, "there is no such field", suggestion)
@@ -196,45 +197,55 @@ def _named(value: Any) -> str:
 
 
 def _mend(field: ProfileField, value: Any) -> str:
+    """What to write instead; empty where nothing can be guessed."""
     if isinstance(value, str):
         return _mend_text(field, value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return ""
-    if field.kind in {"str", "strings"}:
-        return "put it in quotes"
-    if field.kind == "bool" and value in (0, 1):
-        return f"write {'true' if value else 'false'}"
-    if field.kind == "int" and isinstance(value, float) and value.is_integer():
-        return f"write {int(value)}"
-    if field.multiple_of and isinstance(value, int) and value % field.multiple_of:
-        below = value // field.multiple_of * field.multiple_of
-        near = [number for number in (below, below + field.multiple_of) if _in_range(field, number)]
-        return f"write {' or '.join(map(str, near))}" if near else ""
+    match field.kind:
+        case "str":
+            return "put it in quotes"
+        case "bool" if value in (0, 1):
+            return f"write {'true' if value else 'false'}"
+        case "int" if isinstance(value, float) and value.is_integer():
+            return f"write {int(value)}"
+        case "int" if field.multiple_of and value % field.multiple_of:
+            return _multiples_near(field, int(value), field.multiple_of)
     return ""
+
+
+def _multiples_near(field: ProfileField, value: int, step: int) -> str:
+    below = value // step * step
+    low, high = field.minimum or 0, field.maximum or math.inf
+    near = [str(number) for number in (below, below + step) if low <= number <= high]
+    return f"write {' or '.join(near)}" if near else ""
 
 
 def _mend_text(field: ProfileField, text: str) -> str:
-    if field.kind == "choice":
-        known = _CHOICE_WORDS.get(text.lower())
-        if known in field.choices:
-            return f"did you mean {known}?"
-        close = difflib.get_close_matches(text.lower(), field.choices, n=1, cutoff=0.5)
-        inside = [choice for choice in field.choices if choice in text.lower()]
-        near = close or inside
-        return f"did you mean {near[0]}?" if near else ""
-    if field.kind == "bool" and text.lower() in {"true", "false"}:
-        return f"write {text.lower()} without quotes"
-    if field.kind in {"int", "float"} and re.fullmatch(r"[+-]?[\d_]*\.?\d+([eE][+-]?\d+)?", text):
-        return f"write {text} without quotes"
-    if field.kind in {"int", "float"} and re.fullmatch(r"\d+,\d+", text):
-        return f"write decimals with a dot: {text.replace(',', '.')}"
-    if field.kind == "strings":
-        return f"put it in brackets: [{show_value(text)}]"
-    if field.path == "name":
-        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
-        return f"for instance {mended}" if mended else ""
-    return ""
+    mended = ""
+    match field.kind:
+        case "choice":
+            near = _nearest_choice(field, text.lower())
+            mended = f"did you mean {near}?" if near else ""
+        case "bool" if text.lower() in {"true", "false"}:
+            mended = f"write {text.lower()} without quotes"
+        case "int" | "float" if re.fullmatch(r"[+-]?[\d_]*\.?\d+([eE][+-]?\d+)?", text):
+            mended = f"write {text} without quotes"
+        case "int" | "float" if re.fullmatch(r"\d+,\d+", text):
+            mended = f"write decimals with a dot: {text.replace(',', '.')}"
+        case "strings":
+            mended = f"put it in brackets: [{show_value(text)}]"
+        case "str" if field.path == "name":
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
+            mended = f"for instance {name}" if name else ""
+    return mended
 
 
-def _in_range(field: ProfileField, number: int) -> bool:
-    return (field.minimum is None or number >= field.minimum) and (field.maximum is None or number <= field.maximum)
+def _nearest_choice(field: ProfileField, text: str) -> str | None:
+    """Another trainer's word for a choice, a choice that ``text`` begins with or holds, or a similar spelling."""
+    if (known := _CHOICE_WORDS.get(text)) in field.choices:
+        return known
+    inside = [choice for choice in field.choices if text.startswith(choice)]
+    inside += [choice for choice in field.choices if choice in text]
+    close = difflib.get_close_matches(text, field.choices, n=1, cutoff=0.5)
+    return next(iter([*inside, *close]), None)

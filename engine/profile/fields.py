@@ -13,7 +13,6 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Final, Literal, get_args, get_origin
 
-import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -182,10 +181,7 @@ def nearest_field(name: str, section: str = "") -> str | None:
     section, a similar spelling, and a name that contains it.
     """
     wanted = _normal(name.rpartition(".")[2])
-    if section == SOURCES:
-        candidates = (*source_fields(), *profile_fields())
-    else:
-        candidates = (*profile_fields(), *source_fields())
+    candidates = (*profile_fields(), *source_fields())
     here = [field for field in candidates if field.section == section]
     elsewhere = [field for field in candidates if field.section != section]
     for group in (here, elsewhere):
@@ -223,26 +219,25 @@ def _normal(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
+_CONSTRAINTS: Final[dict[str, tuple[str, dict[str, bool]]]] = {
+    "ge": ("minimum", {}),
+    "gt": ("minimum", {"minimum_exclusive": True}),
+    "le": ("maximum", {}),
+    "lt": ("maximum", {"maximum_exclusive": True}),
+    "multiple_of": ("multiple_of", {}),
+    "max_length": ("max_length", {}),
+    "pattern": ("pattern", {}),
+}
+
+
 def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
     setting = next(item for item in info.metadata if isinstance(item, Setting))
     kind, choices = _kind(info.annotation)
     limits: dict[str, Any] = {}
-    for item in info.metadata:
-        match item:
-            case annotated_types.Ge():
-                limits["minimum"] = item.ge
-            case annotated_types.Gt():
-                limits |= {"minimum": item.gt, "minimum_exclusive": True}
-            case annotated_types.Le():
-                limits["maximum"] = item.le
-            case annotated_types.Lt():
-                limits |= {"maximum": item.lt, "maximum_exclusive": True}
-            case annotated_types.MultipleOf():
-                limits["multiple_of"] = item.multiple_of
-            case annotated_types.MaxLen():
-                limits["max_length"] = item.max_length
-            case _ if getattr(item, "pattern", None) is not None:
-                limits["pattern"] = item.pattern
+    for constraint in info.metadata:
+        for attribute, (name_here, extra) in _CONSTRAINTS.items():
+            if (limit := getattr(constraint, attribute, None)) is not None:
+                limits |= {name_here: limit, **extra}
     required = info.is_required()
     default = None if required else info.default
     return ProfileField(

@@ -6,7 +6,7 @@ Whether the folders it names exist is left to ``preflight.py``; lossless editing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from engine.profile.overrides import Overrides, apply_overrides
 from engine.profile.problems import Problem, ProfileConflict, ProfileError, show_value
 from engine.profile.rules import RULES, Rule
 from engine.profile.schema import Profile
-from engine.profile.source_map import SourceMap
 from engine.profile.source_map import Path as KeyPath
+from engine.profile.source_map import SourceMap
 from engine.profile.syntax import parse_toml, read_text
 from engine.profile.to_toml import profile_to_toml
 
@@ -98,14 +98,24 @@ class _Finder:
         line, column = self.places.key_position(path) or (None, None)
         return self.shown, line, column
 
+    def as_written(self, problem: Problem, path: KeyPath) -> Problem:
+        """``problem`` with its value as the file writes it: ``1e400`` and not ``inf``."""
+        entry = self.places.entries.get(path)
+        if problem.value is None or problem.line is None or entry is None:
+            return problem
+        written = self.places.text[entry.start : entry.end]
+        return replace(problem, value=written) if written.isprintable() and len(written) <= 60 else problem
+
 
 def _validate(data: dict[str, Any], place: _Finder) -> tuple[Profile | None, list[Problem]]:
     try:
         return Profile.model_validate(data), []
     except ValidationError as error:
         details = [item for item in error.errors(include_url=False) if item["type"] != "value_error"]
+    inside = {item["loc"][:length] for item in details for length in range(1, len(item["loc"]))}
+    details = [item for item in details if item["loc"] not in inside]  # a list is not to blame for its elements
     blamed = {".".join(str(part) for part in item["loc"]) for item in details}
-    problems = [explain(item, place) for item in details]
+    problems = [place.as_written(explain(item, place), item["loc"]) for item in details]
     values = _rule_values(data)
     problems += [problem for rule in RULES if (problem := _broken(rule, values, blamed, place)) is not None]
     return None, problems

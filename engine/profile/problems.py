@@ -72,7 +72,7 @@ class ProfileError(UserError):
         return "\n".join(lines)
 
 
-class ProfileConflict(UserError):
+class ProfileConflict(UserError):  # noqa: N818 - a conflict is what it is called everywhere
     """The profile's file changed on disk since it was opened."""
 
 
@@ -101,21 +101,17 @@ def show_value(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "true or false"),  # before int: a bool is one
+    (str, "text"),
+    (int, "a whole number"),
+    (float, "a number"),
+    ((date, time), "a date or time"),
+    ((list, tuple), "a list"),
+    (dict, "a table"),
+)
+
+
 def what_it_is(value: Any) -> str:
     """The kind of ``value`` in plain words: ``text``, ``a whole number``, ``true or false``, ``a table`` …"""
-    match value:
-        case bool():
-            return "true or false"
-        case str():
-            return "text"
-        case int():
-            return "a whole number"
-        case float():
-            return "a number"
-        case date() | time():
-            return "a date or time"
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "a table"
-    return "something else"
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "something else")

@@ -92,30 +92,38 @@ def _explain(text: str, shown: str, message: str) -> Problem:
         column = len(lines[number - 1]) + 1
     line = lines[number - 1] if number <= len(lines) else ""
     rule, suggestion = _plain_words(reason, line, column, lines[: number - 1])
-    excerpt = f"{line.replace(chr(9), ' ')[:200]}\n{' ' * min(column - 1, 199)}^"
+    shown_line = "".join(letter if letter.isprintable() else " " if letter == "\t" else "�" for letter in line[:200])
+    excerpt = f"{shown_line}\n{' ' * min(column - 1, 199)}^"
     return Problem(shown, number, column, "", None, f"not TOML: {rule}", suggestion, excerpt)
 
 
 def _plain_words(reason: str, line: str, column: int, above: list[str]) -> tuple[str, str]:
+    """What tomllib's ``reason`` means, and what to do: two sentences."""
     rest = line[column - 1 :].strip()
     key = match.group(1) if (match := _KEY_LINE.match(line)) else ""
+    if control := re.search(r"[\x00-\x08\x0b-\x1f\x7f]", line[column - 1 : column]):
+        return f"an invisible control character (U+{ord(control.group()):04X})", "delete it"
+    found = next((sentence[1:] for sentence in _SENTENCES if reason.startswith(sentence[0])), None)
     if reason == "Invalid value":
-        return _invalid_value(key, rest)
-    if reason.startswith("Expected newline or end of document"):
-        return _leftover(key, line, column, rest)
-    if reason.startswith(("Unescaped '\\'", "Invalid hex value", "Escaped character is not")):
-        return "a backslash inside double quotes starts an escape", "put a path with backslashes in 'single quotes'"
-    if reason.startswith("Cannot declare"):
-        return _declared_twice(reason)
-    if reason.startswith(("Cannot overwrite", "Duplicate inline table key")):
-        return f"{key or 'this key'} is set twice{_earlier(key, above)}", "keep one of the two"
-    for beginning, rule, suggestion in _SENTENCES:
-        if reason.startswith(beginning):
-            return rule, suggestion
-    return reason[:1].lower() + reason[1:], ""
+        found = _invalid_value(key, rest)
+    elif reason.startswith("Expected newline or end of document"):
+        found = _leftover(line, column, rest)
+    elif reason.startswith("Cannot declare"):
+        found = _declared_twice(reason)
+    elif reason.startswith(("Cannot overwrite", "Duplicate inline table key")):
+        found = f"{key or 'this key'} is set twice{_earlier(key, above)}", "keep one of the two"
+    return found or (reason[:1].lower() + reason[1:], "")
 
 
+_BACKSLASH: Final = (
+    "a backslash inside double quotes starts an escape",
+    "put a path with backslashes in 'single quotes'",
+)
 _SENTENCES: Final = (
+    ("Unescaped '\\'", *_BACKSLASH),
+    ("Invalid hex value", *_BACKSLASH),
+    ("Escaped character is not", *_BACKSLASH),
+    ("Invalid statement", "a line that is neither key = value nor a [section]", "write key = value"),
     ("Expected '=' after a key", "a key without = and a value", "write key = value"),
     ("Unterminated string", "a quote is not closed", "add the closing quote"),
     ("Illegal character '\\n'", "a quote is not closed on its line", "add the closing quote"),
@@ -155,21 +163,21 @@ def _invalid_value(key: str, rest: str) -> tuple[str, str]:
         return "typographic quotes", 'use straight quotes: "…"'
     if word[0] in ".,+-" or word[0].isdigit():
         return f"{word} is not a number", "write numbers like 0.0001 or 1e-4"
-    example = rest.split("#")[0].strip()
+    example = rest.partition("#")[0].strip()
     return "text without quotes", f'write {key or "key"} = "{example}"'
 
 
-def _leftover(key: str, line: str, column: int, rest: str) -> tuple[str, str]:
+def _leftover(line: str, column: int, rest: str) -> tuple[str, str]:
     before = line[: column - 1].rpartition("=")[2].strip()
     if before and before[-1].isdigit():
-        number = f"{before}{rest.split('#')[0].strip()}"
+        number = f"{before}{rest.partition('#')[0].strip()}"
         if rest.startswith(","):
             return f"{number} is not a number", f"write decimals with a dot: {number.replace(',', '.')}"
         if before == "0" and rest[:1].isdigit():
             return f"{number} starts with a 0", f"write {number.lstrip('0') or '0'}"
         return f"{number} is not a number", "write numbers like 0.0001 or 1e-4, and put text in quotes"
     return (
-        f"{rest.split('#')[0].strip()[:40]} stands after the end of the value",
+        f"{rest.partition('#')[0].strip()[:40]} stands after the end of the value",
         "one key = value per line, text in quotes",
     )
 

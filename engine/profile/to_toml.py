@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from engine.profile.fields import profile_sections
@@ -15,23 +16,24 @@ _HEAD: Final = ("schema", "name")
 
 def toml_value(value: Any) -> str:
     """``value`` as TOML on one line; floats as a person writes them (``1e-4``). Raises ``TypeError`` for what TOML has not."""
-    value = plain(value)
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return repr(value)
-        case float():
-            return toml_float(value)
-        case str():
-            return toml_text(value)
-        case Source():
-            return toml_value(value.model_dump(exclude_defaults=True))
-        case Mapping():
-            return f"{{ {', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())} }}"
-        case Sequence():
-            return f"[{', '.join(toml_value(item) for item in value)}]"
-    raise TypeError(f"TOML has no value for {value!r}")
+    match plain(value):
+        case bool() as truth:
+            text = "true" if truth else "false"
+        case int() as number:
+            text = repr(number)
+        case float() as number:
+            text = toml_float(number)
+        case str() as words:
+            text = toml_text(words)
+        case Source() as source:
+            text = toml_value(source.model_dump(exclude_defaults=True))
+        case Mapping() as table:
+            text = f"{{ {', '.join(f'{key} = {toml_value(item)}' for key, item in table.items())} }}"
+        case Sequence() as items:
+            text = f"[{', '.join(toml_value(item) for item in items)}]"
+        case _:
+            raise TypeError(f"TOML has no value for {value!r}")
+    return text
 
 
 def toml_text(text: str) -> str:
@@ -44,15 +46,12 @@ def toml_float(number: float) -> str:
     if not math.isfinite(number):
         return repr(number)
     text = repr(number)
-    if "e" not in text and not 0 < abs(number) < 1e-3:
-        return text
-    if "e" not in text:
-        digits = text.lstrip("-").removeprefix("0.").lstrip("0")
-        exponent = len(digits) - len(text.lstrip("-").removeprefix("0."))  # zeros after the point, negative
-        mantissa = digits[0] if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
-        return f"{'-' if number < 0 else ''}{mantissa}e{exponent - 1}"
-    mantissa, _, power = text.partition("e")
-    return f"{mantissa}e{int(power)}"
+    if 0 < abs(number) < 1e-3:
+        sign, digits, exponent = Decimal(text).normalize().as_tuple()
+        first, rest = str(digits[0]), "".join(map(str, digits[1:]))
+        power = int(exponent) + len(rest)
+        return f"{'-' if sign else ''}{first}{f'.{rest}' if rest else ''}e{power}"
+    return text
 
 
 def profile_to_toml(profile: Profile) -> str:
