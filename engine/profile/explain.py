@@ -200,18 +200,18 @@ def _mend(field: ProfileField, value: Any) -> str:
     """What to write instead; empty where nothing can be guessed."""
     if isinstance(value, str):
         return _mend_text(field, value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return ""
-    match field.kind:
-        case "str":
-            return "put it in quotes"
-        case "bool" if value in (0, 1):
-            return f"write {'true' if value else 'false'}"
-        case "int" if isinstance(value, float) and value.is_integer():
-            return f"write {int(value)}"
-        case "int" if field.multiple_of and value % field.multiple_of:
-            return _multiples_near(field, int(value), field.multiple_of)
-    return ""
+    mended = ""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        match field.kind:
+            case "str":
+                mended = "put it in quotes"
+            case "bool" if value in (0, 1):
+                mended = f"write {'true' if value else 'false'}"
+            case "int" if isinstance(value, float) and value.is_integer():
+                mended = f"write {int(value)}"
+            case "int" if field.multiple_of and value % field.multiple_of:
+                mended = _multiples_near(field, int(value), field.multiple_of)
+    return mended
 
 
 def _multiples_near(field: ProfileField, value: int, step: int) -> str:

@@ -5,8 +5,8 @@ Whether the folders it names exist is left to ``preflight.py``; lossless editing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,29 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class _Finder:
+    """Who set a value: the file with line and column, or an override."""
+
+    shown: str
+    places: SourceMap
+    changes: Overrides
+
+    def __call__(self, path: KeyPath) -> tuple[str, int | None, int | None]:
+        if (override := self.changes.blame(path)) is not None:
+            return override, None, None
+        line, column = self.places.key_position(path) or (None, None)
+        return self.shown, line, column
+
+    def as_written(self, problem: Problem, path: KeyPath) -> Problem:
+        """``problem`` with its value as the file writes it: ``1e400`` and not ``inf``."""
+        entry = self.places.entries.get(path)
+        if problem.value is None or problem.line is None or entry is None:
+            return problem
+        written = self.places.text[entry.start : entry.end]
+        return replace(problem, value=written) if written.isprintable() and len(written) <= 60 else problem
+
+
+@dataclass(frozen=True)
 class LoadedProfile:
     """A valid profile and where it came from."""
 
@@ -46,6 +69,8 @@ class LoadedProfile:
     """The file; for text without one, ``profile.toml`` in the given folder."""
     text: str
     """The file's own text, without the overrides."""
+    place: Callable[[KeyPath], tuple[str, int | None, int | None]] = field(repr=False, compare=False)
+    """File (or override), line and column of what sets ``("model", "base")``, for further problems."""
 
 
 def load_profile(path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
@@ -81,30 +106,7 @@ def parse_profile(
     problems += changes.problems
     if problems or profile is None:
         raise ProfileError(problems)
-    return LoadedProfile(profile, source or folder / "profile.toml", text)
-
-
-@dataclass(frozen=True)
-class _Finder:
-    """Who set a value: the file with line and column, or an override."""
-
-    shown: str
-    places: SourceMap
-    changes: Overrides
-
-    def __call__(self, path: KeyPath) -> tuple[str, int | None, int | None]:
-        if (override := self.changes.blame(path)) is not None:
-            return override, None, None
-        line, column = self.places.key_position(path) or (None, None)
-        return self.shown, line, column
-
-    def as_written(self, problem: Problem, path: KeyPath) -> Problem:
-        """``problem`` with its value as the file writes it: ``1e400`` and not ``inf``."""
-        entry = self.places.entries.get(path)
-        if problem.value is None or problem.line is None or entry is None:
-            return problem
-        written = self.places.text[entry.start : entry.end]
-        return replace(problem, value=written) if written.isprintable() and len(written) <= 60 else problem
+    return LoadedProfile(profile, source or folder / "profile.toml", text, finder)
 
 
 def _validate(data: dict[str, Any], place: _Finder) -> tuple[Profile | None, list[Problem]]:
@@ -127,9 +129,9 @@ def _rule_values(data: dict[str, Any]) -> dict[str, Any]:
     for path in {path for rule in RULES for path in rule.fields}:
         section, _, name = path.rpartition(".")
         table = data.get(section, {})
-        field = find_field(path)
-        if isinstance(table, dict) and field is not None:
-            values[path] = table.get(name, field.default)
+        declared = find_field(path)
+        if isinstance(table, dict) and declared is not None:
+            values[path] = table.get(name, declared.default)
     return values
 
 
@@ -139,10 +141,10 @@ def _broken(rule: Rule, values: dict[str, Any], blamed: set[str], place: _Finder
     broken = rule.check(values)
     if broken is None:
         return None
-    field = rule.fields[0]
-    set_by = next((path for path in rule.fields if _is_set(path, place)), field)
+    first = rule.fields[0]
+    set_by = next((path for path in rule.fields if _is_set(path, place)), first)
     return Problem(
-        *place(tuple(set_by.split("."))), field, show_value(values[field]), broken.sentence, broken.suggestion
+        *place(tuple(set_by.split("."))), first, show_value(values[first]), broken.sentence, broken.suggestion
     )
 
 

@@ -21,12 +21,16 @@ _WORDS: Final = {"True": "true", "False": "false", "yes": "true", "no": "false",
 _NOTHING: Final = {"None", "null", "none", "nil"}
 
 
-def read_text(path: Path, *, shown: str | None = None) -> str:
+def read_text(path: Path) -> str:
     """The profile's text, without a byte order mark. Raises ``ProfileError`` for anything that is not a small UTF-8 file."""
-    shown = shown or str(path)
+    return decode(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The profile's content. Raises ``ProfileError`` for anything that is not a small file you may read."""
 
     def refuse(rule: str, suggestion: str = "") -> ProfileError:
-        return ProfileError([Problem(shown, None, None, "", None, rule, suggestion)])
+        return ProfileError([Problem(str(path), None, None, "", None, rule, suggestion)])
 
     try:
         if path.is_dir():
@@ -43,7 +47,7 @@ def read_text(path: Path, *, shown: str | None = None) -> str:
         raise refuse(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if len(data) > MAX_BYTES:
         raise refuse("is larger than 1 MB", "a profile is a short text file; this one is something else")
-    return decode(data, shown)
+    return data
 
 
 def decode(data: bytes, shown: str) -> str:
