@@ -1,0 +1,51 @@
+"""Beginning an attempt, one start of the engine, and recording one that has no keeper (an engine run by hand)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from engine.durable import sync_directory, write_json_atomically
+from engine.run.commands import CommandBox
+from engine.run.errors import RunBusy, RunError
+from engine.run.keeper import process_record, reserve_exit_record, write_exit_record
+from engine.run.layout import AttemptDirectory, RunDirectory
+
+
+def begin_attempt(run: RunDirectory) -> AttemptDirectory:
+    """Make the folder of the next start, its end record reserved; requests to the one before are dropped.
+
+    The caller holds the run's lock. Raises ``RunError`` if the folder cannot be written.
+    """
+    number = max((attempt.number for attempt in run.existing_attempts()), default=0) + 1
+    attempt = run.attempt(number)
+    try:
+        run.attempts.mkdir(mode=0o700, exist_ok=True)
+        attempt.path.mkdir(mode=0o700)
+        os.close(reserve_exit_record(attempt.exit))
+        sync_directory(run.attempts)
+    except FileExistsError as error:
+        # Only where the file system has no locks do two starts come this far.
+        raise RunBusy("this run is being started by someone else", where=run.id) from error
+    except OSError as error:
+        raise RunError(
+            f"the run's folder cannot be written: {error.strerror}",
+            where=str(attempt.path),
+            hint="Check free space and permissions of the workspace, then start it again.",
+        ) from error
+    CommandBox(run).clear()
+    return attempt
+
+
+def record_own_process(attempt: AttemptDirectory, argv: Sequence[str], resumed_from: str | None) -> None:
+    """Write ``process.json`` for this very process, an engine without a keeper."""
+    write_json_atomically(attempt.process, process_record(os.getpid(), None, argv, resumed_from))
+
+
+def record_own_exit(attempt: AttemptDirectory, code: int) -> None:
+    """Fill ``exit.json`` just before an engine without a keeper exits with ``code``."""
+    descriptor = reserve_exit_record(attempt.exit)
+    try:
+        write_exit_record(descriptor, cause="exited", code=code)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,109 @@
+"""Making a run's folder: built beside, synced, then renamed, so that a run is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine import __version__
+from engine.durable import sync_directory, write_atomically, write_json_atomically
+from engine.run.errors import RunError
+from engine.run.layout import RunDirectory
+from engine.run.records import Parent, RunRecord
+
+if TYPE_CHECKING:
+    from engine.profile.schema import Profile
+
+BUILD_PREFIX: Final = ".new-"
+ABANDONED_SECONDS: Final = 3600.0
+
+
+def create_run(
+    runs_root: Path,
+    profile: Profile,
+    *,
+    source: Path | None,
+    parent: Parent | None = None,
+    start_weights: Path | None = None,
+) -> RunDirectory:
+    """Make the folder of a new run of ``profile`` in ``runs_root``, readable by its owner only.
+
+    source: the file the profile came from, for the record. parent and start_weights: for a child run, the checkpoint it
+    comes from and the weights to copy. The id is the profile's name and the local time, with a number if that is taken.
+    Raises ``RunError`` if the folder cannot be written; nothing is left behind then.
+    """
+    created = time.time()
+    build = runs_root / f"{BUILD_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        runs_root.mkdir(parents=True, exist_ok=True)
+        _sweep(runs_root, created)
+        try:
+            _fill(RunDirectory(build), profile, start_weights)
+            return _publish(build, profile.name, source, parent, created)
+        except BaseException:
+            shutil.rmtree(build, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise RunError(
+            f"the run cannot be written: {error.strerror}",
+            where=str(error.filename or runs_root),
+            hint=f"Check free space and permissions of {runs_root}, or choose another folder with --workspace.",
+        ) from error
+
+
+def _fill(build: RunDirectory, profile: Profile, start_weights: Path | None) -> None:
+    from engine.profile.to_toml import profile_to_toml  # noqa: PLC0415 - pydantic, only where a run is made
+
+    build.path.mkdir(mode=0o700)
+    build.path.chmod(0o700)  # whatever the umask made of it
+    for folder in (build.attempts, build.commands, build.samples, build.checkpoints):
+        folder.mkdir(mode=0o700)
+    write_atomically(build.profile, profile_to_toml(profile).encode(), mode=0o400)
+    if start_weights is not None:
+        build.start_weights.parent.mkdir(mode=0o700)
+        _copy_durably(start_weights, build.start_weights)
+
+
+def _publish(build: Path, name: str, source: Path | None, parent: Parent | None, created: float) -> RunDirectory:
+    """Give the finished folder its id: a rename that fails where another run has that id already."""
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(created))}"
+    number = 1
+    while True:
+        run = RunDirectory(build.with_name(stem if number == 1 else f"{stem}-{number}"))
+        number += 1
+        if run.path.exists():
+            continue
+        record = RunRecord(run.id, name, created, None if source is None else str(source), __version__, parent)
+        write_json_atomically(build / run.record.name, record.to_json())
+        try:
+            build.rename(run.path)
+        except OSError:
+            if run.path.exists():
+                continue
+            raise
+        sync_directory(run.path.parent)
+        return run
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_directory(target.parent)
+
+
+def _sweep(runs_root: Path, now: float) -> None:
+    """Remove what a launch that was killed an hour ago or earlier left half built."""
+    with os.scandir(runs_root) as entries:
+        abandoned = [
+            Path(entry.path)
+            for entry in entries
+            if entry.name.startswith(BUILD_PREFIX)
+            and now - entry.stat(follow_symlinks=False).st_mtime > ABANDONED_SECONDS
+        ]
+    for path in abandoned:
+        shutil.rmtree(path, ignore_errors=True)
