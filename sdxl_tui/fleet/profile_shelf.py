@@ -1,0 +1,70 @@
+"""The profiles one can train from: those of the workspace and the shipped ones, each parsed once per change of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.profile.load import load_profile
+from engine.profile.problems import Problem, ProfileError
+from engine.profile.schema import Profile
+from engine.profile.shipped import shipped_profiles
+
+
+@dataclass(frozen=True)
+class ProfileEntry:
+    """A profile's file, and what it says or what is wrong with it."""
+
+    path: Path
+    is_shipped: bool
+    """Shipped with the package: read-only, to be duplicated into the workspace."""
+    profile: Profile | None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+
+@dataclass
+class ProfileShelf:
+    """Lists profiles and remembers what it parsed. Not shared between threads."""
+
+    folder: Path
+    """The workspace's own profiles."""
+    _known: dict[Path, tuple[tuple[int, int], ProfileEntry]] = field(default_factory=dict)
+
+    def read(self) -> list[ProfileEntry]:
+        """All profiles now, the workspace's first, each group by name."""
+        own = sorted(self.folder.glob("*.toml")) if self.folder.is_dir() else []
+        entries = [self._entry(path, is_shipped=False) for path in own]
+        entries += [self._entry(path, is_shipped=True) for path in shipped_profiles()]
+        return [entry for entry in entries if entry is not None]
+
+    def _entry(self, path: Path, *, is_shipped: bool) -> ProfileEntry | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None  # removed while we looked, or a link to nowhere
+        version = (status.st_mtime_ns, status.st_size)
+        known = self._known.get(path)
+        if known is None or known[0] != version:
+            self._known[path] = known = (version, _parsed(path, is_shipped=is_shipped))
+        return known[1]
+
+
+def _parsed(path: Path, *, is_shipped: bool) -> ProfileEntry:
+    try:
+        return ProfileEntry(path, is_shipped, load_profile(path).profile)
+    except ProfileError as error:
+        return ProfileEntry(path, is_shipped, None, error.problems)
+
+
+def free_name(folder: Path, wanted: str) -> Path:
+    """A file in ``folder`` that does not exist yet, named like ``wanted``: ``style.toml``, ``style-2.toml`` …"""
+    path, number = folder / f"{wanted}.toml", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{wanted}-{number}.toml"
+    return path

@@ -1,0 +1,182 @@
+"""The runs of a workspace, read from their folders at each call: there is no index that could be wrong.
+
+Fast enough to be asked every second, and light enough for the command line: no pydantic, no tomlkit, no Textual.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from engine.run.errors import RunError
+from engine.run.layout import RUN_ID, RunDirectory
+from engine.run.liveness import Liveness, RunState, assess
+from engine.run.records import RunRecord, Status
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.workspace import Workspace
+
+LATEST: Final = "latest"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One row of a list of runs. Text in it is safe to print; None means not known (yet)."""
+
+    id: str
+    name: str
+    directory: RunDirectory
+    liveness: Liveness
+    created: float
+    """Unix seconds; the folder's own time if its record is damaged."""
+    parent: str | None
+    """The id of the run this one continues."""
+    step: int
+    total_steps: int
+    """0 while unknown."""
+    loss: float | None
+    loss_avg: float | None
+    lr: float | None
+    """Of the first parameter group, as last used."""
+    steps_per_second: float | None
+    eta_seconds: float | None
+    """While it trains."""
+    device: str
+    checkpoint: str | None
+    """The newest, by name."""
+    message: str
+    """What the engine last said."""
+    reason: str
+    """Why the run is in its state, in a few words; empty where the state says it all."""
+
+    @property
+    def state(self) -> RunState:
+        """What it does or how it ended."""
+        return self.liveness.state
+
+    @property
+    def alive(self) -> bool:
+        """Something of it is alive."""
+        return self.liveness.alive
+
+    @property
+    def share(self) -> float | None:
+        """Share of the steps that is done, in [0, 1]."""
+        return min(1.0, self.step / self.total_steps) if self.total_steps else None
+
+
+def list_runs(workspace: Workspace) -> list[RunSummary]:
+    """Every run of the workspace, newest first; none if there is no runs folder. A damaged one is a row with a reason."""
+    summaries = [summarize(run) for run in run_directories(workspace)]
+    return sorted(summaries, key=lambda summary: (summary.created, summary.id), reverse=True)
+
+
+def run_directories(workspace: Workspace) -> list[RunDirectory]:
+    """The folders of the workspace's runs in no order; what is no run (hidden, half built, a file) is left out.
+
+    Raises ``RunError`` if the runs folder is there and cannot be read.
+    """
+    try:
+        with os.scandir(workspace.runs) as entries:
+            return [RunDirectory(Path(entry.path)) for entry in entries if RUN_ID.match(entry.name) and entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"the runs cannot be listed: {error.strerror}", where=str(workspace.runs)) from error
+
+
+def summarize(run: RunDirectory) -> RunSummary:
+    """Look at one run now. Never raises for what the folder holds."""
+    liveness = assess(run)
+    record = RunRecord.read(run.record)
+    reason = liveness.reason
+    if record is None:
+        reason = f"run.json is missing or damaged; {reason}".removesuffix("; ")
+    status = liveness.status or Status(attempt=0, state="", step=0, total_steps=0, heartbeat=0.0)
+    return RunSummary(
+        id=run.id,
+        name=clean(record.name) if record else run.id,
+        directory=run,
+        liveness=replace(liveness, reason=clean(liveness.reason)),
+        created=record.created if record else _made(run),
+        parent=clean(record.parent.run) if record and record.parent else None,
+        step=status.step,
+        total_steps=status.total_steps or _planned_steps(run),
+        loss=status.loss,
+        loss_avg=status.loss_avg,
+        lr=next(iter(status.lr.values()), None),
+        steps_per_second=status.steps_per_second,
+        eta_seconds=status.eta_seconds if liveness.state is RunState.TRAINING else None,
+        device=clean(status.device),
+        checkpoint=clean(status.checkpoint) if status.checkpoint else None,
+        message=clean(status.message),
+        reason=clean(reason),
+    )
+
+
+def _made(run: RunDirectory) -> float:
+    try:
+        return run.path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _planned_steps(run: RunDirectory) -> int:
+    """The steps its profile asks for, for a run whose engine has not spoken yet; 0 if that cannot be read."""
+    import tomllib  # noqa: PLC0415 - only for runs that have not begun
+
+    try:
+        steps = tomllib.loads(run.profile.read_text(encoding="utf-8"))["training"]["steps"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return steps if isinstance(steps, int) else 0
+
+
+def find_run(workspace: Workspace, text: str) -> RunDirectory:
+    """The run that ``text`` names: an id, the beginning of one, or ``latest``.
+
+    Raises ``RunError`` if there is none (naming the nearest) or more than one.
+    """
+    runs = {run.id: run for run in run_directories(workspace)}
+    if text in runs:
+        return runs[text]
+    if not runs:
+        raise RunError(
+            "there are no runs yet",
+            where=str(workspace.runs),
+            hint="Start one: sdxl-tui launch PROFILE, or sdxl-tui demo",
+        )
+    if text == LATEST:
+        return max(runs.values(), key=lambda run: (_created(run), run.id))
+    matches = sorted(run_id for run_id in runs if text and run_id.startswith(text))
+    if len(matches) == 1:
+        return runs[matches[0]]
+    if matches:
+        raise RunError(
+            f"{len(matches)} runs begin with {clean(text)!r}",
+            where=str(workspace.runs),
+            hint=_named("They are", matches),
+        )
+    raise RunError(
+        f"there is no run {clean(text)!r}",
+        where=str(workspace.runs),
+        hint=_named("The nearest are", _nearest(text, runs)),
+    )
+
+
+def _created(run: RunDirectory) -> float:
+    record = RunRecord.read(run.record)
+    return record.created if record else _made(run)
+
+
+def _nearest(text: str, ids: dict[str, RunDirectory]) -> list[str]:
+    import difflib  # noqa: PLC0415 - only for an error message
+
+    newest_first = sorted(ids, reverse=True)
+    return difflib.get_close_matches(text, newest_first, n=3, cutoff=0.4) or newest_first[:3]
+
+
+def _named(beginning: str, ids: list[str]) -> str:
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return f"{beginning}: {', '.join(ids[:5])}{more}."
