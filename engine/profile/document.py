@@ -129,17 +129,16 @@ class ProfileDocument:
 
     def _edit(self, keys: KeyPath, value: Any) -> None:
         data, places = parse_toml(self._text, str(self.path))
-        wanted = _with(data, keys, value)
         try:
+            wanted = _with(data, keys, value)
             text = remove_value(places, keys) if value is None else set_value(places, data, keys, value)
-            result = tomllib.loads(text)
+            if _typed(tomllib.loads(text)) != _typed(wanted):
+                raise EditError("the edit would change more than was asked for")
         except (EditError, tomllib.TOMLDecodeError):
-            result, text = {}, self._text
-        if _pruned(result) != _pruned(wanted):
             line, column = places.key_position(keys) or (None, None)
             rule = "is written in a way that cannot be changed from here"
             problem = Problem(str(self.path), line, column, ".".join(map(str, keys)), None, rule, "edit the TOML text")
-            raise ProfileError([problem])
+            raise ProfileError([problem]) from None
         self._text = text
 
 
@@ -168,7 +167,9 @@ def _with(data: dict[str, Any], keys: KeyPath, value: Any) -> dict[str, Any]:
     changed = dict(data)
     if rest:
         inner = data.get(str(key), {})
-        changed[str(key)] = _with(inner, tuple(rest), value) if isinstance(inner, dict) else {}
+        if not isinstance(inner, dict):
+            raise EditError("the section is not a table")
+        changed[str(key)] = _with(inner, tuple(rest), value)
     elif value is None:
         changed.pop(str(key), None)
     else:
@@ -176,14 +177,12 @@ def _with(data: dict[str, Any], keys: KeyPath, value: Any) -> dict[str, Any]:
     return changed
 
 
-def _pruned(data: Any) -> Any:
-    """``data`` without empty tables (they say nothing in a profile), and with types told apart: 1, 1.0 and true differ."""
+def _typed(data: Any) -> Any:
+    """``data`` in a form that compares strictly: 1, 1.0 and true differ, nan equals nan, an empty table is nothing."""
     match data:
         case dict():
-            inner = {key: _pruned(value) for key, value in data.items()}
+            inner = {key: _typed(value) for key, value in data.items()}
             return {key: value for key, value in inner.items() if value != {}}
         case list():
-            return [_pruned(item) for item in data]
-        case float() if data != data:  # noqa: PLR0124 - nan
-            return (float, "nan")
-    return (type(data), data)
+            return [_typed(item) for item in data]
+    return (type(data), repr(data))

@@ -1,0 +1,118 @@
+"""Random profiles and random ways to write them, for the property tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from engine.profile.fields import ProfileField, profile_fields
+from engine.profile.schema import Profile
+from engine.profile.to_toml import toml_value
+
+_LIMITS = {"dataset.resolution": (256, 2048), "schedule.warmup_steps": (0, 10), "training.steps": (10, 10_000_000)}
+"""Ranges narrowed so that the rules between fields hold."""
+
+texts = st.text(
+    st.characters(exclude_categories=("Cs",)) | st.sampled_from("\"'\\\t\n#=[]{},\x00\x1b\x7f\u2028é漢🙂"), max_size=30
+)
+paths = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0~"), min_size=1, max_size=30)
+
+
+def values(field: ProfileField) -> st.SearchStrategy[Any]:
+    """Valid values of one field, as TOML would hold them."""
+    low, high = _LIMITS.get(field.path, (field.minimum, field.maximum))
+    match field.kind:
+        case "int":
+            step = field.multiple_of or 1
+            top = int(1_000_000 if high is None else high) - field.maximum_exclusive
+            return st.integers(int(low or 0) // step, top // step).map(lambda number: number * step)
+        case "float":
+            floats = st.floats(
+                float(low or 0),
+                1e6 if high is None else float(high),
+                exclude_min=field.minimum_exclusive,
+                exclude_max=field.maximum_exclusive,
+            )
+            return floats.map(lambda number: number + 0.0)
+        case "bool":
+            return st.booleans()
+        case "choice":
+            return st.sampled_from([1] if field.path == "schema" else list(field.choices))
+        case "strings":
+            return st.lists(texts, max_size=4)
+        case "sources":
+            source = st.fixed_dictionaries({"path": paths}, optional={"repeats": st.integers(1, 10_000)})
+            return st.lists(source, min_size=1, max_size=3)
+        case "str":
+            return {
+                "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"),
+                "launch.device": st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
+                "model.base": paths,
+            }.get(field.path, texts)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid profile as ``tomllib`` would give it: required fields and some of the others."""
+    found: dict[str, Any] = {}
+    for field in profile_fields():
+        if not (field.required or field.path in _LIMITS or draw(st.booleans())):
+            continue
+        place = found.setdefault(field.section, {}) if field.section else found
+        place[field.name] = draw(values(field))
+    if found.get("checkpoints", {}).get("keep_last") == 1:
+        found["checkpoints"]["keep_last"] = 2
+    for name, value in (("bucket_min", 256), ("bucket_max", 2048)):
+        found["dataset"].pop(name, None)
+        if draw(st.booleans()):
+            found["dataset"][name] = value
+    return found
+
+
+def profiles() -> st.SearchStrategy[Profile]:
+    """Valid profiles."""
+    return tables().map(Profile.model_validate)
+
+
+_comments = st.sampled_from(["", "", "  # usual", "\t# 1 = [x] \"quoted\" 'here'"])
+_gaps = st.sampled_from(["", "", "\n", "# a comment = 1\n", "\n# two\n# lines [x]\n\n"])
+
+
+@st.composite
+def texts_of_profiles(draw: st.DrawFn) -> str:
+    """A valid profile as a person may write it: any order, comments, indentation, dotted keys, tables in braces."""
+    data = draw(tables())
+    head = [f"{name} = {toml_value(data.pop(name))}" for name in ("schema", "name") if name in data]
+    dotted: list[str] = []
+    blocks: list[list[str]] = []
+    for section in draw(st.permutations(sorted(data))):
+        table = dict(data[section])
+        sources = table.pop("sources", None) if draw(st.booleans()) else None
+        pairs = [f"{key} = {_written(draw, value)}" for key, value in draw(st.permutations(sorted(table.items())))]
+        layout = draw(st.sampled_from(["table", "table", "table", "dotted", "braces"])) if sources is None else "table"
+        if any("\n" in pair for pair in pairs) and layout == "braces":
+            layout = "table"
+        if layout == "dotted" and pairs:
+            dotted += [f"{section}.{pair}" for pair in pairs]
+        elif layout == "braces":
+            dotted.append(f"{section} = {{ {', '.join(pairs)} }}")
+        elif pairs or draw(st.booleans()):
+            blocks.append([f"[{section}]", *pairs])
+        for source in sources or ():
+            indent = draw(st.sampled_from(["", "  "]))
+            blocks.append(["[[dataset.sources]]", *(f"{indent}{key} = {toml_value(item)}" for key, item in source.items())])
+    lines: list[str] = []
+    for line in (*head, *dotted, *(line for block in blocks for line in block)):
+        lines.append(f"{draw(_gaps)}{line}{draw(_comments)}")
+    newline = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
+    text = "\n".join(lines) + draw(st.sampled_from(["\n", "", "\n\n", "\n# the end\n"]))
+    return text.replace("\n", newline)
+
+
+def _written(draw: st.DrawFn, value: Any) -> str:
+    if isinstance(value, list) and value and draw(st.booleans()):
+        last = draw(st.sampled_from([",", ""]))
+        items = ",\n".join(f"    {toml_value(item)}" for item in value)
+        return f"[\n{items}{last}  # last\n]"
+    return toml_value(value)

@@ -1,0 +1,89 @@
+"""A profile written as a snapshot reads back equal; a person's text gives the values tomllib sees."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from profile_strategies import profiles, texts_of_profiles
+
+from engine.profile.fields import profile_fields
+from engine.profile.load import parse_profile, profile_to_toml, read_snapshot
+from engine.profile.schema import Profile
+from engine.profile.source_map import scan
+from engine.profile.to_toml import toml_float, toml_text
+
+FOLDER = Path("/workspace/profiles")
+
+
+def absolute(profile: Profile) -> Profile:
+    """``profile`` as loading it would give it."""
+    return parse_profile(profile_to_toml(profile), folder=FOLDER).profile
+
+
+@settings(max_examples=60, deadline=None)
+@given(profiles())
+def test_a_snapshot_reads_back_equal(profile: Profile) -> None:
+    resolved = absolute(profile)
+    assert absolute(resolved) == resolved
+    paths = {"model": resolved.model, "dataset": resolved.dataset}
+    assert resolved == profile.model_copy(update=paths), "only paths may change on the way"
+
+
+@settings(max_examples=20, deadline=None)
+@given(profiles())
+def test_a_snapshot_names_every_field(profile: Profile) -> None:
+    data = tomllib.loads(profile_to_toml(profile))
+    written = {f"{section}.{name}" for section, table in data.items() if isinstance(table, dict) for name in table}
+    written |= {name for name, value in data.items() if not isinstance(value, dict)}
+    assert written == {field.path for field in profile_fields()}
+
+
+@settings(max_examples=20, deadline=None)
+@given(profiles())
+def test_a_snapshot_on_disk_is_read_whatever_folder_it_lies_in(tmp_path_factory: object, profile: Profile) -> None:
+    import tempfile
+
+    resolved = absolute(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "profile.toml"
+        path.write_bytes(profile_to_toml(resolved).encode())
+        assert read_snapshot(path) == resolved
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts_of_profiles())
+def test_every_value_is_found_where_it_stands(text: str) -> None:
+    places = scan(text)
+    data = tomllib.loads(text)
+    for path, entry in places.entries.items():
+        value = data
+        for key in path:
+            value = value[key]
+        assert tomllib.loads(f"found = {text[entry.start : entry.end]}")["found"] == value
+        line, column = places.position(entry.key_start)
+        assert text.split("\n")[line - 1][column - 1 :].startswith(text[entry.key_start : entry.key_start + 1])
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_keep_their_value(number: float) -> None:
+    read = tomllib.loads(f"x = {toml_float(number)}")["x"]
+    assert (read, isinstance(read, float)) == (number, True)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))))
+def test_texts_keep_their_value(text: str) -> None:
+    assert tomllib.loads(f"x = {toml_text(text)}")["x"] == text
+
+
+def test_rates_are_written_as_people_write_them() -> None:
+    assert [toml_float(rate) for rate in (1e-4, 5e-5, 1.5e-4, 0.001, 0.05, 6.0)] == [
+        "1e-4",
+        "5e-5",
+        "1.5e-4",
+        "0.001",
+        "0.05",
+        "6.0",
+    ]
