@@ -9,7 +9,7 @@ because the layout is already done. What Textual prints after the app has ended 
 from __future__ import annotations
 
 import re
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -54,6 +54,6 @@ def _same_width(found: re.Match[str]) -> str:
     return found[0] if ord(found[0]) in JOINERS else REPLACEMENT * cell_len(found[0])
 
 
-def guard_stream(app: App[object], stream: TextIO) -> None:
+def guard_stream(app: App[Any], stream: TextIO) -> None:
     """Let everything ``app`` prints once its screen is closed go to ``stream``, cleaned."""
     app.error_console.file = GuardedStream(stream)  # type: ignore[assignment]

@@ -1,0 +1,224 @@
+"""The shell of the app: three places, each in a mode of its own, theme, help, quitting. What a place does is in ``screens/``.
+
+Runs are looked at by one background thread (``RunsWatch``); whatever changed is put into ``SdxlTui.runs``, which the Runs
+place and the bars follow. Profiles and Checkpoints are imported when they are first visited, so that the first frame comes
+soon. The app only reads run directories and drops requests into them: quitting, or dying, never touches a run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from sdxl_tui.fleet.watch import RunsWatch
+from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
+from sdxl_tui.screens.runs import RunsScreen
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.guard import guard_stream, install_guard
+from sdxl_tui.theme import CALM
+from sdxl_tui.widgets.place_bar import PlaceBar
+
+if TYPE_CHECKING:
+    from sdxl_tui.fleet.runs import RunSummary
+    from sdxl_tui.workspace import Workspace
+
+
+def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
+    """Open the app on ``workspace`` until the user quits; its exit code. open_run: id of the run whose page is shown first."""
+    install_guard()
+    app = SdxlTui(workspace, open_run=open_run)
+    guard_stream(app, sys.__stderr__ or sys.stderr)
+    app.run()
+    return app.return_code or 0
+
+
+@dataclass
+class RunsSeen(Message):
+    """The runs of the workspace changed."""
+
+    runs: tuple[RunSummary, ...]
+
+
+@dataclass
+class RunsUnreadable(Message):
+    """The runs folder cannot be read."""
+
+    reason: str
+
+
+class SdxlTui(App[None]):
+    """``now``: the clock that ages are counted from (Unix seconds); tests freeze it."""
+
+    TITLE = "sdxl-tui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    DEFAULT_MODE = PlaceName.RUNS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "place('runs')", "Runs", show=False, priority=True),
+        Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
+        Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
+        Binding("1", "place('runs')", "Runs", show=False),
+        Binding("2", "place('profiles')", "Profiles", show=False),
+        Binding("3", "place('checkpoints')", "Checkpoints", show=False),
+        Binding("question_mark", "help", "Help"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    runs: reactive[tuple[RunSummary, ...] | None] = reactive(None)
+    """Every run of the workspace, newest first; None until they have been read once."""
+
+    def __init__(
+        self, workspace: Workspace, *, open_run: str | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.now = now
+        self._open_run = open_run
+        self._came_from: PlaceName | None = None
+        self.add_mode(PlaceName.RUNS, lambda: RunsScreen(workspace))
+        self.add_mode(PlaceName.PROFILES, self._profiles)
+        self.add_mode(PlaceName.CHECKPOINTS, self._checkpoints)
+        self._watch = RunsWatch(
+            workspace,
+            lambda runs: self._tell(RunsSeen(runs)),
+            lambda reason: self._tell(RunsUnreadable(reason)),
+        )
+        self.register_theme(CALM)
+        self.theme = CALM.name
+
+    def _profiles(self) -> Screen[Any]:
+        from sdxl_tui.screens.profiles import ProfilesScreen  # noqa: PLC0415 - not needed for the first frame
+
+        return ProfilesScreen(self.workspace)
+
+    def _checkpoints(self) -> Screen[Any]:
+        from sdxl_tui.screens.checkpoints import CheckpointsScreen  # noqa: PLC0415 - not needed for the first frame
+
+        return CheckpointsScreen(self.workspace)
+
+    def on_mount(self) -> None:
+        """Begin to watch the runs; open the page that was asked for."""
+        self._watch.start()
+        if self._open_run is not None:
+            self.post_message(OpenRun(self._open_run))
+
+    def on_unmount(self) -> None:
+        """Stop watching."""
+        self._watch.stop()
+
+    def _tell(self, message: Message) -> None:
+        """Called in the watch's thread."""
+        self.post_message(message)
+
+    def on_runs_seen(self, message: RunsSeen) -> None:
+        """The runs changed."""
+        self.runs = message.runs
+        self._show_live()
+
+    def on_runs_unreadable(self, message: RunsUnreadable) -> None:
+        """The runs folder cannot be read: say so and show none."""
+        self.runs = ()
+        self.notify(clean(message.reason, lines=True), title="Runs", severity="error", markup=False)
+
+    def _show_live(self) -> None:
+        """How many runs are alive, in the bar of the screen in front."""
+        live = None if self.runs is None else sum(run.alive for run in self.runs)
+        for bar in self.screen.query(PlaceBar):
+            bar.live = live
+
+    # Going places
+
+    def action_place(self, place: str) -> None:
+        """Go to a place as it was left; if one is there already, to its first page."""
+        if place != self.current_mode:
+            self._came_from = None
+            self._switch(place)
+        else:
+            while len(self.screen_stack) > 1 and isinstance(self.screen, Place) and self.screen.unsaved is None:
+                self.pop_screen()
+
+    def _switch(self, place: str) -> None:
+        self.switch_mode(place)
+        self._show_live()
+
+    async def action_back(self) -> None:
+        """One page up; from a place's first page to where it was opened from."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self._came_from is not None:
+            place, self._came_from = self._came_from, None
+            self._switch(place)
+
+    def on_open_place(self, message: OpenPlace) -> None:
+        """A screen asks for a place."""
+        self._go_from_here(message.place)
+
+    def on_place_bar_clicked(self, message: PlaceBar.Clicked) -> None:
+        """A click in the bar above."""
+        self.action_place(message.place)
+
+    def _go_from_here(self, place: PlaceName) -> None:
+        here = PlaceName(self.current_mode)
+        if here != place:
+            self._switch(place)
+            self._came_from = here
+
+    async def on_open_run(self, message: OpenRun) -> None:
+        """A screen asks for a run's page: it is put on the Runs place in the place of another run's page."""
+        from sdxl_tui.screens.run import RunScreen  # noqa: PLC0415 - not needed for the first frame
+
+        self._go_from_here(PlaceName.RUNS)
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        await self.push_screen(RunScreen(self.workspace, message.run_id))
+        self._show_live()
+
+    async def on_open_checkpoints(self, message: OpenCheckpoints) -> None:
+        """A screen asks for a run's checkpoints."""
+        from sdxl_tui.screens.checkpoints import CheckpointsScreen  # noqa: PLC0415 - not needed for the first frame
+
+        self._go_from_here(PlaceName.CHECKPOINTS)
+        if isinstance(screen := self.screen, CheckpointsScreen):
+            screen.show_run(message.run_id)
+
+    # Help and quitting
+
+    def action_help(self) -> None:
+        """The keys of the screen in front."""
+        from sdxl_tui.screens.help import HelpScreen  # noqa: PLC0415 - not needed for the first frame
+
+        if isinstance(self.screen, Place):
+            self.push_screen(HelpScreen(self.screen))
+
+    async def action_quit(self) -> None:
+        """Leave; asks first if something typed would be lost. Runs go on."""
+        unsaved = [
+            what
+            for stack in self._screen_stacks.values()
+            for screen in stack
+            if isinstance(screen, Place) and (what := screen.unsaved) is not None
+        ]
+        if not unsaved:
+            self.exit()
+            return
+        from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - not needed for the first frame
+
+        question = Ask(
+            " Quit without saving? ",
+            f"Not saved: {clean(', '.join(unsaved))}. Runs go on in any case.",
+            [Answer("quit", "y", "Quit and lose the changes", destroys=True)],
+        )
+        self.push_screen(question, lambda answer: self.exit() if answer == "quit" else None)
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C: say how to leave, so that a reflex ends nothing."""
+        self.notify("q leaves the app. Runs go on without it.", timeout=3)

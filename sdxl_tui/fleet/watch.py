@@ -1,0 +1,69 @@
+"""Looking at the runs again and again, in a thread of its own; whoever is interested is told when something changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from sdxl_tui.fleet.runs import RunSummary
+    from sdxl_tui.workspace import Workspace
+
+LIVE_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 2.0
+"""Between looks while no run is alive: what starts then was started elsewhere."""
+
+
+class RunsWatch:
+    """Calls ``seen(runs)`` with the runs, newest first, and ``failed(reason)`` where they cannot be read; only on changes.
+
+    Both are called in the watch's thread. The thread is a daemon: it never holds up the end of the program.
+    """
+
+    def __init__(
+        self, workspace: Workspace, seen: Callable[[tuple[RunSummary, ...]], None], failed: Callable[[str], None]
+    ) -> None:
+        self.workspace = workspace
+        self._seen = seen
+        self._failed = failed
+        self._last: tuple[RunSummary, ...] | str | None = None
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="runs-watch", daemon=True)
+
+    def start(self) -> None:
+        """Look for the first time, then again and again."""
+        self._thread.start()
+
+    def look_now(self) -> None:
+        """Do not wait for the next look: something was just done to a run."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """No more calls after the one that may be under way."""
+        self._ended = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.clear()
+            found = self._look()
+            if found != self._last and not self._ended:
+                self._last = found
+                if isinstance(found, str):
+                    self._failed(found)
+                else:
+                    self._seen(found)
+            live = not isinstance(found, str) and any(run.alive for run in found)
+            self._wake.wait(LIVE_SECONDS if live else QUIET_SECONDS)
+
+    def _look(self) -> tuple[RunSummary, ...] | str:
+        from sdxl_tui.fleet.runs import list_runs  # noqa: PLC0415 - off the start of the app
+
+        try:
+            return tuple(list_runs(self.workspace))
+        except (UserError, OSError) as error:
+            return str(error)

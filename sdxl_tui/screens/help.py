@@ -1,0 +1,78 @@
+"""Help on the screen one came from: what it is for, and every key that works there, in groups."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from sdxl_tui.screens.place import Place
+from sdxl_tui.widgets.key_bar import key_name
+
+ANYWHERE = (
+    ("1 2 3", "Runs, Profiles, Checkpoints (F1 F2 F3 also while typing)"),
+    ("esc", "Back"),
+    ("tab", "Next part of the screen, ⇧tab the one before"),
+    ("?", "This help"),
+    ("q", "Quit; runs go on without the app"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Text and keys of one screen; any of esc, ?, q closes it."""
+
+    DEFAULT_CSS = """
+    HelpScreen {
+        align: center middle;
+        & > VerticalScroll {
+            width: 76; max-width: 100%; height: auto; max-height: 100%;
+            background: $surface; border: round $primary; padding: 1 2;
+            border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $text-muted;
+        }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q", "dismiss", "Close"),
+        Binding("j", "scroll('down')", show=False),
+        Binding("k", "scroll('up')", show=False),
+    ]
+
+    def __init__(self, about: Place) -> None:
+        super().__init__()
+        self._topic = about.topic
+        self._about = about.about
+        self._keys = keys_of(about)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as box:
+            box.border_title = Content(f" {self._topic} ")
+            box.border_subtitle = Content(" esc closes ")
+            yield Static(self._text())
+
+    def _text(self) -> Content:
+        parts: list[Content] = [Content(paragraph + "\n") for paragraph in self._about]
+        for heading, keys in (("Here", self._keys), ("Anywhere", ANYWHERE)):
+            if keys:
+                parts.append(Content.styled(heading, "bold $text-muted"))
+                parts += [Content.assemble((f"{key:>12}", "bold $primary"), f"  {words}") for key, words in keys]
+                parts.append(Content(""))
+        return Content("\n").join(parts).rstrip()
+
+    def action_scroll(self, direction: str) -> None:
+        """Scroll by a line."""
+        box = self.query_one(VerticalScroll)
+        box.scroll_down() if direction == "down" else box.scroll_up()
+
+
+def keys_of(screen: Screen[Any]) -> tuple[tuple[str, str], ...]:
+    """The keys that work on ``screen`` now, without those of the app: (keys, what they do), one line per action."""
+    keys: dict[tuple[str, str], list[str]] = {}
+    for key, (node, binding, _, _) in screen.active_bindings.items():
+        if node is not screen.app and binding.description and not binding.action.startswith("app."):
+            keys.setdefault((binding.action, binding.description), []).append(binding.key_display or key_name(key))
+    return tuple((" ".join(names), description) for (_, description), names in keys.items())

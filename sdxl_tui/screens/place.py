@@ -1,0 +1,92 @@
+"""What the three places share: the bar above, the keys below, the workspace, and how one place asks for another.
+
+A place is a ``Place`` subclass that takes the workspace and yields its body from ``compose_body``. ``app.py`` makes it the
+first time it is visited, as the bottom screen of its own mode, so it keeps its state while another place is looked at.
+Pages that belong to a place (a run, a profile in the editor) are ``Place`` subclasses too, pushed on top of it; Escape goes
+back. Screens never import the app: they post ``OpenRun``, ``OpenCheckpoints`` or ``OpenPlace``, and the app goes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+
+from sdxl_tui.widgets.key_bar import KeyBar
+from sdxl_tui.widgets.place_bar import PlaceBar
+
+if TYPE_CHECKING:
+    from sdxl_tui.workspace import Workspace
+
+
+class PlaceName(StrEnum):
+    """The places, by the name of their mode."""
+
+    RUNS = "runs"
+    PROFILES = "profiles"
+    CHECKPOINTS = "checkpoints"
+
+
+@dataclass
+class OpenPlace(Message):
+    """Go to a place as it was left."""
+
+    place: PlaceName
+
+
+@dataclass
+class OpenRun(Message):
+    """Go to the page of a run."""
+
+    run_id: str
+
+
+@dataclass
+class OpenCheckpoints(Message):
+    """Go to the checkpoints of a run; ``CheckpointsScreen.show_run`` is called with it."""
+
+    run_id: str
+
+
+class Place(Screen[None]):
+    """A full screen of the app: place bar, body, key bar."""
+
+    place: ClassVar[PlaceName]
+    """Which name in the bar is lit."""
+    topic: ClassVar[str] = ""
+    """Heading of the help."""
+    about: ClassVar[tuple[str, ...]] = ()
+    """Paragraphs of the help above the keys: what is seen here and what one can do."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.back", "Back", show=False),
+        Binding("tab", "app.focus_next", "Next part", show=False),
+        Binding("shift+tab", "app.focus_previous", "Previous part", show=False),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+
+    def compose(self) -> ComposeResult:
+        yield PlaceBar(self.place, self.workspace.path)
+        with Container(classes="body"):
+            yield from self.compose_body()
+        yield KeyBar()
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The widgets between the bars."""
+        raise NotImplementedError
+
+    @property
+    def unsaved(self) -> str | None:
+        """What would be lost if the app quit now (``"changes to demo.toml"``); None: nothing. Quitting then asks."""
+        return None
