@@ -11,7 +11,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,7 +130,9 @@ class JsonLines:
             del lines[0]
         self._offset += end
         self.caught_up = len(chunk) < self._budget
-        return self._parse(lines)
+        records, unreadable = _parse(lines)
+        self.unreadable += unreadable
+        return records
 
     def _begin_anew_if_replaced(self, descriptor: int, found: os.stat_result) -> None:
         identity = (found.st_dev, found.st_ino)
@@ -143,17 +145,19 @@ class JsonLines:
         self._identity = identity
         self._fingerprint = head
 
-    def _parse(self, lines: list[bytes]) -> list[dict[str, Any]]:
-        records = []
-        for line in lines:
-            try:
-                value = _DECODER.decode(line.decode("utf-8", "replace"))
-            except (ValueError, RecursionError):
-                self.unreadable += bool(line.strip())
-                continue
-            if isinstance(value, dict):
-                records.append(value)
-        return records
+
+def _parse(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], int]:
+    """The objects in ``lines``, and how many lines were no JSON."""
+    records, unreadable = [], 0
+    for line in lines:
+        try:
+            value = _DECODER.decode(line.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            unreadable += bool(line.strip())
+            continue
+        if isinstance(value, dict):
+            records.append(value)
+    return records, unreadable
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -178,7 +182,5 @@ def read_last_json_lines(path: Path, *, tail: int = 16_384) -> list[dict[str, An
         return []
     finally:
         os.close(descriptor)
-    lines.pop()
-    if start:
-        lines = lines[1:]
-    return JsonLines(path)._parse(lines)
+    # The first line may be cut off by where we began, the last is not complete without its newline.
+    return _parse(lines[bool(start) : -1])[0]

@@ -84,6 +84,12 @@ def assess(run: RunDirectory) -> Liveness:
     return Liveness(state, alive, reason, look.attempt, look.process, look.exit, look.status)
 
 
+def running_elsewhere(run: RunDirectory) -> str | None:
+    """The name of another machine on which ``run`` is at work: locks do not always reach across a shared disk."""
+    look = _look(run)
+    return None if look.held else _host_elsewhere(look)
+
+
 @dataclass(frozen=True)
 class _Look:
     """What lies before us: the lock, and the records of the latest attempt."""
@@ -173,13 +179,8 @@ def _remark(look: _Look, state: RunState) -> str:
 def _ended(look: _Look, record: ExitRecord) -> tuple[RunState, str]:
     if record.cause == "exec_failed":
         return RunState.FAILED, f"could not be started: {record.message}"
-    if record.cause == "out_of_memory":
-        peak = f" (peak {record.max_rss_kb / 1e6:.1f} GB)" if record.max_rss_kb else ""
-        return RunState.KILLED, f"out of memory{peak}"
     if record.signal is not None:
-        if record.signal in (signal.SIGTERM, signal.SIGINT) and _stop_is_waiting(look.run):
-            return RunState.STOPPED, "stopped before the training began"
-        return RunState.KILLED, f"killed by {_signal_name(record.signal)}"
+        return _ended_by_signal(look, record, record.signal)
     if record.code:
         return RunState.FAILED, _failure(look) or f"exit code {record.code}{_last_log_line(look)}"
     said = _last_word(look)
@@ -188,12 +189,20 @@ def _ended(look: _Look, record: ExitRecord) -> tuple[RunState, str]:
     return said, _failure(look) if said is RunState.FAILED else ""
 
 
+def _ended_by_signal(look: _Look, record: ExitRecord, number: int) -> tuple[RunState, str]:
+    if record.cause == "out_of_memory":
+        peak = f" (peak {record.max_rss_kb / 1e6:.1f} GB)" if record.max_rss_kb else ""
+        return RunState.KILLED, f"out of memory{peak}"
+    if number in (signal.SIGTERM, signal.SIGINT) and _stop_is_waiting(look.run):
+        return RunState.STOPPED, "stopped before the training began"
+    return RunState.KILLED, f"killed by {_signal_name(number)}"
+
+
 def _gone(look: _Look) -> tuple[RunState, bool, str]:
     """Nobody holds the lock, and no end was recorded."""
     process = look.process
-    place = Place.HERE if process is None else place_of(process)
-    if process is not None and place is Place.OTHER_HOST and _is_fresh(look.run):
-        return _said(look.own_status), True, f"running on {process.host}"
+    if (host := _host_elsewhere(look)) is not None:
+        return _said(look.own_status), True, f"running on {host}"
     if (said := _last_word(look)) is not None:
         unknown = "exit code unknown: its keeper was killed"
         return said, False, (_failure(look) or unknown) if said is RunState.FAILED else unknown
@@ -205,7 +214,7 @@ def _gone(look: _Look) -> tuple[RunState, bool, str]:
         Place.OTHER_CONTAINER: "container restarted",
         Place.OTHER_HOST: f"ran on {process.host}, no sign of life",
     }
-    return RunState.LOST, False, reasons[place]
+    return RunState.LOST, False, reasons[place_of(process)]
 
 
 def _last_word(look: _Look) -> RunState | None:
@@ -227,10 +236,8 @@ def _failure(look: _Look) -> str:
 
 
 def _last_event(look: _Look, *kinds: str) -> dict[str, Any] | None:
-    for event in reversed(read_last_json_lines(look.run.events)):
-        if event.get("attempt") == look.attempt and event.get("event") in kinds:
-            return event
-    return None
+    events = reversed(read_last_json_lines(look.run.events))
+    return next((e for e in events if e.get("attempt") == look.attempt and e.get("event") in kinds), None)
 
 
 def _last_log_line(look: _Look) -> str:
@@ -249,12 +256,16 @@ def _one_line(text: object) -> str:
     return next(iter(str(text).strip().splitlines()), "")[:300]
 
 
-def _is_fresh(run: RunDirectory) -> bool:
-    """Whether the status was written within the last minute, by the clock of the disk it lies on."""
+def _host_elsewhere(look: _Look) -> str | None:
+    """The other machine on which the run is still at work, judged by its status file's time on the disk they share."""
+    process = look.process
+    if process is None or look.exit is not None or place_of(process) is not Place.OTHER_HOST:
+        return None
     try:
-        return abs(time.time() - run.status.stat().st_mtime) < ELSEWHERE_SECONDS
+        age = time.time() - look.run.status.stat().st_mtime
     except OSError:
-        return False
+        return None
+    return process.host if abs(age) < ELSEWHERE_SECONDS else None
 
 
 def _stop_is_waiting(run: RunDirectory) -> bool:

@@ -64,6 +64,27 @@ def is_held(path: Path) -> bool:
     return _alive_by_pid(RunDirectory(path.parent)) if state is LockState.UNKNOWN else state is LockState.HELD
 
 
+def holders(path: Path) -> list[int]:
+    """The pids of the processes that hold the lock at ``path``, as far as they may be looked into (``/proc/PID/fdinfo``)."""
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _holds(entry, wanted)]
+
+
+def _holds(process: Path, lock: os.stat_result) -> bool:
+    try:
+        for descriptor in (process / "fd").iterdir():
+            # Whoever only looks at the lock has the file open too, but not locked for writing.
+            if os.path.samestat(descriptor.stat(), lock):
+                known = (process / "fdinfo" / descriptor.name).read_text(encoding="ascii", errors="replace")
+                return any("FLOCK" in line and "WRITE" in line for line in known.splitlines())
+    except OSError:
+        return False  # gone meanwhile, or another user's
+    return False
+
+
 class RunLock:
     """The lock on a run, taken. Closing the last descriptor of it lets go; ``close`` closes ours."""
 

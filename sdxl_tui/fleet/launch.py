@@ -1,0 +1,232 @@
+"""Starting runs: new ones, resumed ones and children, each under its keeper and independent of whoever started it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import engine
+from engine.run import keeper
+from engine.run.attempt import begin_attempt
+from engine.run.create import create_run
+from engine.run.errors import RunBusy, RunError
+from engine.run.layout import AttemptDirectory, RunDirectory
+from engine.run.liveness import Liveness, assess, running_elsewhere
+from engine.run.lock import RunLock
+from engine.run.records import ExitRecord, Parent
+
+if TYPE_CHECKING:
+    from engine.continuation import Continuation
+    from engine.profile.load import LoadedProfile
+    from sdxl_tui.workspace import Workspace
+
+START_SECONDS: Final = 30.0
+LEFTOVER_SECONDS: Final = 15.0
+
+
+def launch(
+    workspace: Workspace, loaded: LoadedProfile, *, parent: Parent | None = None, start_weights: Path | None = None
+) -> RunDirectory:
+    """Make a run of the profile and start its engine; returns once it runs.
+
+    Raises ``ProfileError`` if the folders it names rule it out, ``WorkspaceError`` or ``RunError`` if it cannot be
+    written or started; nothing of it is left behind then.
+    """
+    from engine.profile.preflight import check_inputs  # noqa: PLC0415 - pydantic, only where a run is made
+
+    check_inputs(loaded.profile)
+    workspace.create()
+    run = create_run(workspace.runs, loaded.profile, source=loaded.source, parent=parent, start_weights=start_weights)
+    return _start_new(run)
+
+
+def continue_run(workspace: Workspace, checkpoint: Path, continuation: Continuation) -> RunDirectory:
+    """Start a child run that trains on from a checkpoint's weights with a new schedule; returns once it runs.
+
+    The child gets its own copy of the weights. Raises ``CheckpointError`` if the checkpoint is damaged, else as ``launch``.
+    """
+    from engine.checkpoint.describe import describe  # noqa: PLC0415
+    from engine.checkpoint.manifest import verify  # noqa: PLC0415
+    from engine.profile.preflight import check_inputs  # noqa: PLC0415
+
+    summary = describe(checkpoint)
+    verify(checkpoint, digests=True)
+    check_inputs(continuation.profile)
+    workspace.create()
+    run = create_run(
+        workspace.runs,
+        continuation.profile,
+        source=None,
+        parent=Parent(summary.run_id, checkpoint.name, summary.step, continuation.route),
+        start_weights=checkpoint / "trainable.safetensors",
+    )
+    return _start_new(run)
+
+
+def resume(run: RunDirectory, checkpoint: Path | None = None) -> int:
+    """Go on with ``run`` exactly where ``checkpoint`` (by default its newest whole one) left it; the new attempt's number.
+
+    Raises ``RunBusy`` if it is alive, ``RunError`` if there is nothing to resume, ``CheckpointError`` if it is damaged.
+    """
+    from engine.checkpoint.describe import describe  # noqa: PLC0415
+    from engine.checkpoint.manifest import verify  # noqa: PLC0415
+
+    if checkpoint is None:
+        checkpoint = _newest_whole(run)
+    else:
+        verify(checkpoint, digests=True)
+    if checkpoint is None:
+        raise RunError(
+            "has no whole checkpoint to resume from",
+            where=run.id,
+            hint=f"Start it anew from its profile: sdxl-tui launch {run.profile}",
+        )
+    summary = describe(checkpoint)
+    if not summary.steps_left:
+        raise RunError(
+            f"all {summary.total_steps} steps are done, there is nothing to resume",
+            where=run.id,
+            hint=f"Train on with a new schedule: sdxl-tui continue {run.id}@{summary.step} --lr LR",
+        )
+    return start(run, from_checkpoint=checkpoint)
+
+
+def start(run: RunDirectory, *, from_checkpoint: Path | None = None) -> int:
+    """Start the engine of ``run`` under a keeper; returns the attempt's number once the engine runs.
+
+    A run that has checkpoints goes on from its newest whole one unless another is given. Raises ``RunBusy`` if the run is
+    alive (of several who start it at once, one succeeds), ``RunError`` if the engine cannot be started; the attempt's
+    folder is removed then.
+    """
+    if from_checkpoint is None:
+        from_checkpoint = _newest_whole(run)
+    elif from_checkpoint.absolute().parent != run.checkpoints.absolute():
+        raise RunError("is not a checkpoint of this run", where=str(from_checkpoint))
+    if (host := running_elsewhere(run)) is not None:
+        hint = "If that machine is gone, try again in a minute."
+        raise RunBusy(f"this run is already running on {host}", where=run.id, hint=hint)
+    with RunLock.acquire(run.lock) as lock:
+        attempt = begin_attempt(run)
+        try:
+            process = _spawn_keeper(run, attempt, lock, engine_command(run, attempt, lock, from_checkpoint))
+        except OSError as error:
+            shutil.rmtree(attempt.path, ignore_errors=True)
+            raise RunError(f"the engine cannot be started: {error.strerror}", where=run.id) from error
+    _await_engine(run, attempt, process)
+    return attempt.number
+
+
+def wait(run: RunDirectory, timeout: float | None = None) -> Liveness:
+    """Wait until nothing of ``run`` is alive, or ``timeout`` seconds; what it looked like last.
+
+    Returns as well when the engine's end is recorded and what it left behind stays on (processes that made themselves
+    independent of it).
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause, ended = 0.02, None
+    while True:
+        liveness = assess(run)
+        now = time.monotonic()
+        if liveness.exit is not None and ended is None:
+            ended = now
+        if not liveness.alive or (ended is not None and now - ended > LEFTOVER_SECONDS):
+            return liveness
+        if deadline is not None and now >= deadline:
+            return liveness
+        time.sleep(pause if deadline is None else min(pause, deadline - now))
+        pause = min(0.25, pause * 1.5)
+
+
+def _start_new(run: RunDirectory) -> RunDirectory:
+    try:
+        start(run)
+    except BaseException:
+        if not assess(run).alive:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    return run
+
+
+def _newest_whole(run: RunDirectory) -> Path | None:
+    """The newest checkpoint on the lineage of the latest attempt whose contents are what was saved."""
+    if not run.checkpoint_folders():
+        return None
+    from engine.checkpoint.describe import resume_candidates  # noqa: PLC0415
+    from engine.checkpoint.manifest import find_damage, read_manifest  # noqa: PLC0415
+
+    candidates = resume_candidates(run)
+    return next((path for path in candidates if not find_damage(path, read_manifest(path), digests=True)), None)
+
+
+def engine_command(
+    run: RunDirectory, attempt: AttemptDirectory, lock: RunLock, from_checkpoint: Path | None
+) -> list[str]:
+    """The argv of an engine. It holds no settings: those are in the run's profile."""
+    command = [sys.executable, "-P", "-m", "engine", "train", str(run.path)]
+    command += ["--attempt", str(attempt.number), "--lock-fd", str(lock.fileno())]
+    return command if from_checkpoint is None else [*command, "--from", from_checkpoint.name]
+
+
+def _spawn_keeper(
+    run: RunDirectory, attempt: AttemptDirectory, lock: RunLock, command: list[str]
+) -> subprocess.Popen[bytes]:
+    program = [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve())]
+    arguments = [str(run.path), str(attempt.number), str(lock.fileno()), "--"]
+    with attempt.log.open("ab") as log:
+        return subprocess.Popen(
+            [*program, *arguments, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=run.path,
+            env=engine_environment(),
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+        )
+
+
+def engine_environment() -> dict[str, str]:
+    """The environment of an engine: unbuffered, and with a search path on which it finds this very ``engine`` package.
+
+    The engine runs with ``-P`` in the run's folder. Entries of ``PYTHONPATH`` are made absolute and empty ones left out, so
+    that no file in that folder is ever imported.
+    """
+    package = Path(engine.__file__).resolve().parent.parent
+    entries = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if package.name not in ("site-packages", "dist-packages"):
+        entries.insert(0, str(package))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(entries)}
+    if not entries:
+        del environment["PYTHONPATH"]
+    return environment
+
+
+def _await_engine(run: RunDirectory, attempt: AttemptDirectory, process: subprocess.Popen[bytes]) -> None:
+    """Return once the engine is recorded; raise ``RunError`` and remove the attempt if it could not be started."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None and not attempt.process.exists():
+        time.sleep(0.005)
+    if attempt.process.exists() or process.poll() is None:
+        # Someone has to wait for the keeper, or it stays a zombie for as long as we live.
+        threading.Thread(target=process.wait, name=f"keeper of {run.id}", daemon=True).start()
+        return
+    record = ExitRecord.read(attempt.exit)
+    said = record.message if record is not None else _tail(attempt.log)
+    shutil.rmtree(attempt.path, ignore_errors=True)
+    raise RunError(
+        f"the engine could not be started: {said or f'its keeper exited with {process.returncode}'}", where=run.id
+    )
+
+
+def _tail(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace")[-4096:].strip().splitlines()
+        return lines[-1] if lines else ""
+    return ""
