@@ -72,18 +72,19 @@ def clean(text: str, *, limit: int = LIMIT, lines: bool = False) -> str:
     return (_UNSAFE_BUT_NEWLINE if lines else UNSAFE).sub(lambda found: _visible(ord(found[0])), text)
 
 
-def clean_line(data: bytes, *, limit: int = LIMIT) -> str:
+def clean_line(data: bytes, *, limit: int = LIMIT, unread: int = 0) -> str:
     """One line of a log as a terminal would leave it: what follows the last carriage return, decoded and cleaned.
 
     data: the bytes of the line, with or without its line end. Of a longer line than ``limit`` bytes the beginning is
-    shown and the rest is counted.
+    shown and the rest is counted, together with ``unread`` bytes of it that the caller left out.
     """
     data = data.rstrip(b"\r\n")
     start = data.rfind(b"\r") + 1
     rest = len(data) - start - limit
     shown = data[start : start + limit].decode("utf-8", errors="ignore" if rest > 0 else "replace")
     text = clean(shown, limit=limit)
-    return f"{text} …[+{format_bytes(rest)}]" if rest > 0 else text
+    missing = max(0, rest) + unread
+    return f"{text} …[+{format_bytes(missing)}]" if missing else text
 
 
 def _visible(code: int) -> str:

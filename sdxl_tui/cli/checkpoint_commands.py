@@ -1,0 +1,108 @@
+"""The commands that look at checkpoints: ``checkpoints`` and ``inspect``. What they print is in ``checkpoint_text``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from engine.run.layout import RunDirectory
+from engine.run.records import RunRecord
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, whole_number
+from sdxl_tui.cli.opening import workspace_to_read
+from sdxl_tui.cli.output import err, out
+from sdxl_tui.cli.run_commands import add_run_argument
+from sdxl_tui.fleet.runs import find_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHECKPOINT_HELP: Final = "a checkpoint's folder, RUN/step-00000020, RUN@20, or RUN for its newest"
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare them."""
+    checkpoints = add_command(
+        commands,
+        "checkpoints",
+        show_checkpoints,
+        summary="list a run's checkpoints",
+        about="""List the checkpoints of a run, oldest first: where each stands on the schedule and whether it is whole
+        (judged by the sizes of its files; inspect compares the digests). The one that resume would take has a star.""",
+        examples=["sdxl-tui checkpoints latest", "sdxl-tui checkpoints demo --json"],
+        json=True,
+    )
+    add_run_argument(checkpoints)
+    inspect = add_command(
+        commands,
+        "inspect",
+        inspect_checkpoint,
+        summary="show the scheduler state stored in a checkpoint",
+        about="""Show what a checkpoint holds: its schedule with all parameters, base and current learning rate of each
+        group, where it stands, which rates the next steps of a resume would use, loss, LoRA, optimizer, and whether
+        its files are what was saved.""",
+        examples=[
+            "sdxl-tui inspect latest",
+            "sdxl-tui inspect demo@20 --next 10",
+            "sdxl-tui inspect ./step-00000020 --json",
+        ],
+        exits=("0 it is whole", "2 it is damaged (what can be read is shown), or there is no such checkpoint"),
+        json=True,
+    )
+    add_checkpoint_argument(inspect)
+    inspect.add_argument(
+        "--next", type=whole_number(1), default=5, metavar="N", help="rates of the next N steps (default: 5)"
+    )
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """``CHECKPOINT``."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+
+
+def run_of(checkpoint: Path) -> RunDirectory | None:
+    """The run that the checkpoint in ``checkpoint`` lies in; None for a folder that was copied elsewhere."""
+    run = RunDirectory(checkpoint.parent.parent)
+    return run if checkpoint.parent.name == run.checkpoints.name and run.record.is_file() else None
+
+
+def show_checkpoints(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui checkpoints RUN``."""
+    from engine.checkpoint.describe import list_checkpoints, resume_point  # noqa: PLC0415 - hashlib takes its time
+    from sdxl_tui.cli.checkpoint_text import print_checkpoints, row_as_json  # noqa: PLC0415
+
+    run = find_run(workspace_to_read(arguments), arguments.run)
+    found = list_checkpoints(run)
+    next_start = resume_point(run)
+    if arguments.json:
+        out().json([row_as_json(item, next_start) for item in found])
+    elif found:
+        print_checkpoints(out(), found, next_start)
+    else:
+        err().line(f"{run.id} has no checkpoint yet.")
+    return EXIT_OK
+
+
+def inspect_checkpoint(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui inspect CHECKPOINT``."""
+    from engine.checkpoint.describe import CheckpointError, describe, resolve_checkpoint, verify  # noqa: PLC0415
+    from sdxl_tui.cli.checkpoint_text import checkpoint_as_json, print_checkpoint  # noqa: PLC0415
+
+    folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
+    summary = describe(folder)
+    damage = None if summary.is_whole else summary.integrity
+    if damage is None:
+        try:
+            verify(folder, digests=True)
+        except CheckpointError as error:
+            damage = error.what
+    run = run_of(folder)
+    record = RunRecord.read(run.record) if run else None
+    if arguments.json:
+        lineage = record.to_json()["parent"] if record else None
+        shown = checkpoint_as_json(summary, arguments.next)
+        out().json(shown | {"integrity": damage or "whole", "digests_compared": True, "parent": lineage})
+    else:
+        print_checkpoint(out(), summary, damage=damage, record=record, count=arguments.next)
+    if damage is not None:
+        raise CheckpointError(f"is damaged: {damage}", where=str(folder), hint="Use an older checkpoint of the run.")
+    return EXIT_OK

@@ -1,0 +1,154 @@
+"""The commands that start a training: ``demo`` and ``launch``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import UserError
+from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_wait_option
+from sdxl_tui.cli.opening import require_terminal, run_app_on
+from sdxl_tui.cli.output import err, out
+from sdxl_tui.cli.progress import follow
+from sdxl_tui.fleet.runs import list_runs
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.run.layout import RunDirectory
+
+DEMO_FOLDER: Final = "~/sdxl-tui-demo"
+DEMO_PROFILE: Final = "demo.toml"
+SOURCE_ROOT: Final = Path(__file__).resolve().parent.parent.parent
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare them."""
+    demo = add_command(
+        commands,
+        "demo",
+        run_demo,
+        summary="train the bundled demo and open the app on it",
+        about=f"""Make a workspace of its own ({DEMO_FOLDER}) with the demo profile, start training a real LoRA on the
+        bundled small model and pictures, and open the app on that run. Nothing is downloaded; a CPU is enough.
+
+        Called again while a demo run trains, it opens the app on that one; otherwise it starts the next. The profile is
+        yours to edit: {DEMO_FOLDER}/profiles/{DEMO_PROFILE}. To start over, delete the folder.""",
+        examples=["sdxl-tui demo", "sdxl-tui demo --dir /workspace/demo --no-app --wait"],
+        exits=WAIT_EXITS,
+    )
+    demo.add_argument("--dir", metavar="DIR", help=f"the demo's workspace (default: --workspace, else {DEMO_FOLDER})")
+    demo.add_argument("--no-app", action="store_true", help="start the training and return without opening the app")
+    add_wait_option(demo)
+    launch = add_command(
+        commands,
+        "launch",
+        launch_profile,
+        summary="start training a profile",
+        about="""Start a run of a profile: a TOML file, or the name of one in the workspace's profiles/ or of a shipped one
+        (see 'sdxl-tui profiles'). Profile, model folder and dataset are checked first; then the run trains in a process
+        of its own, and its id is printed.""",
+        examples=[
+            "sdxl-tui launch character",
+            "sdxl-tui launch ./my.toml --set optimizer.lr=5e-5 --set training.steps=2000 --wait",
+            "RUN=$(sdxl-tui launch demo)",
+        ],
+        exits=WAIT_EXITS,
+    )
+    launch.add_argument("profile", metavar="PROFILE", help="file or name of a profile")
+    launch.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="section.field=value",
+        dest="overrides",
+        help="change a field for this run only; may be repeated",
+    )
+    add_wait_option(launch)
+
+
+def launch_profile(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui launch PROFILE``."""
+    from engine.profile.shipped import find_profile  # noqa: PLC0415
+
+    named: str | None = getattr(arguments, "workspace", None)
+    workspace = find_workspace(named)
+    run = _start(workspace, find_profile(arguments.profile, workspace.profiles), arguments.overrides)
+    out().line(run.id)
+    out().flush()
+    if arguments.wait:
+        return follow(run)
+    _say_how_to_watch(run, workspace, named)
+    return EXIT_OK
+
+
+def _start(workspace: Workspace, path: Path, overrides: Sequence[str] = ()) -> RunDirectory:
+    """Check everything, then make and start the run; on an error nothing is made, not even the workspace."""
+    from engine.profile.load import load_profile  # noqa: PLC0415
+    from engine.profile.preflight import check_inputs  # noqa: PLC0415
+    from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
+
+    loaded = load_profile(path, overrides)
+    printer = err()
+    for warning in check_inputs(loaded.profile, loaded):
+        printer.line(f"{printer.paint('warning:', 'yellow')} {clean(str(warning))}")
+    return launch(workspace, loaded)
+
+
+def _say_how_to_watch(run: RunDirectory, workspace: Workspace, named: str | None) -> None:
+    where = f" --workspace {clean(str(workspace.path))}" if named is not None else ""
+    printer = err()
+    printer.line("It trains in the background, whatever becomes of this terminal.")
+    printer.line(f"  watch  sdxl-tui{where}")
+    printer.line(f"  log    sdxl-tui{where} logs {run.id} -f")
+    printer.line(f"  stop   sdxl-tui{where} stop {run.id}")
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui demo``."""
+    if not arguments.no_app:
+        require_terminal("sdxl-tui demo --no-app --wait")
+    workspace = _demo_workspace(arguments)
+    profile = _own_profile(workspace)
+    live = next((run for run in list_runs(workspace) if run.alive), None)
+    run = live.directory if live else _start(workspace, profile)
+    if not arguments.no_app:
+        code = run_app_on(workspace, open_run=run.id)
+        err().line(f"The demo's runs stay in {clean(str(workspace.path))}. Open them again: sdxl-tui demo")
+        return follow(run) if arguments.wait and code == EXIT_OK else code
+    out().line(run.id)
+    out().flush()
+    if live:
+        err().line(f"{run.id} trains already; no other one was started.")
+    if arguments.wait:
+        return follow(run)
+    _say_how_to_watch(run, workspace, str(workspace.path))
+    return EXIT_OK
+
+
+def _demo_workspace(arguments: argparse.Namespace) -> Workspace:
+    """The demo's own workspace, made if it is not there; never inside the program's source."""
+    asked = arguments.dir or getattr(arguments, "workspace", None)
+    folder = Path(asked or DEMO_FOLDER).expanduser().absolute()
+    if folder.resolve().is_relative_to(SOURCE_ROOT):
+        raise UserError(
+            "the demo does not write into the program's own folder", where=str(folder), hint="Name another: --dir DIR"
+        )
+    workspace = Workspace(folder)
+    workspace.create()
+    return workspace
+
+
+def _own_profile(workspace: Workspace) -> Path:
+    """The demo profile in the workspace: a copy of the shipped one, made once, then the user's."""
+    from engine.durable import write_atomically  # noqa: PLC0415
+    from engine.profile.shipped import shipped_profiles  # noqa: PLC0415
+
+    own = workspace.profiles / DEMO_PROFILE
+    if not own.exists():
+        shipped = next(path for path in shipped_profiles() if path.name == DEMO_PROFILE)
+        write_atomically(own, shipped.read_bytes())
+    return own
