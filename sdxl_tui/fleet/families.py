@@ -1,0 +1,137 @@
+"""Runs with their checkpoints as families: a child run hangs below the checkpoint it came from.
+
+A checkpoint never changes once it is visible, so each is described once and remembered; a refresh costs a directory listing
+per run. Describing is separate from listing, so that a list of a thousand checkpoints is on the screen before they are read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, CheckpointSummary, describe
+from engine.run.layout import CHECKPOINT_NAME, RunDirectory
+from engine.run.records import Parent, RunRecord
+from sdxl_tui.fleet.runs import RunSummary, list_runs
+from sdxl_tui.workspace import Workspace
+
+Described = CheckpointSummary | BrokenCheckpoint
+
+
+@dataclass(frozen=True)
+class CheckpointEntry:
+    """A checkpoint's folder and, once it was read, what it says."""
+
+    folder: Path
+    step: int
+    """By the folder's name."""
+    described: Described | None = None
+
+    @property
+    def key(self) -> str:
+        """Unique in the workspace: ``run-id/step-00000020``."""
+        return f"{self.folder.parent.parent.name}/{self.folder.name}"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A run, its checkpoints (newest first) and the runs that came from them."""
+
+    run: RunSummary
+    parent: Parent | None
+    checkpoints: tuple[CheckpointEntry, ...]
+    children: tuple[Family, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The run's id."""
+        return self.run.id
+
+    def walk(self) -> Iterator[Family]:
+        """The run and all that descend from it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+@dataclass
+class CheckpointShelf:
+    """Lists families and remembers what was read. Used by one thread at a time."""
+
+    workspace: Workspace
+    _described: dict[Path, tuple[int, Described]] = field(default_factory=dict)
+    _parents: dict[str, Parent | None] = field(default_factory=dict)
+
+    def read(self) -> tuple[Family, ...]:
+        """All families now, the newest first; checkpoints not read before are without their description.
+
+        Raises ``RunError`` if the runs folder cannot be read.
+        """
+        runs = list_runs(self.workspace)
+        known = {run.id for run in runs}
+        children: dict[str, list[RunSummary]] = {}
+        roots = []
+        for run in runs:
+            parent = self._parent(run)
+            if parent is not None and parent.run in known and parent.run != run.id:
+                children.setdefault(parent.run, []).append(run)
+            else:
+                roots.append(run)
+        return tuple(self._family(run, children, frozenset()) for run in roots)
+
+    def describe(self, entry: CheckpointEntry) -> Described | None:
+        """What a checkpoint says, read now unless it was read before; None if it is gone."""
+        version = _version(entry.folder)
+        if version is None:
+            self._described.pop(entry.folder, None)
+            return None
+        known = self._described.get(entry.folder)
+        if known is None or known[0] != version:
+            self._described[entry.folder] = known = (version, _read(entry))
+        return known[1]
+
+    def _parent(self, run: RunSummary) -> Parent | None:
+        if run.parent is None:
+            return None
+        if run.id not in self._parents:
+            record = RunRecord.read(run.directory.record)
+            self._parents[run.id] = record.parent if record else None
+        return self._parents[run.id]
+
+    def _family(self, run: RunSummary, children: dict[str, list[RunSummary]], above: frozenset[str]) -> Family:
+        above |= {run.id}
+        own = tuple(self._family(child, children, above) for child in children.get(run.id, ()) if child.id not in above)
+        return Family(run, self._parent(run), self._checkpoints(run.directory), own)
+
+    def _checkpoints(self, run: RunDirectory) -> tuple[CheckpointEntry, ...]:
+        try:
+            names = os.listdir(run.checkpoints)  # noqa: PTH208 - names are all that is needed
+        except OSError:
+            return ()
+        entries = []
+        for name in sorted((name for name in names if CHECKPOINT_NAME.match(name)), reverse=True):
+            folder = run.checkpoints / name
+            known = self._described.get(folder)
+            current = known is not None and known[0] == _version(folder)
+            entries.append(CheckpointEntry(folder, int(name[5:]), known[1] if known and current else None))
+        return tuple(entries)
+
+
+def _read(entry: CheckpointEntry) -> Described:
+    try:
+        summary = describe(entry.folder)
+    except CheckpointError as error:
+        return BrokenCheckpoint(entry.folder, error.what)
+    if summary.step != entry.step:
+        return BrokenCheckpoint(entry.folder, f"the folder's name says step {entry.step}, its state {summary.step}")
+    return summary
+
+
+def _version(folder: Path) -> int | None:
+    """Changes whenever a file is added to or removed from the folder (a damaged copy being mended, for one)."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,76 @@
+"""What a resume from a checkpoint would do, or why it cannot be done and what to do instead; looked up before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.checkpoint.describe import CheckpointSummary, resume_point
+from engine.run.layout import CHECKPOINT_NAME, RunDirectory
+from engine.run.liveness import RunState, assess
+
+
+@dataclass(frozen=True)
+class ResumeOutlook:
+    """Seen from one checkpoint of a run."""
+
+    checkpoint: CheckpointSummary
+    obstacle: str
+    """Why it cannot be resumed now, in a sentence; empty if it can."""
+    instead: str
+    """What to do instead; empty if it can be resumed."""
+    continuing_helps: bool
+    """Whether continuing with a new LR is a way on."""
+    next_lrs: dict[str, float]
+    """By group, the rate of the first step after the resume; none at the schedule's end."""
+    reached: int
+    """The furthest step the run has been at."""
+    replaced: tuple[int, ...]
+    """Steps of the later checkpoints, which are replaced as the run reaches them again."""
+
+    @property
+    def is_possible(self) -> bool:
+        """It can be resumed."""
+        return not self.obstacle
+
+
+def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary) -> ResumeOutlook:
+    """Look at the run now; reads a few small files."""
+    liveness = assess(run)
+    later = tuple(step for folder in run.checkpoint_folders() if (step := _step(folder.name)) > checkpoint.step)
+    said = liveness.status.step if liveness.status else 0
+    obstacle, instead, continuing_helps = _obstacle(run, checkpoint, alive=liveness.alive, state=liveness.state)
+    return ResumeOutlook(
+        checkpoint,
+        obstacle,
+        instead,
+        continuing_helps,
+        {group: rates[0] for group, rates in checkpoint.next_lrs(1).items() if rates},
+        max(checkpoint.step, said, *later) if later else max(checkpoint.step, said),
+        later,
+    )
+
+
+def _step(name: str) -> int:
+    found = CHECKPOINT_NAME.match(name)
+    return int(found.group(1)) if found else -1
+
+
+def _obstacle(
+    run: RunDirectory, checkpoint: CheckpointSummary, *, alive: bool, state: RunState
+) -> tuple[str, str, bool]:
+    """(obstacle, what to do instead, whether continuing helps)"""
+    if not checkpoint.is_whole:
+        whole = resume_point(run)
+        instead = f"Resume from {whole.name} instead." if whole else "The run has no whole checkpoint."
+        return f"{checkpoint.name} is damaged: {checkpoint.integrity}.", instead, False
+    if alive:
+        instead = "Stop it first, or continue from this checkpoint in a child run."
+        return f"The run is alive ({state}): one engine works on a run at a time.", instead, True
+    if not checkpoint.steps_left:
+        instead = "To train on, continue with a new LR: a child run with a new schedule."
+        return (
+            f"All {checkpoint.total_steps:,} steps of its schedule are done: nothing is left to resume.",
+            instead,
+            True,
+        )
+    return "", "", False

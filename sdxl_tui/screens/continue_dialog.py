@@ -1,0 +1,267 @@
+"""Continue a checkpoint with a new learning rate: what is typed is planned at once and shown before anything is made.
+
+The plan is ``engine.continuation``'s, the child run is made and started by ``sdxl_tui.fleet``. Dismissed with the child run,
+or with None.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from engine.checkpoint.describe import CheckpointSummary
+from engine.continuation import Continuation, ContinuationError, plan_continuation
+from engine.errors import UserError
+from engine.profile.load import read_snapshot
+from engine.profile.schema import Profile
+from engine.run.layout import RunDirectory
+from engine.schedule import Kind
+from sdxl_tui.fleet.launch import continue_run
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_count, format_duration, format_lr, format_percent
+from sdxl_tui.widgets.choice import Choice
+from sdxl_tui.widgets.effect_table import EffectTable, jump_sentence, kept_and_new, needs_warmup
+from sdxl_tui.widgets.key_bar import KeyBar
+from sdxl_tui.widgets.labelled_field import LabelledField
+from sdxl_tui.widgets.rate_input import is_factor, parse_rate
+from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, seam_curves
+from sdxl_tui.workspace import Workspace
+
+MUTED: Final = "$foreground 60%"
+FIELD_OF: Final = {
+    "optimizer.lr": "#lr-field",
+    "schedule.kind": "#kind-field",
+    "schedule.warmup_steps": "#warmup-field",
+    "training.steps": "#steps-field",
+}
+
+
+class ContinueDialog(ModalScreen[RunDirectory | None]):
+    """LR, schedule, warmup and steps of the child; the old curve and the new one; what changes and what is kept."""
+
+    DEFAULT_CSS = """
+    ContinueDialog {
+        align: center middle;
+        & > #box {
+            width: 100%; max-width: 132; height: 100%; max-height: 40;
+            border: round $primary; border-title-style: bold; border-title-color: $foreground;
+            border-subtitle-color: $foreground 60%;
+            background: $surface; padding: 0 1;
+        }
+        #grid { layout: grid; grid-size: 1; grid-rows: auto auto 1fr auto; height: 1fr; }
+        #fields { height: auto; }
+        #verdict { height: auto; }
+        SchedulePlot { min-height: 6; }
+        #effects { height: auto; max-height: 6; padding-top: 1; scrollbar-size-vertical: 1; }
+        #kept { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+        #failure { height: auto; color: $error; display: none; }
+        #failure.-said { display: block; }
+        KeyBar { background: $surface; padding: 0; }
+        &.-wide #box { padding: 1 2 0 2; height: 90%; max-height: 34; }
+        &.-wide #grid { grid-size: 2; grid-columns: 56 1fr; grid-rows: auto 1fr auto; grid-gutter: 1 2; }
+        &.-wide #plot { row-span: 2; }
+        &.-wide #effects { column-span: 2; max-height: 14; }
+        &.-wide #kept { padding-top: 1; }
+    }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - Textual declares it so
+    AUTO_FOCUS: ClassVar[str | None] = "#lr"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,ctrl+s", "start", "Start the child run", key_display="⏎", priority=True),
+        Binding("ctrl+r", "warm_up", "Add the warmup", key_display="^r"),
+        Binding("escape", "dismiss(None)", "Back"),
+        Binding("down", "app.focus_next", "Next", show=False),
+        Binding("up", "app.focus_previous", "Previous", show=False),
+    ]
+
+    def __init__(
+        self, workspace: Workspace, checkpoint: CheckpointSummary, *, steps_per_second: float | None = None
+    ) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.checkpoint = checkpoint
+        self.run_directory = RunDirectory(checkpoint.folder.parent.parent)
+        self.steps_per_second = steps_per_second
+        self.plan: Continuation | None = None
+        self._profile: Profile | None = None
+        self._starting = False
+
+    @property
+    def _stands_at(self) -> float:
+        """The rate the checkpoint stands at: what factors multiply."""
+        group = self.checkpoint.groups[0]
+        if group.last_lr is None:
+            return self.checkpoint.schedule.lr(self.checkpoint.step, group.base_lr)
+        return group.last_lr
+
+    def compose(self) -> ComposeResult:
+        stored, step = self.checkpoint.schedule, self.checkpoint.step
+        with Vertical(id="box") as box:
+            box.border_title = Content(" Continue with a new LR ")
+            box.border_subtitle = Content(f" {clean(self.run_directory.id)} · step {format_count(step)} ")
+            with Container(id="grid"):
+                with Vertical(id="fields"):
+                    start = self._stands_at or self.checkpoint.groups[0].base_lr
+                    yield LabelledField("LR", Input(format_lr(start), id="lr", compact=True), id="lr-field")
+                    kinds = tuple(kind.value for kind in Kind)
+                    yield LabelledField("Schedule", Choice(kinds, stored.kind.value, id="kind"), id="kind-field")
+                    yield LabelledField("Warmup", Input(placeholder="0", id="warmup", compact=True), id="warmup-field")
+                    steps = format_count(self.checkpoint.steps_left or stored.total_steps)
+                    yield LabelledField("Steps", Input(placeholder=steps, id="steps", compact=True), id="steps-field")
+                yield SchedulePlot(id="plot")
+                yield Static(id="verdict")
+                with VerticalScroll(id="effects", can_focus=False):
+                    yield EffectTable()
+                    yield Static(kept_and_new(), id="kept")
+            yield Static(id="failure")
+            yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read what the parent trains; the plan follows."""
+        self._read_profile()
+
+    @work(thread=True, exclusive=True)
+    def _read_profile(self) -> None:
+        try:
+            profile = read_snapshot(self.run_directory.profile)
+        except (UserError, OSError) as error:
+            self.app.call_from_thread(self._fail, f"the parent's profile cannot be read: {error}")
+        else:
+            self.app.call_from_thread(self._take_profile, profile)
+
+    def _take_profile(self, profile: Profile) -> None:
+        self._profile = profile
+        self._update_plan()
+
+    @on(Input.Changed)
+    @on(Choice.Changed)
+    def _typed(self) -> None:
+        self._update_plan()
+
+    def _update_plan(self) -> None:
+        """Plan what stands in the fields; errors go beside the fields they are about."""
+        self.plan = None
+        for field in self.query(LabelledField):
+            field.note("")
+        lr, warmup, steps = self._typed_rate(), self._typed_count("warmup"), self._typed_count("steps")
+        if self._profile is not None and lr is not None and -1 not in (warmup, steps):
+            kind = self.query_one("#kind", Choice).value
+            try:
+                self.plan = plan_continuation(
+                    self.checkpoint, self._profile, lr=lr, kind=kind, warmup_steps=warmup, steps=steps
+                )
+            except ContinuationError as error:
+                self._show_error(error.field, error.what)
+            except UserError as error:
+                self._fail(str(error))
+        self._show_plan()
+
+    def _typed_rate(self) -> float | None:
+        text = self.query_one("#lr", Input).value
+        try:
+            rate = parse_rate(text, self._stands_at)
+        except ValueError as error:
+            self._show_error("optimizer.lr", str(error))
+            return None
+        note = f"= {format_lr(rate)}" if is_factor(text) else f"stood at {format_lr(self._stands_at)}"
+        self.query_one("#lr-field", LabelledField).note(note)
+        return rate
+
+    def _typed_count(self, name: str) -> int | None:
+        """The number in a field, None where it is empty, -1 where it is none."""
+        text = self.query_one(f"#{name}", Input).value.strip().replace(",", "").replace("_", "")
+        if not text:
+            self.query_one(f"#{name}-field", LabelledField).note("steps")
+            return None
+        if not text.isdecimal():
+            path = "schedule.warmup_steps" if name == "warmup" else "training.steps"
+            self._show_error(path, "must be a whole number of steps")
+            return -1
+        self.query_one(f"#{name}-field", LabelledField).note("steps")
+        return int(text[:12])
+
+    def _show_error(self, path: str, text: str) -> None:
+        field = FIELD_OF.get(path)
+        if field is None:
+            self._fail(text)
+        else:
+            self.query_one(field, LabelledField).error(clean(text))
+
+    def _show_plan(self) -> None:
+        """Curve, verdict and effects of the plan; without one the old curve alone."""
+        self.refresh_bindings()
+        plan, verdict = self.plan, self.query_one("#verdict", Static)
+        if plan is None:
+            verdict.update(Content.styled("Nothing can be started yet.", MUTED))
+            return
+        self._fail("")
+        lines = [jump_sentence(plan)]
+        if needs_warmup(plan):
+            advised = format_count(plan.suggested_warmup)
+            lines.append(
+                Content.assemble(("ctrl+r", "bold $warning"), f" adds a warmup of {advised} steps to ease it in")
+            )
+        lines.append(self._left())
+        verdict.update(Content("\n").join(lines))
+        self.query_one(SchedulePlot).show(
+            seam_curves(plan.old, plan.old_base_lr, plan.old_step, plan.new, plan.new_base_lr),
+            [Mark(plan.old_step, plan.jump_from, f"▲ seam {format_count(plan.old_step)}")],
+        )
+        self.query_one(EffectTable).show(plan.effects)
+
+    def _left(self) -> Content:
+        """What the stored schedule had left, and how long finishing it first would take."""
+        checkpoint = self.checkpoint
+        if not checkpoint.steps_left:
+            return Content.styled(f"The stored {checkpoint.schedule.kind.value} schedule was finished.", MUTED)
+        text = f"{format_percent(checkpoint.share_done)} done; {format_count(checkpoint.steps_left)} steps left"
+        if self.steps_per_second:
+            text += f"; finishing it first takes about {format_duration(checkpoint.steps_left / self.steps_per_second)}"
+        return Content.styled(text, MUTED)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer offers what can be done now."""
+        if action == "start":
+            return True if self.plan is not None and not self._starting else None
+        if action == "warm_up":
+            return self.plan is not None and needs_warmup(self.plan)
+        return True
+
+    def action_warm_up(self) -> None:
+        """Take the advised warmup."""
+        if self.plan is not None and self.plan.suggested_warmup is not None:
+            self.query_one("#warmup", Input).value = str(self.plan.suggested_warmup)
+
+    def action_start(self) -> None:
+        """Make the child run and start it."""
+        if self.plan is not None and not self._starting:
+            self._starting = True
+            self.query_one("#verdict", Static).update(Content.styled("Starting the child run …", "$warning"))
+            self._start(self.plan)
+
+    @work(thread=True, exclusive=True)
+    def _start(self, plan: Continuation) -> None:
+        try:
+            child = continue_run(self.workspace, self.checkpoint.folder, plan)
+        except (UserError, OSError) as error:
+            self.app.call_from_thread(self._start_failed, str(error))
+        else:
+            self.app.call_from_thread(self.dismiss, child)
+
+    def _start_failed(self, reason: str) -> None:
+        self._starting = False
+        self._show_plan()
+        self._fail(reason)
+
+    def _fail(self, text: str) -> None:
+        failure = self.query_one("#failure", Static)
+        failure.update(Content(clean(text, lines=True)))
+        failure.set_class(bool(text), "-said")

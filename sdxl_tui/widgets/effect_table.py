@@ -1,0 +1,118 @@
+"""What a continuation changes and what it keeps, as two small tables; and how hard the learning rate jumps, in words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from engine.continuation import STATE_PARTS, Continuation, Effect
+from engine.profile.to_toml import toml_value
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
+
+MUTED: Final = "$foreground 60%"
+MILD: Final = 1.5
+HARD: Final = 3.0
+"""Upward jumps beyond these factors are worth a look, and dangerous."""
+WORTH_A_WARMUP: Final = 1.2
+
+
+def severity(plan: Continuation) -> str:
+    """The style that the jump is written in: by its size, and a warmup as long as advised softens it by one degree."""
+    jump, softened = plan.jump, not plan.warmup_is_advised
+    if jump is None or jump > HARD:
+        return "bold $warning" if softened else "bold $error"
+    return "bold $warning" if jump > MILD and not softened else "bold $success"
+
+
+def needs_warmup(plan: Continuation) -> bool:
+    """Whether a warmup is worth proposing: the rate jumps up noticeably and the planned warmup is shorter than advised."""
+    return plan.warmup_is_advised and (plan.jump is None or plan.jump > WORTH_A_WARMUP)
+
+
+def jump_sentence(plan: Continuation) -> Content:
+    """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``."""
+    way = f"{format_lr(plan.jump_from)} → {format_lr(plan.jump_to)}"
+    style = severity(plan)
+    ramp = f" over {format_count(plan.new.warmup_steps)} warmup steps" if plan.new.warmup_steps else " at the seam"
+    if plan.jump is None:
+        return Content.assemble(("LR rises from 0", style), f"{ramp}: {way}")
+    if abs(plan.jump - 1) < 0.005:
+        return Content.assemble(("LR goes on where it stood", style), f": {way}")
+    verb = "drops" if plan.jump < 1 else "rises" if plan.new.warmup_steps else "jumps"
+    return Content.assemble((f"LR {verb} ×{format_factor(plan.jump).removesuffix('×')}", style), f"{ramp}: {way}")
+
+
+def shown_value(effect: Effect, value: Any) -> str:
+    """A value of the changed field in a table."""
+    if effect.field == "optimizer.lr" and isinstance(value, float):
+        return format_lr(value)
+    if isinstance(value, float):
+        return clean(toml_value(value))
+    return clean(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value), limit=60)
+
+
+class EffectTable(Widget):
+    """Field, stored, new, what happens. As wide as it is given, as high as its lines."""
+
+    DEFAULT_CSS = """
+    EffectTable { height: auto; width: 1fr; }
+    """
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._effects: tuple[Effect, ...] = ()
+
+    def show(self, effects: tuple[Effect, ...]) -> None:
+        """Show these."""
+        self._effects = effects
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        if not self._effects:
+            return Content.styled("Nothing else changes: all other settings are the parent's.", MUTED)
+        rows = [
+            (effect.field, shown_value(effect, effect.stored), shown_value(effect, effect.new), _shortly(effect))
+            for effect in self._effects
+        ]
+        head = ("setting", "stored", "new", "what happens")
+        widths = [max(cell_len(row[at]) for row in (head, *rows)) for at in range(3)]
+        lines = [Content.styled(_row(head, widths), MUTED)]
+        for row in rows:
+            name, stored, new, happens = row
+            lines.append(
+                Content.assemble(
+                    name.ljust(widths[0] + 2),
+                    (stored.rjust(widths[1]), MUTED),
+                    "  ",
+                    (new.rjust(widths[2]), "bold"),
+                    (f"  {happens}", MUTED),
+                )
+            )
+        width = max(20, self.content_size.width)
+        return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
+
+
+def _shortly(effect: Effect) -> str:
+    return clean(effect.what_happens.partition(":")[0])
+
+
+def _row(cells: tuple[str, ...], widths: list[int]) -> str:
+    name, stored, new, happens = cells
+    return f"{name.ljust(widths[0])}  {stored.rjust(widths[1])}  {new.rjust(widths[2])}  {happens}"
+
+
+def kept_and_new() -> Content:
+    """What a continuation keeps and what it starts anew, in a line."""
+    kept = [part.name for part in STATE_PARTS if part.continue_ == "from the checkpoint"]
+    anew = [part.name for part in STATE_PARTS if part.continue_.startswith("new")]
+    return Content.assemble(
+        ("Kept ", MUTED),
+        (", ".join(kept), "$success"),
+        (" · anew ", MUTED),
+        ", ".join(anew),
+    )

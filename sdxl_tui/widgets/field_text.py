@@ -1,0 +1,85 @@
+"""Between a profile field's value and what a person types for it. Ranges are judged here only so far as one field can tell;
+the profile's own validation has the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from engine.profile.fields import ProfileField
+from engine.profile.setting import AtResume
+from engine.profile.to_toml import toml_value
+from sdxl_tui.terminal.clean import clean
+
+ON, OFF = "on", "off"
+
+RESUME_WORDS: Final = {
+    AtResume.APPLIED: "a changed value takes effect at the next resume",
+    AtResume.RESTORED: "resume keeps the checkpoint's value; continue applies a changed one",
+    AtResume.FIXED: "a changed value rules resume out",
+}
+
+
+def text_of(field: ProfileField, value: Any) -> str:
+    """``value`` as it is typed: floats as ``1e-4``, booleans as on and off, lists one item a line; empty for None."""
+    if value is None:
+        return ""
+    match field.kind:
+        case "bool":
+            return ON if value is True else OFF if value is False else clean(str(value))
+        case "int" | "float" if isinstance(value, int | float) and not isinstance(value, bool):
+            return toml_value(value)
+        case "strings" if isinstance(value, Sequence) and not isinstance(value, str):
+            return "\n".join(clean(str(item)) for item in value)
+    return clean(str(value))
+
+
+def value_of(field: ProfileField, text: str) -> Any:
+    """What ``text`` means for ``field``; None where it is empty and the field goes back to its default.
+
+    Raises ValueError with what a value must be.
+    """
+    match field.kind:
+        case "strings":
+            return [line.strip() for line in text.splitlines() if line.strip()] or None
+        case "bool":
+            return {ON: True, OFF: False}[text]
+        case "int" | "float":
+            return _number(field, text.strip())
+    text = text.strip()
+    if not text and field.required:
+        raise ValueError(f"needed: {field.requirement}")
+    return text or None
+
+
+def _number(field: ProfileField, text: str) -> int | float | None:
+    if not text:
+        return None
+    plain = text.replace(",", "").replace("_", "")
+    try:
+        value = int(plain) if field.kind == "int" else float(plain)
+    except ValueError:
+        raise ValueError(f"must be {field.requirement}") from None
+    if not is_in_range(field, value):
+        raise ValueError(f"must be {field.requirement}")
+    return value
+
+
+def is_in_range(field: ProfileField, value: float) -> bool:
+    """Whether a number keeps to the field's limits; NaN never does."""
+    low, high = field.minimum, field.maximum
+    if low is not None and not (value > low if field.minimum_exclusive else value >= low):
+        return False
+    if high is not None and not (value < high if field.maximum_exclusive else value <= high):
+        return False
+    return value == value and not (field.multiple_of and value % field.multiple_of)
+
+
+def default_text(field: ProfileField) -> str:
+    """The default in a few words, for a placeholder: ``16``, ``none``; empty where the field is required."""
+    if field.required:
+        return ""
+    if field.default in ((), ""):
+        return "none"
+    return text_of(field, field.default)

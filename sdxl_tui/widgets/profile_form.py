@@ -1,0 +1,178 @@
+"""The fields of one section of a profile as a form, made from the schema's own declaration.
+
+Says what was typed (a value, "back to the default", or why it is no value) and shows problems beside their fields. What is
+done with an edit is the screen's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
+
+from engine.profile.fields import ProfileField, ProfileSection
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.choice import Choice
+from sdxl_tui.widgets.field_text import OFF, ON, default_text, text_of, value_of
+from sdxl_tui.widgets.labelled_field import LabelledField
+from sdxl_tui.widgets.sources_editor import SourcesEditor
+
+HIDDEN = frozenset({"schema"})
+"""Fields that have only one value."""
+
+
+class FieldRow(LabelledField):
+    """One field: its name, its control, its unit or what is wrong with it."""
+
+    def __init__(self, field: ProfileField, value: Any, *, read_only: bool) -> None:
+        super().__init__(field.name, _control(field, value, read_only=read_only))
+        self.field = field
+        self.set_class(field.kind in {"strings", "sources"} or (field.kind == "str"), "-broad")
+
+    def on_mount(self) -> None:
+        """Say the unit until there is something else to say."""
+        self.show_problem("")
+
+    def show_problem(self, text: str) -> None:
+        """Say what is wrong; with nothing, the unit."""
+        if text:
+            self.error(clean(text))
+        else:
+            self.note(self.field.unit)
+
+
+def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
+    match field.kind:
+        case "bool":
+            chosen = text_of(field, field.default if value is None else value)
+            return Choice((ON, OFF), chosen, disabled=read_only)
+        case "choice":
+            return Choice(field.choices, clean(str(field.default if value is None else value)), disabled=read_only)
+        case "strings":
+            return TextArea(
+                text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder="none; one a line"
+            )
+        case "sources":
+            sources = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+            return SourcesEditor(sources, disabled=read_only)
+    return Input(text_of(field, value), placeholder=default_text(field), compact=True, disabled=read_only)
+
+
+class SectionForm(VerticalScroll, can_focus=False):
+    """All fields of a section, one below the other; up and down go through them."""
+
+    DEFAULT_CSS = """
+    SectionForm {
+        height: 1fr; width: 1fr; scrollbar-size-vertical: 1;
+        & FieldRow { margin-bottom: 0; }
+        & FieldRow > .field-label { width: 23; }
+        & FieldRow.-broad > Input { width: 1fr; max-width: 64; }
+        & FieldRow.-broad > .field-note { width: auto; max-width: 40; }
+        & FieldRow > TextArea { width: 1fr; max-width: 90; height: auto; min-height: 3; max-height: 8;
+            border: none; background: $foreground 8%; padding: 0 1; }
+        & FieldRow > TextArea:focus { background: $primary 15%; border: none; }
+        & FieldRow.-error > TextArea { background: $error 15%; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", "Next field", show=False),
+        Binding("up", "app.focus_previous", "Previous field", show=False),
+    ]
+
+    @dataclass
+    class Edited(Message):
+        """A field was given a value; None means its default, that is, no line in the file."""
+
+        field: ProfileField
+        value: Any
+
+    @dataclass
+    class Mistyped(Message):
+        """What stands in a field is no value for it."""
+
+        field: ProfileField
+        reason: str
+
+    def __init__(self, section: ProfileSection, values: Mapping[str, Any], *, read_only: bool = False) -> None:
+        super().__init__()
+        self.section = section
+        self._rows = {
+            field.path: FieldRow(field, values.get(field.path), read_only=read_only)
+            for field in section.fields
+            if field.path not in HIDDEN
+        }
+
+    def compose(self) -> ComposeResult:
+        yield from self._rows.values()
+
+    def show_problems(self, problems: Mapping[str, str]) -> None:
+        """Problems by field path; a source's problem (``dataset.sources.path``) stands at the sources."""
+        for path, row in self._rows.items():
+            of_row = [text for field, text in problems.items() if field == path or field.startswith(f"{path}.")]
+            row.show_problem(of_row[0] if of_row else "")
+
+    def focus_field(self, path: str) -> bool:
+        """Put the cursor into a field; False if it is not in this section."""
+        row = next((row for field, row in self._rows.items() if path == field or path.startswith(f"{field}.")), None)
+        if row is None:
+            return False
+        target = row.control.query(Input).first() if isinstance(row.control, SourcesEditor) else row.control
+        target.focus()
+        return True
+
+    def focus_first(self) -> None:
+        """Put the cursor into the first field."""
+        self.focus_field(next(iter(self._rows)))
+
+    def field_of(self, widget: Widget | None) -> ProfileField | None:
+        """The field whose control ``widget`` is or lies in."""
+        for node in () if widget is None else widget.ancestors_with_self:
+            if isinstance(node, FieldRow):
+                return node.field
+        return None
+
+    @on(Input.Changed)
+    def _input_typed(self, event: Input.Changed) -> None:
+        self._typed(event.input, event.value)
+        event.stop()
+
+    @on(Choice.Changed)
+    def _choice_made(self, event: Choice.Changed) -> None:
+        self._typed(event.choice, event.value)
+        event.stop()
+
+    @on(TextArea.Changed)
+    def _text_typed(self, event: TextArea.Changed) -> None:
+        self._typed(event.text_area, event.text_area.text)
+        event.stop()
+
+    @on(SourcesEditor.Changed)
+    def _sources_changed(self, event: SourcesEditor.Changed) -> None:
+        if field := self.field_of(event.editor):
+            self.post_message(self.Edited(field, event.sources))
+        event.stop()
+
+    @on(SourcesEditor.Unreadable)
+    def _sources_unreadable(self, event: SourcesEditor.Unreadable) -> None:
+        if field := self.field_of(event.editor):
+            self.post_message(self.Mistyped(field, event.text))
+        event.stop()
+
+    def _typed(self, control: Widget, text: str) -> None:
+        field = self.field_of(control)
+        if field is None:
+            return
+        try:
+            value = value_of(field, text)
+        except (ValueError, KeyError) as error:
+            self.post_message(self.Mistyped(field, str(error)))
+        else:
+            self.post_message(self.Edited(field, value))

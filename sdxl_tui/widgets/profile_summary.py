@@ -1,0 +1,78 @@
+"""A valid profile in a few lines: what will be trained, how long, and the learning rate it plans."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Final
+
+from textual.content import Content
+
+from engine.profile.schema import Profile
+from engine.schedule import Schedule
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_count, format_lr
+from sdxl_tui.widgets.schedule_plot import Curve, planned_curve
+
+MUTED: Final = "$foreground 60%"
+
+
+def planned_schedule(profile: Profile) -> Schedule:
+    """The schedule the profile asks for."""
+    return Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+
+
+def profile_curve(profile: Profile) -> tuple[Curve, ...]:
+    """Its learning rate over the steps."""
+    return planned_curve(planned_schedule(profile), profile.optimizer.lr)
+
+
+def short_base(profile: Profile) -> str:
+    """The base model's last name."""
+    return clean(PurePath(profile.model.base).name or profile.model.base)
+
+
+def summary_lines(profile: Profile) -> Content:
+    """What will be trained and how long, saved and drawn how often."""
+    training, network, schedule = profile.training, profile.network, profile.schedule
+    seen = training.steps * training.batch_size * training.gradient_accumulation
+    lines = (
+        (
+            "LR",
+            f"{format_lr(profile.optimizer.lr)} · {schedule.kind.value} · warmup {format_count(schedule.warmup_steps)} steps",
+        ),
+        ("Length", f"{format_count(training.steps)} steps · {format_count(seen)} images seen"),
+        (
+            "Batch",
+            f"{training.batch_size} × accumulation {training.gradient_accumulation} · {profile.precision.compute}",
+        ),
+        (
+            "Network",
+            f"{network.kind.value} · rank {network.rank} · alpha {network.alpha:g} · dropout {network.dropout:g}",
+        ),
+        ("Base", clean(profile.model.base, limit=200)),
+        ("Images", ", ".join(_source(source.path, source.repeats) for source in profile.dataset.sources)),
+        ("Saves", _saves(profile)),
+        ("Samples", _samples(profile)),
+    )
+    return Content("\n").join(Content.assemble((f"{name:<9}", MUTED), value) for name, value in lines)
+
+
+def _source(path: str, repeats: int) -> str:
+    name = clean(path, limit=200)
+    return f"{name} × {repeats}" if repeats > 1 else name
+
+
+def _saves(profile: Profile) -> str:
+    saving = profile.checkpoints
+    rhythm = [f"every {format_count(saving.every_steps)} steps"] if saving.every_steps else []
+    rhythm += [f"every {saving.every_minutes:g} min"] if saving.every_minutes else []
+    kept = f"the newest {saving.keep_last} kept" if saving.keep_last else "all kept"
+    return f"{' and '.join(rhythm) or 'only at the end'} · {kept}"
+
+
+def _samples(profile: Profile) -> str:
+    samples = profile.samples
+    if not samples.prompts:
+        return "none"
+    rhythm = f"every {format_count(samples.every_steps)} steps" if samples.every_steps else "at the end"
+    return f"{len(samples.prompts)} prompt{'s' * (len(samples.prompts) > 1)} · {rhythm} · {samples.width}×{samples.height} px"

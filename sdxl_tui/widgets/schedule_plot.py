@@ -1,0 +1,211 @@
+"""The learning-rate curve over all steps: what is done bright, what is to come dim, marks at the steps that matter.
+
+Draws curves given by a formula (``Schedule.lr``), so it needs neither numpy nor a plotting library and paints in about a
+millisecond. Measured series belong to the chart widget. What the curves mean is said by the caller's captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import ClassVar, Final, Literal
+
+from textual.content import Content
+from textual.widget import Widget
+
+from engine.schedule import Schedule
+from sdxl_tui.terminal.numbers import format_count, format_lr
+from sdxl_tui.widgets.braille import DOTS_ACROSS, DOTS_DOWN, BrailleCanvas
+
+Tone = Literal["done", "rest", "old", "new"]
+GUTTER: Final = 8
+"""Cells of the rates' labels; the widest is ``1.00e-04`` without its sign."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A rate over the steps ``first`` to ``last`` of the axis; ``rate(step)`` in [0, ∞)."""
+
+    rate: Callable[[int], float]
+    first: int
+    last: int
+    tone: Tone
+
+    def at(self, step: float) -> float:
+        """The rate at a place between steps, on the line between its neighbours."""
+        below = int(step)
+        share = step - below
+        return self.rate(below) if not share else (1 - share) * self.rate(below) + share * self.rate(below + 1)
+
+    def peak(self) -> float:
+        """The highest rate of the curve, looked for at 200 places and both ends."""
+        stride = max(1, (self.last - self.first) // 200)
+        return max(self.rate(step) for step in (*range(self.first, self.last, stride), self.last))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A step of the axis worth pointing at, and the rate there: a dot on the curve, a dotted line, a label below."""
+
+    step: int
+    rate: float
+    label: str
+
+
+def stored_curve(schedule: Schedule, base_lr: float, step: int) -> tuple[Curve, Curve]:
+    """A checkpoint's own curve: done up to ``step``, the rest after it."""
+
+    def rate(at: int) -> float:
+        return schedule.lr(at, base_lr)
+
+    here = min(step, schedule.total_steps)
+    return Curve(rate, 0, here, "done"), Curve(rate, here, schedule.total_steps, "rest")
+
+
+def planned_curve(schedule: Schedule, base_lr: float) -> tuple[Curve, ...]:
+    """The curve of a run that has not begun."""
+    return (Curve(lambda at: schedule.lr(at, base_lr), 0, schedule.total_steps, "new"),)
+
+
+def seam_curves(
+    old: Schedule, old_base_lr: float, old_step: int, new: Schedule, new_base_lr: float
+) -> tuple[Curve, Curve, Curve]:
+    """A continuation on one axis: the parent's done part and what it had left, and the child's curve from the seam on."""
+    done, rest = stored_curve(old, old_base_lr, old_step)
+    left = Curve(rest.rate, rest.first, rest.last, "old")
+    child = Curve(
+        lambda at: new.lr(at - old_step, new_base_lr),
+        old_step,
+        old_step + new.total_steps,
+        "new",
+    )
+    return done, left, child
+
+
+class SchedulePlot(Widget):
+    """Curves with rates on the left and steps below. ``show`` replaces what is drawn."""
+
+    DEFAULT_CSS = """
+    SchedulePlot {
+        height: 1fr;
+        min-height: 4;
+        width: 1fr;
+        & > .schedule-plot--done { color: $primary; }
+        & > .schedule-plot--rest { color: $primary 45%; }
+        & > .schedule-plot--old { color: $foreground 30%; }
+        & > .schedule-plot--new { color: $success; }
+        & > .schedule-plot--mark { color: $warning; text-style: bold; }
+        & > .schedule-plot--rule { color: $warning 60%; }
+        & > .schedule-plot--axis { color: $foreground 30%; }
+        & > .schedule-plot--label { color: $foreground 60%; }
+    }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"schedule-plot--{part}" for part in ("done", "rest", "old", "new", "mark", "rule", "axis", "label")
+    }
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._curves: tuple[Curve, ...] = ()
+        self._marks: tuple[Mark, ...] = ()
+
+    def show(self, curves: Iterable[Curve], marks: Iterable[Mark] = ()) -> None:
+        """Draw these curves (later ones over earlier ones) and point at these steps."""
+        self._curves = tuple(curve for curve in curves if curve.last >= curve.first)
+        self._marks = tuple(marks)
+        self.refresh()
+
+    def clear(self) -> None:
+        """Draw nothing."""
+        self.show(())
+
+    def render(self) -> Content:
+        width, height = self.content_size
+        if not self._curves or width < GUTTER + 4 or height < 3:
+            return Content("")
+        return Content("\n").join(self._lines(width - GUTTER - 1, height - 2))
+
+    def _lines(self, columns: int, rows: int) -> list[Content]:
+        last = max(1, *(curve.last for curve in self._curves))
+        peak = max(curve.peak() for curve in self._curves) or 1.0
+        canvas = self._drawn(columns, rows, last, peak)
+        at = {self._column(mark.step, last, columns): mark for mark in self._marks}
+        labels = {0: format_lr(peak), rows - 1: "0"}
+        if rows >= 7:
+            labels[(rows - 1) // 2] = format_lr(peak / 2)
+        dots = {column: self._row_of(mark.rate / peak, rows) for column, mark in at.items()}
+        lines = [
+            self._joined(
+                [
+                    (labels.get(row, "").rjust(GUTTER - 1) + " ", "label"),
+                    ("┤" if row in labels else "│", "axis"),
+                    *self._cells(canvas, row, dots),
+                ]
+            )
+            for row in range(rows)
+        ]
+        return [*lines, self._axis(columns, at), self._step_labels(columns, last, at)]
+
+    def _drawn(self, columns: int, rows: int, last: int, peak: float) -> BrailleCanvas[Tone]:
+        canvas: BrailleCanvas[Tone] = BrailleCanvas(columns, rows)
+        per_dot = last / max(1, canvas.width - 1)
+        for curve in self._curves:
+
+            def height(x: int, curve: Curve = curve) -> float:
+                return curve.at(min(max(x * per_dot, curve.first), curve.last)) / peak
+
+            canvas.curve(round(curve.first / per_dot), round(curve.last / per_dot), height, curve.tone)
+        return canvas
+
+    @staticmethod
+    def _cells(canvas: BrailleCanvas[Tone], row: int, dots: dict[int, int]) -> Iterator[tuple[str, str]]:
+        """The cells of a row with their parts; ``dots`` gives the row of each marked column's dot."""
+        for column in range(canvas.columns):
+            drawn = canvas.cell(column, row)
+            if column not in dots:
+                yield drawn or (" ", "axis")
+            elif dots[column] == row:
+                yield "●", "mark"
+            else:
+                yield "┊", "rule"
+
+    def _axis(self, columns: int, marks: dict[int, Mark]) -> Content:
+        line = "".join("┴" if column in marks else "─" for column in range(columns))
+        return self._styled(" " * GUTTER + "╰" + line, "axis")
+
+    def _step_labels(self, columns: int, last: int, marks: dict[int, Mark]) -> Content:
+        """Marks first, then both ends of the axis where there is still room."""
+        wanted: list[tuple[int, str, str]] = [
+            (column - len(mark.label) // 2, mark.label, "mark") for column, mark in marks.items()
+        ]
+        total = format_count(last)
+        wanted += [(columns - len(total), total, "label"), (0, "0", "label")]
+        line: list[tuple[str, str]] = [(" ", "label")] * columns
+        taken = [False] * columns
+        for start, text, part in wanted:
+            start = min(max(0, start), max(0, columns - len(text)))
+            room = range(max(0, start - 1), min(columns, start + len(text) + 1))
+            if any(taken[place] for place in room):
+                continue
+            for place, letter in enumerate(text[:columns], start):
+                line[place], taken[place] = (letter, part), True
+        return self._joined([(" " * (GUTTER + 1), "label"), *line])
+
+    @staticmethod
+    def _column(step: int, last: int, columns: int) -> int:
+        dots = columns * DOTS_ACROSS
+        return min(columns - 1, round(step / last * (dots - 1)) // DOTS_ACROSS)
+
+    @staticmethod
+    def _row_of(share: float, rows: int) -> int:
+        return round((1.0 - share) * (rows * DOTS_DOWN - 1)) // DOTS_DOWN
+
+    def _joined(self, cells: Iterable[tuple[str, str]]) -> Content:
+        """One line of the cells, neighbours of the same part in one span."""
+        runs = groupby(cells, key=lambda cell: cell[1])
+        return Content.assemble(*(self._styled("".join(text for text, _ in run), part) for part, run in runs))
+
+    def _styled(self, text: str, part: str) -> Content:
+        return Content.styled(text, self.get_visual_style(f"schedule-plot--{part}"))

@@ -1,0 +1,100 @@
+"""The folders of images of a profile as lines: a path and how often each of its images is seen per epoch.
+
+The last line is always empty: what is typed there becomes a further folder. A folder is taken out by clearing its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from sdxl_tui.terminal.clean import clean
+
+
+class SourceLine(Horizontal):
+    """One folder."""
+
+    def __init__(self, path: str, repeats: str) -> None:
+        super().__init__()
+        self.path = Input(path, placeholder="add a folder of images", compact=True, classes="path")
+        self.repeats = Input(repeats, placeholder="1", compact=True, classes="repeats")
+
+    def compose(self) -> ComposeResult:
+        yield self.path
+        yield Static(Content("×"))
+        yield self.repeats
+
+
+class SourcesEditor(Vertical):
+    """All folders of a profile."""
+
+    DEFAULT_CSS = """
+    SourcesEditor {
+        height: auto; width: 1fr;
+        SourceLine { height: 1; }
+        SourceLine Static { width: 3; color: $foreground 50%; content-align: center middle; }
+        .path { width: 1fr; max-width: 72; background: $foreground 8%; }
+        .repeats { width: 8; background: $foreground 8%; }
+        Input:focus { background: $primary 25%; }
+        &.-error .path { background: $error 20%; }
+    }
+    """
+
+    @dataclass
+    class Changed(Message):
+        """The folders are others now: each with ``path`` and, unless it is 1, ``repeats``."""
+
+        editor: SourcesEditor
+        sources: list[dict[str, Any]]
+
+        @property
+        def control(self) -> SourcesEditor:
+            """The editor, for ``on(SourcesEditor.Changed, selector)``."""
+            return self.editor
+
+    @dataclass
+    class Unreadable(Message):
+        """What was typed for the repeats is no whole number."""
+
+        editor: SourcesEditor
+        text: str
+
+    def __init__(self, sources: Sequence[Mapping[str, Any]], *, disabled: bool = False) -> None:
+        super().__init__(disabled=disabled)
+        self._start = [(clean(str(source.get("path", ""))), str(source.get("repeats", ""))) for source in sources]
+
+    def compose(self) -> ComposeResult:
+        for path, repeats in (*self._start, ("", "")):
+            yield SourceLine(path, repeats)
+
+    @on(Input.Changed)
+    async def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        lines = list(self.query(SourceLine))
+        if lines and lines[-1].path.value.strip():
+            await self.mount(SourceLine("", ""))
+        try:
+            sources = [self._source(line) for line in lines if line.path.value.strip()]
+        except ValueError as error:
+            self.post_message(self.Unreadable(self, str(error)))
+        else:
+            self.post_message(self.Changed(self, sources))
+
+    @staticmethod
+    def _source(line: SourceLine) -> dict[str, Any]:
+        source: dict[str, Any] = {"path": line.path.value.strip()}
+        typed = line.repeats.value.strip()
+        if typed:
+            try:
+                source["repeats"] = int(typed)
+            except ValueError:
+                raise ValueError(f"repeats {typed[:12]} must be a whole number from 1 to 10,000") from None
+        return source

@@ -1,0 +1,52 @@
+"""A text area for TOML with its own light colouring, so that no parser package has to be installed on a training box."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from rich.style import Style
+from rich.text import Text
+from textual.widgets import TextArea
+
+TOKENS: Final = re.compile(
+    r"(?P<comment>\#.*$)"
+    r"|(?P<table>^\s*\[\[?[^\]\n]*\]\]?)"
+    r"|(?P<key>^\s*[A-Za-z0-9_.\-\"']+(?=\s*=))"
+    r"|(?P<text>\"\"\".*?(?:\"\"\"|$)|'''.*?(?:'''|$)|\"(?:[^\"\\]|\\.)*\"?|'[^']*'?)"
+    r"|(?P<word>\b(?:true|false)\b)"
+    r"|(?P<number>(?<![\w.])[+-]?(?:\d[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?|inf|nan)(?![\w.]))"
+)
+"""What one line of TOML is made of. Texts over several lines are only coloured in their first one."""
+
+COLOURS: Final = {
+    "comment": "text-muted",
+    "table": "accent",
+    "key": "primary",
+    "text": "success",
+    "word": "warning",
+    "number": "warning",
+}
+"""Token to the theme's variable."""
+
+
+class TomlEditor(TextArea):
+    """A ``TextArea`` whose lines are coloured as TOML in the theme's colours."""
+
+    DEFAULT_CSS = """
+    TomlEditor {
+        border: none; padding: 0; background: transparent;
+        &:focus { border: none; }
+    }
+    """
+
+    def get_line(self, line_index: int) -> Text:
+        """The line, coloured."""
+        line = super().get_line(line_index)
+        variables = self.app.theme_variables
+        for token in TOKENS.finditer(line.plain):
+            kind = token.lastgroup or ""
+            colour = variables.get(COLOURS[kind], "")
+            style = Style(color=colour, bold=kind == "table") if colour.startswith("#") else Style(dim=True)
+            line.stylize(style, token.start(), token.end())
+        return line
