@@ -65,7 +65,11 @@ def append_json_line(descriptor: int, record: Mapping[str, Any]) -> None:
 def open_for_appending(path: Path) -> int:
     """A descriptor that appends to ``path``; a torn last line (an earlier crash) is first closed with a newline."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.write(descriptor, b"\n")
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.write(descriptor, b"\n")
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
