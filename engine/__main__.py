@@ -1,0 +1,88 @@
+"""The engine's own command line: train a run, or say what a checkpoint holds. The manager starts it; a person may, too."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import __version__
+from engine.errors import UserError
+
+USER_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in ``argv``; the exit code: 0, 1 for a defect, 2 for something a person can mend."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--version", action="version", version=f"sdxl-tui engine {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_inspect(commands)
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a run, or resume it from a checkpoint",
+        description="Train the run in RUN_DIR. A run that has checkpoints is resumed from its newest whole one. SIGTERM and "
+        "SIGINT finish the step, save a checkpoint and exit 0.",
+    )
+    train.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a run's folder (runs/<run-id> of a workspace)")
+    train.add_argument(
+        "--from", dest="checkpoint", metavar="step-NNNNNNNN", help="resume from this checkpoint of the run"
+    )
+    train.add_argument("--attempt", type=int, metavar="N", help="for the keeper: the attempt it has begun")
+    train.add_argument(
+        "--lock-fd", type=int, metavar="FD", help="for the keeper: the descriptor that holds the run's lock"
+    )
+    train.set_defaults(run=_train)
+
+
+def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="say what a checkpoint holds",
+        description="Print the stored schedule, rates and counters of a checkpoint, and whether all of its files are what was "
+        "saved. Reads JSON and digests, never weights.",
+    )
+    inspect.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint's folder (…/step-NNNNNNNN)")
+    inspect.set_defaults(run=_inspect)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from engine.train.requests import Requests  # noqa: PLC0415
+
+    requests = Requests()
+    requests.listen_to_signals()  # before anything that takes long
+    from engine.train.attempt import run_engine  # noqa: PLC0415
+
+    return run_engine(
+        arguments.run_dir,
+        attempt=arguments.attempt,
+        lock_fd=arguments.lock_fd,
+        from_checkpoint=arguments.checkpoint,
+        requests=requests,
+    )
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from engine.checkpoint.inspect import report  # noqa: PLC0415
+
+    print(report(arguments.checkpoint))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

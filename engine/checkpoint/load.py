@@ -1,0 +1,62 @@
+"""Reading a whole checkpoint back: digests first, then state and tensors. What is done with them is ``engine.train``'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from engine.checkpoint.describe import describe
+from engine.checkpoint.manifest import OPTIMIZER, STATE, TRAINABLE, CheckpointError, verify
+from engine.checkpoint.summary import CheckpointSummary
+from engine.run.records import read_json_object
+
+_STATE_LIMIT = 256_000_000
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A checkpoint whose files are what was saved. Tensors are on the CPU, in the format they were stored in."""
+
+    folder: Path
+    summary: CheckpointSummary
+    state: dict[str, Any]
+    """state.json (docs/files.md)."""
+    trainable: dict[str, Tensor]
+    """By parameter name."""
+    optimizer: dict[str, Tensor]
+    """By ``<parameter name>/<slot>``."""
+
+    def part(self, name: str) -> dict[str, Any]:
+        """The object ``name`` of state.json. Raises ``CheckpointError`` if it is not there."""
+        value = self.state.get(name)
+        if not isinstance(value, dict):
+            raise CheckpointError(f"its {STATE} has no {name}", where=str(self.folder))
+        return value
+
+
+def load_checkpoint(folder: Path) -> StoredCheckpoint:
+    """Everything in the checkpoint ``folder`` that a resume needs.
+
+    Raises ``CheckpointError``, naming the file, if the folder is no checkpoint or anything in it differs from what was
+    saved. Reads every byte twice: once for the digests, once for the tensors.
+    """
+    verify(folder, digests=True)
+    summary = describe(folder)
+    state = read_json_object(folder / STATE, limit=_STATE_LIMIT)
+    if state is None:
+        raise CheckpointError(f"its {STATE} is not readable", where=str(folder))
+    return StoredCheckpoint(folder, summary, state, load_tensors(folder / TRAINABLE), load_tensors(folder / OPTIMIZER))
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU. Raises ``CheckpointError`` if it cannot be read as one."""
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}", where=str(path.parent)) from error
+    return tensors

@@ -1,0 +1,148 @@
+"""From a run's folder to a training that is ready for its first step: base, data, adapter, optimizer, stored state.
+
+What is slow is done once: the text encoders and the VAE are loaded only for what the cache lacks, and are gone again
+before the UNet is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from engine.checkpoint.load import load_checkpoint, load_tensors
+from engine.data.batches import TrainingSet
+from engine.data.prepare import prepare
+from engine.demo import locate
+from engine.model.adapter import Adapter, add_lora
+from engine.model.base import BaseFolder
+from engine.model.encoders import BaseEncoders
+from engine.profile.load import read_snapshot
+from engine.profile.schema import Profile
+from engine.run.layout import RunDirectory
+from engine.run.records import RunRecord
+from engine.schedule import Schedule
+from engine.train import rng
+from engine.train.compute import Compute, set_up_compute
+from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
+from engine.train.reporter import Reporter
+from engine.train.requests import Requests
+from engine.train.resume import changed_surroundings, refuse_changed_settings, restore
+from engine.train.sampler import prompts_of
+from engine.train.training import Origin, Training, versions
+
+GROUP = "unet"
+
+
+class StopBeforeTraining(Exception):  # noqa: N818 - a request that was met, not an error
+    """The run was asked to stop before its first step."""
+
+
+def assemble(
+    run: RunDirectory, attempt: int, checkpoint: Path | None, reporter: Reporter, requests: Requests
+) -> Training:
+    """Everything of ``run`` in memory, restored from ``checkpoint`` if there is one.
+
+    Raises a ``UserError`` for whatever a person can mend, ``StopBeforeTraining`` or ``PreparationStopped`` if asked to stop.
+    """
+    profile = read_snapshot(run.profile)
+    stored = None if checkpoint is None else load_checkpoint(checkpoint)
+    warnings = [] if stored is None else refuse_changed_settings(stored, profile)
+    schedule = stored.summary.schedule if stored else schedule_of(profile)
+    compute = set_up_compute(profile)
+    reporter.started(
+        step=stored.summary.step if stored else 0,
+        total_steps=schedule.total_steps,
+        device=compute.label,
+        versions=versions(),
+    )
+    base = BaseFolder(locate(profile.model.base))
+    data = _prepare_data(run, profile, base=base, compute=compute, reporter=reporter, requests=requests)
+    reporter.state("starting")
+    origin = Origin(run.id, attempt, _digest(run.profile))
+    training = _build(origin, profile, schedule, base=base, compute=compute, data=data)
+    if stored is not None:
+        warnings += changed_surroundings(stored, training)
+        warnings += restore(training, stored)
+        reporter.resumed(stored.folder.name, stored.summary.step)
+    elif run.start_weights.exists():
+        _take_start_weights(run, training.adapter, reporter)
+    for warning in warnings:
+        reporter.warning(warning, str(run.profile))
+    if requests.should_stop():
+        raise StopBeforeTraining
+    return training
+
+
+def schedule_of(profile: Profile) -> Schedule:
+    """The learning-rate schedule that a profile asks for."""
+    return Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+
+
+def _prepare_data(
+    run: RunDirectory,
+    profile: Profile,
+    *,
+    base: BaseFolder,
+    compute: Compute,
+    reporter: Reporter,
+    requests: Requests,
+) -> TrainingSet:
+    reporter.state("caching")
+    data = prepare(
+        profile.dataset,
+        run.cache,
+        BaseEncoders(base, compute.device),
+        prompts=prompts_of(profile.samples),
+        report=reporter.preparing,
+        should_stop=requests.should_stop,
+        warn=reporter.warning,
+    )
+    for cached in data.cached:
+        reporter.cached(cached)
+    reporter.dataset(data.report(profile.training.batch_size))
+    return data
+
+
+def _build(
+    origin: Origin, profile: Profile, schedule: Schedule, *, base: BaseFolder, compute: Compute, data: TrainingSet
+) -> Training:
+    unet = base.unet(compute.dtype, compute.device)
+    seed = profile.training.seed
+    adapter = add_lora(unet, profile.network, seed=rng.derived_seed(seed, "adapter"))
+    optimizer = NamedAdamW(
+        [ParameterGroup(GROUP, profile.optimizer.lr, tuple(adapter.parameters()))], hyperparameters_of(profile)
+    )
+    # Loading models may draw random numbers, and how much is loaded depends on the cache: seed after it.
+    rng.seed_everything(rng.derived_seed(seed, "training"))
+    return Training(
+        origin=origin,
+        profile=profile,
+        base=base,
+        compute=compute,
+        unet=unet,
+        adapter=adapter,
+        optimizer=optimizer,
+        schedule=schedule,
+        data=data,
+        order=data.order(profile.training.batch_size, seed),
+        noise_scheduler=base.noise_scheduler(),
+        noise=rng.noise_generator(seed),
+    )
+
+
+def hyperparameters_of(profile: Profile) -> Hyperparameters:
+    """What a profile sets AdamW to."""
+    settings = profile.optimizer
+    return Hyperparameters(settings.weight_decay, settings.beta1, settings.beta2, settings.eps)
+
+
+def _take_start_weights(run: RunDirectory, adapter: Adapter, reporter: Reporter) -> None:
+    """Begin a child run with the weights it was given; everything else of it is new."""
+    adapter.load_state_dict(load_tensors(run.start_weights))
+    record = RunRecord.read(run.record)
+    parent = record.parent if record else None
+    reporter.continued(parent.run if parent else "", parent.checkpoint if parent else "")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,135 @@
+"""Where and in which number format a run is computed: the device, accelerate's Accelerator, threads and memory.
+
+accelerate brings mixed precision (autocast, and the loss scaler of fp16) and gradient accumulation; data, order and
+checkpoints are ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
+
+from engine.errors import UserError
+from engine.profile.schema import Profile
+
+DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_MIXED: Final = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+class DeviceError(UserError):
+    """The profile asks for a device or number format that this machine does not have."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device of a run and what is needed to compute on it."""
+
+    accelerator: Accelerator
+    device: torch.device
+    dtype: torch.dtype
+    """Of the frozen base and the forward pass; trained weights are float32."""
+    label: str
+    """``cpu``, or ``cuda:0`` and the card's name."""
+
+    @property
+    def scaler(self) -> Any:
+        """The loss scaler of fp16 (a ``torch.amp.GradScaler``); None in the other formats."""
+        return self.accelerator.scaler
+
+
+def set_up_compute(profile: Profile) -> Compute:
+    """Choose the device that ``profile`` asks for and prepare it. Raises ``DeviceError`` if it cannot be had."""
+    if profile.launch.cpu_threads:
+        torch.set_num_threads(profile.launch.cpu_threads)
+    device = _choose_device(profile.launch.device)
+    _check_format(profile.precision.compute, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # The count of micro-batches is given as a plugin, since accelerate lets an environment variable overrule the number.
+    accumulation = GradientAccumulationPlugin(
+        num_steps=profile.training.gradient_accumulation, sync_with_dataloader=False
+    )
+    with _accelerate_takes(device):
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=_MIXED[profile.precision.compute],
+            gradient_accumulation_plugin=accumulation,
+            step_scheduler_with_optimizer=False,
+        )
+    label = f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+    return Compute(accelerator, device, DTYPES[profile.precision.compute], label)
+
+
+def _choose_device(wanted: str) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return torch.device("cuda", 0) if count else torch.device("cpu")
+    device = torch.device(wanted)
+    if device.type == "cpu":
+        return device
+    index = device.index or 0
+    if index >= count:
+        have = (
+            f"there {'is' if count == 1 else 'are'} {count or 'no'} GPU{'' if count == 1 else 's'} that torch can use"
+        )
+        raise DeviceError(
+            f"{wanted} was asked for, and {have}",
+            where="launch.device",
+            hint="Set launch.device to auto; nvidia-smi lists the GPUs, and torch must be a CUDA build.",
+        )
+    return torch.device("cuda", index)
+
+
+def _check_format(compute: str, device: torch.device) -> None:
+    if compute == "fp16" and device.type == "cpu":
+        raise DeviceError(
+            "fp16 needs a GPU", where="precision.compute", hint="On a CPU use fp32, which is exact, or bf16."
+        )
+    if compute == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise DeviceError(
+            f"{torch.cuda.get_device_name(device)} does not compute in bf16",
+            where="precision.compute",
+            hint="Use fp16 on this card.",
+        )
+
+
+@contextmanager
+def _accelerate_takes(device: torch.device) -> Iterator[None]:
+    """Have accelerate take exactly this device, not its own first choice."""
+    name = "ACCELERATE_TORCH_DEVICE"
+    before = os.environ.get(name)
+    os.environ[name] = str(device)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+class MemoryGauge:
+    """Memory in use, in MB (10^6 bytes): the peak that torch allocated on a GPU, the resident size on a CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Costs a system call per reading on a CPU, less on a GPU."""
+        self._device = device
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._statm = Path("/proc/self/statm")
+
+    def megabytes(self) -> float | None:
+        """The reading now; None where there is no ``/proc``."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 1e6
+        try:
+            return int(self._statm.read_bytes().split()[1]) * self._page / 1e6
+        except OSError:
+            return None

@@ -1,0 +1,134 @@
+"""The training loop, to be read from top to bottom like the algorithm.
+
+Algorithm 1 of Ho et al. 2020 on latents, with gradient accumulation, clipping and a learning rate that is a pure function
+of the step. Between two steps: commands, checkpoints, samples, and the end.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from engine.train.loss import draw_noise, noise_prediction_loss
+from engine.train.meter import StepMeter, StepResult
+from engine.train.requests import Requests
+from engine.train.sampler import Sampler
+from engine.train.saver import Saver
+from engine.train.training import Training
+
+
+class Outcome(StrEnum):
+    """How the loop ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+def train(training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, requests: Requests) -> Outcome:
+    """Train until the last step of the schedule or until asked to stop; save and draw samples on the way."""
+    training.unet.train()
+    while not training.is_finished:
+        if requests.should_stop(training.progress.step):
+            return _stop(meter, saver, requests)
+        meter.step_dispatched(optimizer_step(training))
+        requests.poll(training.progress.step)
+        if training.is_finished or requests.stop_is_due(training.progress.step):
+            continue
+        _save_if_due(saver, requests)
+        _sample_if_due(training, meter, sampler, requests)
+    return _finish(training, meter, saver, sampler, requests)
+
+
+def optimizer_step(training: Training) -> StepResult:
+    """One optimizer step: the gradients of its micro-batches averaged, clipped, applied at the schedule's rate."""
+    began = time.monotonic()
+    settings, accelerator = training.profile.training, training.compute.accelerator
+    rates = training.rates()
+    losses, images = [], 0
+    for _ in range(settings.gradient_accumulation):
+        batch = training.next_batch()
+        noise, timesteps = draw_noise(batch.latents, _train_timesteps(training), training.noise)
+        with accelerator.accumulate(training.unet):
+            with accelerator.autocast():
+                loss = noise_prediction_loss(
+                    training.unet, training.noise_scheduler, batch, noise, timesteps, dtype=training.compute.dtype
+                )
+            accelerator.backward(loss)  # divides by the number of micro-batches
+        losses.append(loss.detach())
+        images += len(batch.latents)
+    accelerator.unscale_gradients(training.optimizer.inner)
+    grad_norm = clip_gradients(training.optimizer.parameters, settings.max_grad_norm)
+    training.optimizer.set_lr(rates)
+    _apply(training)
+    training.progress.step += 1
+    training.progress.images_seen += images
+    mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+    return StepResult(training.progress.step, training.epoch, rates, mean, grad_norm, images, began)
+
+
+def _apply(training: Training) -> None:
+    """The optimizer's step. In fp16 the scaler leaves it out if a gradient has overflowed, and adapts its scale."""
+    optimizer, scaler = training.optimizer.inner, training.compute.scaler
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)
+        scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> Tensor:
+    """Scale all gradients down to a common norm of at most ``max_norm`` (0: leave them); the norm before, a scalar."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    if max_norm > 0:
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm, foreach=True)
+    return norm
+
+
+def _train_timesteps(training: Training) -> int:
+    return int(training.noise_scheduler.config.num_train_timesteps)
+
+
+def _save_if_due(saver: Saver, requests: Requests) -> None:
+    reason = "command" if requests.saves else saver.due()
+    if reason is not None:
+        _answer_saves(requests, saver.save(reason))
+
+
+def _answer_saves(requests: Requests, failure: str | None) -> None:
+    asked, requests.saves = requests.saves, []
+    for command in asked:
+        requests.answer(command, failure is None, failure or "saved")
+
+
+def _sample_if_due(training: Training, meter: StepMeter, sampler: Sampler, requests: Requests) -> None:
+    asked, requests.samples = requests.samples, []
+    failure = None if sampler.has_prompts else "the profile has no prompts (samples.prompts)"
+    if sampler.has_prompts and (asked or sampler.is_due()):
+        meter.flush()
+        failure = sampler.draw(lambda: requests.should_stop(training.progress.step))
+    for command in asked:
+        requests.answer(command, failure is None, failure or "drawn")
+
+
+def _stop(meter: StepMeter, saver: Saver, requests: Requests) -> Outcome:
+    """End before the last step. What was done since the last checkpoint is saved, unless the request says not to."""
+    meter.flush()
+    if requests.stop is None or requests.stop.save:
+        saver.save_last("stop", give_up=lambda: False)
+        _answer_saves(requests, None)
+    return Outcome.STOPPED
+
+
+def _finish(training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, requests: Requests) -> Outcome:
+    """The last checkpoint first, then the last samples; who asks to stop now only forgoes those."""
+    meter.flush()
+    saver.save_last("finish", give_up=lambda: requests.should_stop(training.progress.step))
+    _answer_saves(requests, None)
+    if not requests.should_stop(training.progress.step):
+        _sample_if_due(training, meter, sampler, requests)
+    return Outcome.FINISHED

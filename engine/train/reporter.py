@@ -1,0 +1,189 @@
+"""What the engine tells the world: events, status and the log, each thing said once in all the places it belongs.
+
+Formats: docs/files.md. Nothing here raises for the disk's sake; a full disk must not end a training. Torch-free.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.errors import UserError
+from engine.run.events import EventLog
+from engine.run.layout import RunDirectory
+from engine.run.metrics import MetricPoint, MetricsLog
+from engine.run.records import Progress
+from engine.run.status import StatusWriter
+from engine.train.requests import StopRequest
+
+if TYPE_CHECKING:
+    from engine.checkpoint.save import SavedCheckpoint
+    from engine.data.batches import Cached, DatasetReport
+
+LOG_STEPS: Final = 50
+LOG_SECONDS: Final = 30.0
+LOG_PAUSE: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Writes for one attempt of a run."""
+
+    def __init__(self, run: RunDirectory, attempt: int) -> None:
+        """Nothing is written before the first report."""
+        self._events = EventLog(run.events, attempt)
+        self._metrics = MetricsLog(run.metrics)
+        self._status = StatusWriter(run, attempt)
+        self._logged_step = 0
+        self._logged_at = 0.0
+
+    def close(self) -> None:
+        """Write what is still held back and close the files."""
+        self._status.flush()
+        self._metrics.close()
+        self._events.close()
+
+    def state(self, state: str, **changes: Any) -> None:
+        """The status says ``state`` from now on, with ``changes`` to its other fields; a preparation's progress ends."""
+        self._status.update(state=state, **{"progress": None, **changes})
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` items of ``what`` are ready."""
+        self._status.update(state="caching", progress=Progress(what, done, total))
+
+    def started(self, *, step: int, total_steps: int, device: str, versions: dict[str, str]) -> None:
+        """The engine begins to prepare."""
+        self._events.write("started", step=step, total_steps=total_steps, device=device, versions=versions)
+        self._status.update(state="starting", step=step, total_steps=total_steps, device=device)
+        log.info("started on %s, torch %s: %d of %d steps done", device, versions["torch"], step, total_steps)
+
+    def resumed(self, checkpoint: str, step: int) -> None:
+        """The stored state is in place."""
+        self._events.write("resumed", checkpoint=checkpoint, step=step)
+        self._status.update(checkpoint=checkpoint)
+        log.info("resumed exactly from %s", checkpoint)
+
+    def continued(self, parent_run: str, checkpoint: str) -> None:
+        """The weights of another run's checkpoint are in place."""
+        self._events.write("continued", parent_run=parent_run, checkpoint=checkpoint)
+        log.info("weights taken from %s of %s; optimizer and schedule are new", checkpoint, parent_run)
+
+    def dataset(self, report: DatasetReport) -> None:
+        """The data is known."""
+        self._events.write("dataset", **report.to_json())
+        log.info(
+            "%d images in %d buckets, %d batches per epoch, %d files left out",
+            *(report.images, len(report.buckets), report.batches_per_epoch, len(report.skipped)),
+        )
+
+    def cached(self, cached: Cached) -> None:
+        """One kind of encoded data is complete."""
+        self._events.write("cached", **cached.to_json())
+        log.info("%d %s, of which %d newly encoded in %.1f s", cached.count, cached.what, cached.built, cached.seconds)
+
+    def warning(self, message: str, where: str) -> None:
+        """Something a person should hear of, while work goes on."""
+        self._events.write("warning", message=message, where=where)
+        log.warning("warning: %s: %s", where, message)
+
+    def training_begins(self, *, epochs: int, epoch: int) -> None:
+        """The first step comes next."""
+        self._status.update(state="training", progress=None, epoch=epoch, epochs=epochs)
+
+    def step(self, point: MetricPoint, *, total_steps: int, seconds_per_step: float) -> None:
+        """An optimizer step was measured."""
+        self._metrics.write(point)
+        eta = (total_steps - point.step) * seconds_per_step
+        speed = 1.0 / seconds_per_step if seconds_per_step > 0 else None
+        self._status.update(
+            step=point.step,
+            epoch=point.epoch,
+            loss=point.loss,
+            loss_avg=point.loss_avg,
+            lr=point.lr,
+            steps_per_second=speed,
+            eta_seconds=eta,
+        )
+        if self._should_log(point.step):
+            rates = " ".join(f"{name} {rate:.3e}" for name, rate in point.lr.items())
+            log.info(
+                "step %d/%d  loss %.4f  average %.4f  LR %s  %.3g s/step  %.0f s left",
+                *(point.step, total_steps, point.loss, point.loss_avg, rates, seconds_per_step, eta),
+            )
+
+    def _should_log(self, step: int) -> bool:
+        """At the first step, then sparsely: after so many steps or seconds, but never in a flood."""
+        waited = time.monotonic() - self._logged_at
+        if self._logged_step and (
+            waited < LOG_PAUSE or (step < self._logged_step + LOG_STEPS and waited < LOG_SECONDS)
+        ):
+            return False
+        self._logged_step, self._logged_at = step, time.monotonic()
+        return True
+
+    def sync_metrics(self) -> None:
+        """Have every metrics line on the disk."""
+        self._metrics.sync()
+
+    def saved(self, saved: SavedCheckpoint, reason: str) -> None:
+        """A checkpoint is visible."""
+        name = saved.folder.name
+        self._events.write(
+            "saved", checkpoint=name, step=saved.step, reason=reason, bytes=saved.bytes, seconds=saved.seconds
+        )
+        self._status.update(checkpoint=name, message="")
+        log.info("saved %s (%s), %.1f MB in %.2f s", name, reason, saved.bytes / 1e6, saved.seconds)
+
+    def save_failed(self, step: int, message: str) -> None:
+        """A checkpoint could not be written; earlier ones stay."""
+        self._events.write("save_failed", step=step, message=message)
+        self._status.update(message=f"step {step} could not be saved: {message}")
+        log.error("step %d could not be saved: %s", step, message)
+
+    def pruned(self, checkpoint: str) -> None:
+        """An older checkpoint was deleted, as ``checkpoints.keep_last`` says."""
+        self._events.write("pruned", checkpoint=checkpoint)
+        log.info("deleted %s (checkpoints.keep_last)", checkpoint)
+
+    def sampled(self, step: int, files: list[Path], seconds: float) -> None:
+        """Sample pictures were drawn."""
+        self._events.write("sampled", step=step, files=[file.name for file in files])
+        log.info("drew %d samples in %.1f s", len(files), seconds)
+
+    def command(self, *, id: str, command: str, ok: bool, message: str) -> None:
+        """A command was followed, or could not be."""
+        self._events.write("command", id=id, command=command, ok=ok, message=message)
+        log.info("command %s: %s", command, message or ("done" if ok else "not followed"))
+
+    def stopping(self, request: StopRequest) -> None:
+        """Somebody wants the run to end."""
+        if request.at_step is None:
+            self._events.write("stopping", reason=request.reason)
+        log.info("asked to stop by %s%s", request.reason, f" at step {request.at_step}" if request.at_step else "")
+
+    def nonfinite(self, step: int, what: str) -> None:
+        """``what`` of ``step`` is NaN or infinite."""
+        self._events.write("nonfinite", step=step, what=what)
+        log.error("step %d: the %s is not finite", step, what)
+
+    def stopped(self, step: int) -> None:
+        """The run ends here because it was asked to."""
+        self._events.write("stopped", step=step)
+        self.state("stopped", step=step, eta_seconds=None, message="")
+        log.info("stopped at step %d", step)
+
+    def finished(self, step: int) -> None:
+        """Every step is done."""
+        self._events.write("finished", step=step)
+        self.state("finished", step=step, eta_seconds=0.0, message="")
+        log.info("finished after %d steps", step)
+
+    def failed(self, error: BaseException) -> None:
+        """The run ends here because of ``error``."""
+        where, hint = (error.where, error.hint) if isinstance(error, UserError) else (None, "The log has the details.")
+        message = error.what if isinstance(error, UserError) else str(error) or type(error).__name__
+        self._events.write("failed", error=type(error).__name__, message=message, where=where, hint=hint)
+        self.state("failed", eta_seconds=None, message=message)

@@ -1,0 +1,117 @@
+"""Putting a stored state back, exactly, or saying why it does not fit; and naming every setting that will not count.
+
+What a changed setting means at a resume is declared once per field, in the profile's schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from pydantic import ValidationError
+
+from engine.checkpoint.load import StoredCheckpoint
+from engine.checkpoint.manifest import CheckpointError
+from engine.continuation import effects
+from engine.errors import UserError
+from engine.profile.schema import Profile
+from engine.profile.setting import AtResume
+from engine.train import rng
+from engine.train.training import Progress, Training, versions
+
+_BY_CONTENT: Final = frozenset({"model.base", "dataset.sources"})
+"""Paths that may change as long as what lies there is the same, which digests tell."""
+
+
+def refuse_changed_settings(stored: StoredCheckpoint, profile: Profile) -> list[str]:
+    """Sentences about settings of ``profile`` that the resume will not apply, for warnings.
+
+    Raises ``CheckpointError`` if one was changed that rules an exact resume out.
+    """
+    try:
+        before = Profile.model_validate(stored.part("profile"))
+    except ValidationError:
+        return ["the profile stored in the checkpoint is not readable here; its settings are not compared"]
+    changed = [effect for effect in effects(before, profile) if effect.field not in _BY_CONTENT]
+    fixed = [effect for effect in changed if effect.at_resume is AtResume.FIXED]
+    if fixed:
+        first = fixed[0]
+        others = f" (and {', '.join(effect.field for effect in fixed[1:])})" if fixed[1:] else ""
+        raise CheckpointError(
+            f"{first.field} was {_text(first.stored)} and is now {_text(first.new)}{others}: no exact resume is possible",
+            where=str(stored.folder),
+            hint="Change it back to resume, or continue from the checkpoint as a new run.",
+        )
+    return [
+        f"{effect.field} = {_text(effect.new)} is not applied: the checkpoint's {_text(effect.stored)} goes on "
+        "(continue with a new LR to change it)"
+        for effect in changed
+        if effect.at_resume is AtResume.RESTORED
+    ]
+
+
+def changed_surroundings(stored: StoredCheckpoint, training: Training) -> list[str]:
+    """What differs in machine and libraries, in sentences: the resume goes on, but perhaps not bit for bit."""
+    now = versions()
+    then = stored.state.get("versions")
+    found = [
+        f"{name} was {then[name]}, is {now[name]}"
+        for name in ("torch", "diffusers", "peft")
+        if isinstance(then, Mapping) and name in then and then[name] != now[name]
+    ]
+    device, threads = stored.state.get("device"), stored.state.get("threads")
+    if device != training.compute.label:
+        found.append(f"the device was {device}, is {training.compute.label}")
+    elif training.compute.device.type == "cpu" and threads != torch.get_num_threads():
+        found.append(f"torch had {threads} threads, has {torch.get_num_threads()}")
+    return [f"{difference}: the last bits of the results may differ" for difference in found]
+
+
+def restore(training: Training, stored: StoredCheckpoint) -> list[str]:
+    """Put every component of ``training`` into the stored state. Returns what could not be, as sentences for warnings.
+
+    Raises a ``UserError`` naming what does not fit: another base or adapter, another optimizer, other data.
+    """
+    with _errors_name(stored):
+        _require_same_base(training, stored)
+        training.adapter.load_state_dict(stored.trainable)
+        training.optimizer.restore(stored.part("optimizer"), stored.optimizer)
+        training.order.load_state_dict(stored.part("data"))
+        training.average.load_state_dict(stored.part("average"))
+        training.schedule = stored.summary.schedule
+        training.progress = Progress(
+            step=stored.summary.step,
+            images_seen=stored.summary.images_seen,
+            elapsed_seconds=stored.summary.elapsed_seconds,
+            loss=stored.summary.loss,
+        )
+        if training.compute.scaler is not None:
+            training.compute.scaler.load_state_dict(stored.part("grad_scaler"))
+        # Last: nothing after this may draw a random number.
+        return rng.restore(stored.part("rng"), training.noise)
+
+
+def _require_same_base(training: Training, stored: StoredCheckpoint) -> None:
+    base = stored.part("base_model")
+    if base.get("digest") != training.base.digest:
+        raise CheckpointError(
+            f"it was trained on another base model ({base.get('path')}) than {training.profile.model.base}",
+            hint="Set model.base to the folder it was trained on.",
+        )
+
+
+@contextmanager
+def _errors_name(stored: StoredCheckpoint) -> Iterator[None]:
+    """Have every error that says what does not fit also say which checkpoint."""
+    try:
+        yield
+    except UserError as error:
+        if error.where is None:
+            error.where = str(stored.folder)
+        raise
+
+
+def _text(value: Any) -> str:
+    return str(getattr(value, "value", value))

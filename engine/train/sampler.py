@@ -1,0 +1,117 @@
+"""Sample pictures of a training: when they are due, the encoded prompts, the VAE, and the files.
+
+Drawing is ``engine.model.sampling``'s. Nothing here changes the training: every random generator is put back, and what goes
+wrong with a picture is a warning.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.durable import write_atomically
+from engine.model.sampling import draw_samples
+from engine.profile.schema import Samples
+from engine.run.layout import RunDirectory
+from engine.train import rng
+from engine.train.reporter import Reporter
+from engine.train.training import Training
+
+
+def prompts_of(settings: Samples) -> tuple[str, ...]:
+    """Every text that drawing the samples needs encoded, the negative prompt last; none if there are no samples."""
+    return (*settings.prompts, settings.negative) if settings.prompts else ()
+
+
+class Sampler:
+    """Draws the samples of one training into its run."""
+
+    def __init__(self, run: RunDirectory, training: Training, reporter: Reporter) -> None:
+        """Nothing is loaded before the first samples."""
+        self._run, self._training, self._reporter = run, training, reporter
+        self._vae: Any = None
+
+    @property
+    def has_prompts(self) -> bool:
+        """There is something to draw."""
+        return bool(self._training.profile.samples.prompts)
+
+    def is_due(self) -> bool:
+        """Whether samples are due by themselves after the steps done: at their interval, and after the last step."""
+        every = self._training.profile.samples.every_steps
+        step = self._training.progress.step
+        return self.has_prompts and (self._training.is_finished or bool(every and step % every == 0))
+
+    def draw(self, should_stop: Callable[[], bool]) -> str | None:
+        """Draw and write the samples of this step. Returns None, or why some are missing."""
+        step, began = self._training.progress.step, time.monotonic()
+        self._reporter.state("sampling", step=step)
+        state = rng.capture(self._training.noise)
+        try:
+            pictures = self._pictures(should_stop)
+            files = self._write(step, pictures)
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            problem = f"no samples of step {step}: {_reason(error)}"
+            self._reporter.warning(problem, str(self._run.samples))
+            return problem
+        finally:
+            rng.restore(state, self._training.noise)
+            if self._training.compute.device.type == "cuda":
+                self._put_vae_aside()
+            self._reporter.state("training")
+        if files:
+            self._reporter.sampled(step, files, time.monotonic() - began)
+        wanted = len(self._training.profile.samples.prompts)
+        return None if len(files) == wanted else f"interrupted after {len(files)} of {wanted}"
+
+    def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
+        settings = self._training.profile.samples
+        return draw_samples(
+            self._training.unet,
+            self._vae_in_place(),
+            self._encoded(settings.prompts),
+            self._encoded([settings.negative]),
+            scheduler=self._training.base.sampling_scheduler(),
+            settings=settings,
+            should_stop=should_stop,
+        )
+
+    def _encoded(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        embeddings = [self._training.data.embedding(text) for text in texts]
+        prompt_embeds = torch.stack([embedding.prompt_embeds for embedding in embeddings])
+        return prompt_embeds, torch.stack([embedding.pooled for embedding in embeddings])
+
+    def _vae_in_place(self) -> Any:
+        if self._vae is None:
+            self._vae = self._training.base.vae()
+        return self._vae.to(self._training.compute.device)
+
+    def _put_vae_aside(self) -> None:
+        """Back to the host: between two samples a GPU's memory belongs to the training."""
+        if self._vae is not None:
+            self._vae.to("cpu")
+        torch.cuda.empty_cache()
+
+    def _write(self, step: int, pictures: Sequence[Image.Image]) -> list[Path]:
+        self._run.samples.mkdir(exist_ok=True)
+        files = []
+        for index, picture in enumerate(pictures):
+            data = io.BytesIO()
+            picture.save(data, "PNG")
+            path = self._run.samples / f"step-{step:08d}-{index:02d}.png"
+            write_atomically(path, data.getvalue(), durable=False)
+            files.append(path)
+        return files
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "not enough memory; smaller samples (samples.width, samples.height) need less"

@@ -1,0 +1,79 @@
+"""The torch half of an attempt: assemble the training, run the loop, and say in plain words when memory does not suffice."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import torch
+
+from engine.checkpoint.retention import sweep_leftovers
+from engine.data.errors import PreparationStopped
+from engine.errors import UserError
+from engine.run.layout import RunDirectory
+from engine.train.assemble import StopBeforeTraining, assemble
+from engine.train.attempt import Start
+from engine.train.loop import Outcome, train
+from engine.train.meter import StepMeter
+from engine.train.reporter import Reporter
+from engine.train.requests import Requests
+from engine.train.sampler import Sampler
+from engine.train.saver import Saver
+
+_HOST_MEMORY: Final = re.compile(r"DefaultCPUAllocator|not enough memory|Cannot allocate memory", re.IGNORECASE)
+
+
+class OutOfMemoryError(UserError):
+    """The training needs more memory than there is."""
+
+
+def train_run(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, requests: Requests) -> None:
+    """Train one attempt of ``run``, whose lock the caller holds, until it is finished or stopped.
+
+    Raises a ``UserError`` for whatever a person can mend, memory that does not suffice among it.
+    """
+    try:
+        _train(run, attempt, start, reporter, requests)
+    except Exception as error:
+        shortage = _shortage(error)
+        if shortage is None:
+            raise
+        raise shortage from error
+
+
+def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, requests: Requests) -> None:
+    sweep_leftovers(run)
+    for damaged in start.damaged:
+        reporter.warning(f"passed over, {damaged}", str(run.checkpoints))
+    try:
+        training = assemble(run, attempt, start.checkpoint, reporter, requests)
+    except (PreparationStopped, StopBeforeTraining):
+        reporter.stopped(start.step)
+        return
+    meter = StepMeter(training, reporter)
+    saver = Saver(run, training, meter, reporter)
+    sampler = Sampler(run, training, reporter)
+    reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
+    outcome = train(training, meter, saver, sampler, requests)
+    if outcome is Outcome.FINISHED:
+        reporter.finished(training.progress.step)
+    else:
+        reporter.stopped(training.progress.step)
+
+
+def _shortage(error: Exception) -> OutOfMemoryError | None:
+    """What to do about ``error`` if it is a lack of memory; else None."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return OutOfMemoryError(
+            "the GPU's memory is full",
+            where="training.batch_size, dataset.resolution, network.rank",
+            hint="Lower one of them, or precision.compute to bf16; training.gradient_accumulation makes up for a smaller "
+            "batch. nvidia-smi shows what else uses the card.",
+        )
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _HOST_MEMORY.search(str(error))):
+        return OutOfMemoryError(
+            "the machine's memory is full",
+            where="training.batch_size, dataset.resolution, network.rank",
+            hint="Lower one of them, or end other programs.",
+        )
+    return None

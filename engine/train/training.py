@@ -1,0 +1,211 @@
+"""A training in memory: the components whose states make up a checkpoint, and how they become one.
+
+Each component keeps its own state (order, optimizer, average, random generators); this module puts them together into
+the files of docs/files.md. Making the components is ``assemble.py``'s business, putting a stored state back ``resume.py``'s.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine import __version__
+from engine.checkpoint.save import CheckpointContent
+from engine.data.batches import Batch, TrainingSet
+from engine.data.order import BatchOrder
+from engine.model.adapter import Adapter
+from engine.model.base import BaseFolder
+from engine.model.lora_file import write_lora
+from engine.model.lora_metadata import TrainingFacts, lora_metadata
+from engine.profile.schema import Profile
+from engine.schedule import Schedule
+from engine.train import rng
+from engine.train.average import LossAverage
+from engine.train.compute import DTYPES, Compute
+from engine.train.loss import batch_to_device
+from engine.train.optimizer import NamedAdamW
+
+STATE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose training it is: what a checkpoint says about where it comes from."""
+
+    run: str
+    attempt: int
+    profile_sha256: str
+    """Of the run's profile.toml."""
+
+
+@dataclass
+class Progress:
+    """How far the training has come, over all attempts."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    images_seen: int = 0
+    elapsed_seconds: float = 0.0
+    """Spent in optimizer steps; saves and samples are not counted."""
+    loss: float | None = None
+    """Of the last step whose loss was read."""
+
+
+@dataclass
+class Training:
+    """All that the loop works with."""
+
+    origin: Origin
+    profile: Profile
+    base: BaseFolder
+    compute: Compute
+    unet: torch.nn.Module
+    adapter: Adapter
+    optimizer: NamedAdamW
+    schedule: Schedule
+    data: TrainingSet
+    order: BatchOrder
+    noise_scheduler: Any
+    noise: torch.Generator
+    average: LossAverage = field(default_factory=LossAverage)
+    progress: Progress = field(default_factory=Progress)
+    started: float = field(default_factory=time.time)
+    """Unix seconds."""
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps in all; the schedule's."""
+        return self.schedule.total_steps
+
+    @property
+    def is_finished(self) -> bool:
+        """Every step is done."""
+        return self.progress.step >= self.total_steps
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, counted from 1, that the last batch came from."""
+        return self.order.epoch + 1
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the whole training touches."""
+        batches = self.total_steps * self.profile.training.gradient_accumulation
+        return math.ceil(batches / self.order.batches_per_epoch)
+
+    def rates(self) -> dict[str, float]:
+        """By group the learning rate of the next step."""
+        return {
+            name: self.schedule.lr(self.progress.step, base_lr) for name, base_lr in self.optimizer.base_lrs.items()
+        }
+
+    def next_batch(self) -> Batch:
+        """The next batch of the order, on the device."""
+        return batch_to_device(self.data.batch(self.order.next_batch()), self.compute.device)
+
+    def weights_are_finite(self) -> bool:
+        """Whether no trained weight is NaN or infinite."""
+        norms = torch._foreach_norm(list[Tensor](self.optimizer.parameters), ord=math.inf)
+        return bool(torch.isfinite(torch.stack(norms)).all())
+
+    def content(self) -> CheckpointContent:
+        """What a checkpoint of this moment holds. Valid until the next step: the tensors are not copies."""
+        return CheckpointContent(
+            step=self.progress.step,
+            trainable=self.adapter.state_dict(),
+            optimizer=self.optimizer.tensors(),
+            state=self.state(),
+            write_lora=self.write_lora,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """state.json (docs/files.md)."""
+        network = self.profile.network
+        return {
+            "format": STATE_FORMAT,
+            "run": self.origin.run,
+            "attempt": self.origin.attempt,
+            "created": time.time(),
+            "step": self.progress.step,
+            "total_steps": self.total_steps,
+            "epoch": self.epoch,
+            "images_seen": self.progress.images_seen,
+            "elapsed_seconds": self.progress.elapsed_seconds,
+            "loss": self.progress.loss,
+            "loss_avg": self.average.value,
+            "schedule": self.schedule.to_json(),
+            "optimizer": self.optimizer.describe(),
+            "network": {
+                "kind": network.kind.value,
+                "rank": network.rank,
+                "alpha": network.alpha,
+                "dropout": network.dropout,
+                "modules": self.adapter.modules_count,
+            },
+            "grad_scaler": None if self.compute.scaler is None else self.compute.scaler.state_dict(),
+            "data": self.order.state_dict(),
+            "average": self.average.state_dict(),
+            "rng": rng.capture(self.noise),
+            "base_model": {"path": self.profile.model.base, "digest": self.base.digest},
+            "versions": versions(),
+            "device": self.compute.label,
+            "threads": torch.get_num_threads(),
+            "profile_sha256": self.origin.profile_sha256,
+            "profile": self.profile.model_dump(mode="json", by_alias=True),
+        }
+
+    def write_lora(self, path: Path) -> None:
+        """Write ``lora.safetensors`` in the profile's ``precision.save``, with what was really used in its metadata."""
+        write_lora(
+            path,
+            self.adapter.state_dict(),
+            network=self.profile.network,
+            unet_config=self.base.unet_config,
+            metadata=lora_metadata(self.profile, self._facts()),
+            dtype=DTYPES[self.profile.precision.save],
+        )
+
+    def _facts(self) -> TrainingFacts:
+        groups = self.optimizer.describe()["groups"]
+        return TrainingFacts(
+            step=self.progress.step,
+            epoch=self.epoch,
+            epochs=self.epochs,
+            images=sum(len(group) for group in self.data.groups),
+            batches_per_epoch=self.order.batches_per_epoch,
+            base_lr=groups[0]["base_lr"],
+            schedule=self.schedule,
+            optimizer=_optimizer_text(groups[0]["hyperparameters"]),
+            seed=self.order.seed,
+            started=self.started,
+            finished=time.time(),
+        )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of this program and of the libraries that a result depends on."""
+    found = {"sdxl_tui": __version__, "python": platform.python_version()}
+    for package in ("torch", "diffusers", "transformers", "peft", "accelerate"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _optimizer_text(hyperparameters: Mapping[str, float]) -> str:
+    """As sd-scripts writes it: the class and its arguments."""
+    values = hyperparameters
+    betas = (values["beta1"], values["beta2"])
+    return f"torch.optim.adamw.AdamW(weight_decay={values['weight_decay']},betas={betas},eps={values['eps']})"
