@@ -1,0 +1,99 @@
+"""The metadata of a LoRA file are named and written as sd-scripts writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from engine.model.lora_metadata import TrainingFacts, lora_metadata
+from engine.profile.schema import Dataset, Model, Network, Optimizer, Precision, Profile, Source, Training
+from engine.schedule import Kind, Schedule
+
+OURS_ONLY = {"sdxl_tui_version"}
+
+
+@pytest.fixture
+def metadata() -> dict[str, str]:
+    """What the real file's training would have written here."""
+    profile = Profile(
+        name="base_cosine",
+        model=Model(base="/home/me/models/sdxl-nano"),
+        network=Network(rank=1, alpha=1.0),
+        dataset=Dataset(sources=(Source(path="/home/me/photos"),), resolution=64, bucket_min=64, buckets=False),
+        training=Training(seed=1, steps=40),
+        optimizer=Optimizer(lr=3e-4),
+        precision=Precision(compute="fp32"),
+    )
+    facts = TrainingFacts(
+        step=20,
+        epoch=2,
+        epochs=5,
+        images=8,
+        batches_per_epoch=8,
+        base_lr=1e-4,
+        schedule=Schedule(Kind.COSINE, 40),
+        optimizer="torch.optim.adamw.AdamW",
+        seed=1,
+        started=1795464358.1887064,
+        finished=1795464363.6428556,
+    )
+    return lora_metadata(profile, facts)
+
+
+def test_names_are_sd_scripts_own(metadata: dict[str, str], real_lora: Path) -> None:
+    with safe_open(real_lora, framework="pt") as file:
+        assert metadata.keys() - OURS_ONLY <= file.metadata().keys()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ss_network_module",
+        "ss_network_dim",
+        "ss_network_alpha",
+        "ss_network_dropout",
+        "ss_base_model_version",
+        "ss_lr_scheduler",
+        "ss_lr_warmup_steps",
+        "ss_learning_rate",
+        "ss_text_encoder_lr",
+        "ss_max_train_steps",
+        "ss_steps",
+        "ss_epoch",
+        "ss_num_epochs",
+        "ss_output_name",
+        "ss_optimizer",
+        "ss_seed",
+        "ss_total_batch_size",
+        "ss_resolution",
+        "ss_enable_bucket",
+        "ss_min_bucket_reso",
+        "ss_num_batches_per_epoch",
+        "ss_mixed_precision",
+        "ss_max_grad_norm",
+        "ss_v2",
+        "ss_cache_latents",
+        "ss_training_started_at",
+        "ss_training_finished_at",
+        "modelspec.sai_model_spec",
+        "modelspec.architecture",
+        "modelspec.implementation",
+        "modelspec.title",
+        "modelspec.resolution",
+        "modelspec.prediction_type",
+    ],
+)
+def test_value_is_written_as_sd_scripts_writes_it(metadata: dict[str, str], real_lora: Path, name: str) -> None:
+    with safe_open(real_lora, framework="pt") as file:
+        assert metadata[name] == file.metadata()[name]
+
+
+def test_rates_are_those_the_run_used(metadata: dict[str, str]) -> None:
+    assert metadata["ss_learning_rate"] == metadata["ss_unet_lr"] == "0.0001"  # not the profile's 3e-4
+
+
+def test_no_path_of_the_machine_gets_out(metadata: dict[str, str]) -> None:
+    assert metadata["ss_sd_model_name"] == "sdxl-nano"
+    assert not any("/home" in value for value in metadata.values())
