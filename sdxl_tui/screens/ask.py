@@ -48,8 +48,9 @@ class Ask(ModalScreen[str | None]):
         Binding("right", "app.focus_next", "Next", show=False),
     ]
 
-    def __init__(self, title: str, text: str | Content, answers: Sequence[Answer]) -> None:
+    def __init__(self, title: str, text: str | Content, answers: Sequence[Answer], *, back: str = "Back") -> None:
         super().__init__()
+        self.back = back
         self.question = title
         self.text = text if isinstance(text, Content) else Content(text)
         self.answers = tuple(answers)
@@ -60,7 +61,7 @@ class Ask(ModalScreen[str | None]):
             box.border_title = Content(self.question)
             yield Static(self.text, id="text")
             with Horizontal():
-                yield Button(Content.assemble(("esc", "bold"), " Back"), id="back", compact=True)
+                yield Button(Content.assemble(("esc", "bold"), f" {self.back}"), id="back", compact=True)
                 for answer in self.answers:
                     yield Button(
                         Content.assemble((answer.key, "bold"), f" {answer.words}"),

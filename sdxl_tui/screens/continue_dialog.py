@@ -55,7 +55,7 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
             border-subtitle-color: $foreground 60%;
             background: $surface; padding: 0 1;
         }
-        #grid { layout: grid; grid-size: 1; grid-rows: auto auto 1fr auto; height: 1fr; }
+        #grid { layout: grid; grid-size: 1; grid-rows: auto 1fr auto auto; height: 1fr; }
         #fields { height: auto; }
         #verdict { height: auto; }
         SchedulePlot { min-height: 6; }

@@ -42,6 +42,7 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
             background: $surface; padding: 1 2 0 2;
         }
         #outlook, #failure { height: auto; }
+        #outlook { text-wrap: wrap; }
         #failure { color: $error; display: none; }
         #failure.-said { display: block; }
         SchedulePlot { height: 8; margin: 1 0; }
@@ -77,7 +78,7 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
         here = checkpoint.schedule.lr(checkpoint.step, base_lr)
         self.query_one(SchedulePlot).show(
             stored_curve(checkpoint.schedule, base_lr, checkpoint.step),
-            [Mark(checkpoint.step, here, f"▲ resume at {format_count(checkpoint.step)}")],
+            [Mark(checkpoint.step, here, f"▲ {format_count(checkpoint.step)}")],
         )
         self._look()
 
@@ -143,10 +144,10 @@ def outlook_text(outlook: ResumeOutlook) -> Content:
     rates = ", ".join(f"{clean(group)} {format_lr(rate)}" for group, rate in outlook.next_lrs.items())
     restored = [part.name for part in STATE_PARTS if part.resume.startswith("restored")]
     lines: list[tuple[str, str | Content]] = [
-        ("From", Content.assemble((where, "bold"), ", in the same run, as if it had never stopped")),
+        ("From", Content.assemble((where, "bold"), ", in the same run, exactly as it stood")),
         ("Next step", Content.assemble(("LR ", MUTED), (rates, "bold $primary"), (f" · {checkpoint.phase}", MUTED))),
         ("Restored", ", ".join(restored)),
-        ("Ignored", "later edits of the profile: the run trains its own snapshot"),
+        ("Not read", "later edits of the profile: a run trains its own snapshot"),
     ]
     if outlook.reached > checkpoint.step:
         again = f"steps {format_count(checkpoint.step + 1)} to {format_count(outlook.reached)} are trained again"
@@ -154,10 +155,5 @@ def outlook_text(outlook: ResumeOutlook) -> Content:
     if outlook.replaced:
         steps = ", ".join(format_count(step) for step in outlook.replaced[:6])
         more = f" and {len(outlook.replaced) - 6} more" if len(outlook.replaced) > 6 else ""
-        lines.append(
-            (
-                "Replaced",
-                Content.styled(f"later checkpoints ({steps}{more}), each when its step is reached again", "$warning"),
-            )
-        )
+        lines.append(("Replaced", Content.styled(f"checkpoints {steps}{more}, as their steps are reached", "$warning")))
     return Content("\n").join(Content.assemble((f"{name:<{LABEL}}", MUTED), text) for name, text in lines)

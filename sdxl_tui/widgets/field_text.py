@@ -4,6 +4,7 @@ the profile's own validation has the last word.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -73,7 +74,7 @@ def is_in_range(field: ProfileField, value: float) -> bool:
         return False
     if high is not None and not (value < high if field.maximum_exclusive else value <= high):
         return False
-    return value == value and not (field.multiple_of and value % field.multiple_of)
+    return not math.isnan(value) and not (field.multiple_of and value % field.multiple_of)
 
 
 def default_text(field: ProfileField) -> str:

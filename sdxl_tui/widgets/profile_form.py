@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.events import Resize
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
@@ -25,6 +26,8 @@ from sdxl_tui.widgets.field_text import OFF, ON, default_text, text_of, value_of
 from sdxl_tui.widgets.labelled_field import LabelledField
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 
+EXPLAINS_FROM: Final = 76
+"""Width of a row from which its note says what the field is for."""
 HIDDEN = frozenset({"schema"})
 """Fields that have only one value."""
 
@@ -35,6 +38,7 @@ class FieldRow(LabelledField):
     def __init__(self, field: ProfileField, value: Any, *, read_only: bool) -> None:
         super().__init__(field.name, _control(field, value, read_only=read_only))
         self.field = field
+        self._explains = False
         self.set_class(field.kind in {"strings", "sources"} or (field.kind == "str"), "-broad")
 
     def on_mount(self) -> None:
@@ -46,7 +50,16 @@ class FieldRow(LabelledField):
         if text:
             self.error(clean(text))
         else:
-            self.note(self.field.unit)
+            words = (self.field.unit, self.field.help if self._explains else "")
+            self.note("  ".join(word for word in words if word))
+
+    def on_resize(self, event: Resize) -> None:
+        """With enough room the note also says what the field is for."""
+        explains = event.size.width >= EXPLAINS_FROM
+        if explains != self._explains:
+            self._explains = explains
+            if not self.has_class("-error"):
+                self.show_problem("")
 
 
 def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
@@ -74,6 +87,8 @@ class SectionForm(VerticalScroll, can_focus=False):
         height: 1fr; width: 1fr; scrollbar-size-vertical: 1;
         & FieldRow { margin-bottom: 0; }
         & FieldRow > .field-label { width: 23; }
+        & FieldRow > .field-note { text-wrap: nowrap; text-overflow: ellipsis; }
+        & FieldRow.-error > .field-note { text-wrap: wrap; }
         & FieldRow.-broad > Input { width: 1fr; max-width: 64; }
         & FieldRow.-broad > .field-note { width: auto; max-width: 40; }
         & FieldRow > TextArea { width: 1fr; max-width: 90; height: auto; min-height: 3; max-height: 8;

@@ -184,8 +184,8 @@ class SchedulePlot(Widget):
         wanted += [(columns - len(total), total, "label"), (0, "0", "label")]
         line: list[tuple[str, str]] = [(" ", "label")] * columns
         taken = [False] * columns
-        for start, text, part in wanted:
-            start = min(max(0, start), max(0, columns - len(text)))
+        for ideal, text, part in wanted:
+            start = min(max(0, ideal), max(0, columns - len(text)))
             room = range(max(0, start - 1), min(columns, start + len(text) + 1))
             if any(taken[place] for place in room):
                 continue

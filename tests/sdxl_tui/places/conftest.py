@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.app import App
+from textual.screen import Screen
 
+import sdxl_tui
 from engine.checkpoint.manifest import write_manifest
 from engine.profile.load import load_profile
 from engine.profile.to_toml import profile_to_toml
 from engine.run.layout import RunDirectory
 from engine.run.records import ExitRecord, Parent, RunRecord, Status
 from engine.schedule import Kind, Schedule
+from sdxl_tui.screens.place import OpenRun
+from sdxl_tui.theme import CALM
 from sdxl_tui.workspace import Workspace
 
 NOW = 1_795_514_400.0
 """The frozen clock of the tests, Unix seconds."""
+
+COSINE = Schedule(Kind.COSINE, 2000, 100)
 
 PROFILE = """\
 # A profile for tests.
@@ -72,7 +80,7 @@ class Field:
         step: int = 860,
         age: float = 3600.0,
         parent: Parent | None = None,
-        schedule: Schedule = Schedule(Kind.COSINE, 2000, 100),
+        schedule: Schedule = COSINE,
         ended: str = "stopped",
     ) -> RunDirectory:
         """A run that ended at ``step``; ``age`` in seconds."""
@@ -100,7 +108,7 @@ class Field:
         run: RunDirectory,
         step: int,
         *,
-        schedule: Schedule = Schedule(Kind.COSINE, 2000, 100),
+        schedule: Schedule = COSINE,
         base_lr: float = 1e-4,
         age: float = 600.0,
     ) -> Path:
@@ -155,3 +163,34 @@ def replace_status(run: RunDirectory, **changes: object) -> None:
     status = Status.read(run.status)
     assert status is not None
     run.status.write_text(json.dumps(dataclasses.replace(status, **changes).to_json()))  # type: ignore[arg-type]
+
+
+class Shell(App[None]):
+    """The least app that shows a place: its theme and looks, and the messages by which places ask for others."""
+
+    CSS_PATH = Path(sdxl_tui.__file__).with_name("app.tcss")
+
+    def __init__(self, first: Callable[[], Screen[Any]]) -> None:
+        super().__init__()
+        self.first = first
+        self.opened_runs: list[str] = []
+        self.runs = None
+        self.register_theme(CALM)
+        self.theme = CALM.name
+
+    def now(self) -> float:
+        """Frozen."""
+        return NOW
+
+    def on_mount(self) -> None:
+        """Show the place."""
+        self.push_screen(self.first())
+
+    def on_open_run(self, message: OpenRun) -> None:
+        """Note which run's page was asked for."""
+        self.opened_runs.append(message.run_id)
+
+    async def action_back(self) -> None:
+        """Up, as far as the place."""
+        if len(self.screen_stack) > 2:
+            self.pop_screen()

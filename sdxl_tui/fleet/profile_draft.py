@@ -1,0 +1,122 @@
+"""A profile while it is edited: its document, what is wrong with it now, and what was typed that is no value at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.profile.document import ProfileDocument
+from engine.profile.fields import ProfileSection, profile_sections
+from engine.profile.load import parse_profile
+from engine.profile.problems import Problem, ProfileError
+from engine.profile.schema import Profile
+
+
+class ProfileDraft:
+    """Judged anew after every edit; an edit of one field changes that field's line and nothing else of the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ``ProfileError`` if the file cannot be read as text."""
+        self.document = ProfileDocument.open(path)
+        self.profile: Profile | None = None
+        """None while there is a problem."""
+        self.problems: tuple[Problem, ...] = ()
+        self._mistyped: dict[str, str] = {}
+        self.judge()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.document.path
+
+    @property
+    def is_changed(self) -> bool:
+        """Something stands here that is not in the file."""
+        return self.document.is_changed or bool(self._mistyped)
+
+    @property
+    def is_toml(self) -> bool:
+        """The text can be shown as a form."""
+        return not any(problem.excerpt for problem in self.problems)
+
+    @property
+    def complaints(self) -> dict[str, str]:
+        """What is wrong, by field or section (``optimizer.lr``; empty for the file as a whole)."""
+        texts: dict[str, str] = {}
+        for problem in self.problems:
+            said = f"{problem.rule}; {problem.suggestion}" if problem.suggestion else problem.rule
+            texts.setdefault(_without_index(problem.field), said)
+        return texts | self._mistyped
+
+    @property
+    def first_complaint(self) -> str:
+        """The first of them in one line; empty if there is none."""
+        for path, said in self.complaints.items():
+            return f"{path}: {said}" if path else said
+        return ""
+
+    def judge(self) -> None:
+        """Validate the text as it stands."""
+        try:
+            loaded = parse_profile(self.document.text, folder=self.path.parent, source=self.path)
+            self.profile, self.problems = loaded.profile, ()
+        except ProfileError as error:
+            self.profile, self.problems = None, error.problems
+
+    def set(self, path: str, value: Any) -> None:
+        """Give a field a value; None takes its line out, so that its default holds."""
+        self._mistyped.pop(path, None)
+        try:
+            if value is None:
+                self.document.unset(path)
+            else:
+                self.document.set(path, value)
+        except ProfileError as error:
+            self._mistyped[path] = error.problems[0].message
+        self.judge()
+
+    def mistype(self, path: str, reason: str) -> None:
+        """Note that what was typed for a field is no value for it; the document keeps the last one."""
+        self._mistyped[path] = reason
+
+    def replace_text(self, text: str) -> None:
+        """Take other text; ``judge`` is left to the caller, who may wait for the next keystroke."""
+        self._mistyped.clear()
+        self.document.replace_text(text)
+
+    def forget_mistyped(self) -> None:
+        """Go back to the last values of fields that were mistyped."""
+        self._mistyped.clear()
+
+    def reload(self) -> None:
+        """Take the file's content again. Raises ``ProfileError`` if it cannot be read."""
+        self.document.reload()
+        self._mistyped.clear()
+        self.judge()
+
+    def values(self, section: ProfileSection) -> dict[str, Any]:
+        """What the text itself sets, None for defaults; all None where it is no TOML."""
+        return {field.path: self.value(field.path) for field in section.fields}
+
+    def value(self, path: str) -> Any:
+        """What the text itself sets for a field; None for its default."""
+        try:
+            return self.document.get(path)
+        except ProfileError:
+            return None
+
+    def complaints_in(self, section: ProfileSection) -> int:
+        """How many of the complaints are about a section."""
+        return sum(section_of(path) == section.name for path in self.complaints)
+
+
+def section_of(path: str) -> str:
+    """The section that a path names or lies in; empty for the top level."""
+    head = path.partition(".")[0]
+    return head if any(section.name == head for section in profile_sections()) else ""
+
+
+def _without_index(field: str) -> str:
+    """``dataset.sources[0].path`` as ``dataset.sources.path``."""
+    head, bracket, rest = field.partition("[")
+    return head + rest.partition("]")[2] if bracket else head

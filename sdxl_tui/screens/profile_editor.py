@@ -1,0 +1,396 @@
+"""Editing one profile, as a form or as TOML: both are views of one ``ProfileDraft``, so neither loses a comment.
+
+Saving and launching run in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, Static, TextArea
+
+from engine.errors import UserError
+from engine.profile.document import ProfileDocument
+from engine.profile.fields import ProfileSection, profile_sections
+from engine.profile.load import load_profile
+from engine.profile.problems import ProfileConflict, ProfileError
+from sdxl_tui.fleet.launch import launch
+from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of
+from sdxl_tui.fleet.profile_shelf import free_name
+from sdxl_tui.screens.ask import Answer, Ask
+from sdxl_tui.screens.place import OpenRun, Place, PlaceName
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.field_help import field_help, section_help
+from sdxl_tui.widgets.place_bar import short_path
+from sdxl_tui.widgets.profile_form import HIDDEN, SectionForm
+from sdxl_tui.widgets.profile_plan import ProfilePlan
+from sdxl_tui.widgets.row_list import Row, RowList
+from sdxl_tui.widgets.toml_editor import TomlEditor
+
+if TYPE_CHECKING:
+    from sdxl_tui.workspace import Workspace
+
+MUTED: Final = "$foreground 60%"
+JUDGE_AFTER: Final = 0.08
+"""Seconds without a keystroke before the TOML text is judged."""
+TOP: Final = "profile"
+"""What the section without a name is called here."""
+
+
+class ProfileEditor(Place):
+    """Sections on the left, their fields beside them, help below; the planned learning rate where there is room."""
+
+    place = PlaceName.PROFILES
+    topic = "Profile editor"
+    about = (
+        "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
+        "An empty field goes back to its default. What a resume does with a changed value stands in the help below.",
+    )
+
+    DEFAULT_CSS = """
+    ProfileEditor {
+        #title { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        #sections { width: 18; border-right: solid $foreground 15%; }
+        #pages { width: 1fr; padding: 0 1; }
+        ProfilePlan { display: none; width: 36%; border-left: solid $foreground 15%; }
+        #help { height: 5; padding: 0 1; border-top: solid $foreground 15%; }
+        &.-wide ProfilePlan { display: block; }
+        &.-wide #sections { width: 22; }
+    }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "save", "Save"),
+        Binding("ctrl+l", "launch", "Launch"),
+        Binding("ctrl+t", "turn", "Form or TOML"),
+        Binding("ctrl+n", "next_problem", "Next problem"),
+        Binding("d", "duplicate", "Duplicate to edit"),
+        Binding("pagedown", "section(1)", "Next section", show=False),
+        Binding("pageup", "section(-1)", "Previous section", show=False),
+        Binding("escape", "leave", "Back"),
+    ]
+
+    def __init__(self, workspace: Workspace, path: Path, *, read_only: bool = False) -> None:
+        """Raises ``ProfileError`` if the file cannot be read as text."""
+        super().__init__(workspace)
+        self.draft = ProfileDraft(path)
+        self.read_only = read_only
+        self._section = profile_sections()[0]
+        self._form: SectionForm | None = None
+        self._judging: Timer | None = None
+        self._leave_when_saved = False
+        self._title = Static(id="title")
+        self._sections = RowList(id="sections")
+        self._form_page = Container(id="form")
+        self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, tab_behavior="indent")
+        self._pages = ContentSwitcher(self._form_page, self._toml, id="pages", initial="form")
+        self._plan = ProfilePlan()
+        self._help = Static(id="help")
+
+    @property
+    def path(self) -> Path:
+        """The profile's file."""
+        return self.draft.path
+
+    @property
+    def unsaved(self) -> str | None:
+        """Changes that stand only here."""
+        return f"changes to {clean(self.path.name)}" if self.draft.is_changed and not self.read_only else None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield self._title
+        yield Horizontal(self._sections, self._pages, self._plan)
+        yield self._help
+
+    async def on_mount(self) -> None:
+        """Judge the text; show the first section, or the text itself where it is no TOML."""
+        self._show_state()
+        if self.draft.is_toml:
+            await self._show_section(self._section)
+            self._sections.focus()
+        else:
+            self._open_toml()
+
+    # showing
+
+    def _show_state(self) -> None:
+        """What is wrong, or what is planned."""
+        self._show_title()
+        self._show_sections()
+        self._plan.show(self.draft.profile, self.draft.problems)
+        if self._form is not None:
+            self._form.show_problems(self.draft.complaints)
+        self.refresh_bindings()
+
+    def _show_title(self) -> None:
+        count = len(self.draft.complaints)
+        state = ("valid", "$success") if not count else (f"{count} problem{'s' * (count > 1)}", "bold $error")
+        parts: list[str | tuple[str, str]] = [(clean(self.path.name), "bold"), "  ", state]
+        if self.read_only:
+            parts.append(("  shipped, read-only: d duplicates it into your profiles", "$warning"))
+        elif self.unsaved:
+            parts.append(("  ● not saved", "$warning"))
+        parts.append((f"  {clean(short_path(self.path.parent))}", MUTED))
+        self._title.update(Content.assemble(*parts))
+
+    def _show_sections(self) -> None:
+        rows = []
+        for section in profile_sections():
+            wrong = self.draft.complaints_in(section)
+            label = (section.name or TOP, "$error" if wrong else "")
+            rows.append(Row(section.name or TOP, (label,), tail=(f"✗ {wrong}", "$error") if wrong else ("", "")))
+        if list(self._sections.rows) != rows:
+            self._sections.show_rows(rows)
+
+    # the form
+
+    async def _show_section(self, section: ProfileSection) -> None:
+        self._section = section
+        self._form = SectionForm(section, self.draft.values(section), read_only=self.read_only)
+        await self._form_page.remove_children()
+        await self._form_page.mount(self._form)
+        self._form.show_problems(self.draft.complaints)
+
+    @on(RowList.Highlighted)
+    async def _section_moved(self, event: RowList.Highlighted) -> None:
+        section = next((section for section in profile_sections() if (section.name or TOP) == event.key), None)
+        if section is not None and (section is not self._section or self._form is None):
+            await self._show_section(section)
+        if self._sections.has_focus:
+            self._help.update(section_help(self._section))
+
+    @on(RowList.Chosen)
+    def _section_chosen(self) -> None:
+        if self._form is not None and not self.read_only:
+            self._form.focus_first()
+
+    @on(SectionForm.Edited)
+    def _edited(self, event: SectionForm.Edited) -> None:
+        self.draft.set(event.field.path, event.value)
+        self._show_state()
+
+    @on(SectionForm.Mistyped)
+    def _was_mistyped(self, event: SectionForm.Mistyped) -> None:
+        self.draft.mistype(event.field.path, event.reason)
+        self._show_state()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Help for what has the focus."""
+        field = self._form.field_of(event.widget) if self._form is not None else None
+        if field is not None:
+            self._help.update(field_help(field, is_set=self.draft.value(field.path) is not None))
+        elif event.widget is self._sections:
+            self._help.update(section_help(self._section))
+        else:
+            self._show_toml_help()
+
+    async def action_section(self, by: int) -> None:
+        """Go to the next or previous section, from wherever the cursor is."""
+        if self._pages.current == "form":
+            inside = self._form is not None and self._form.has_focus_within
+            self._sections.action_move(by)
+            if inside:
+                await self._show_section(self._shown_section())
+                self._section_chosen()
+
+    def _shown_section(self) -> ProfileSection:
+        key = self._sections.key
+        return next((section for section in profile_sections() if (section.name or TOP) == key), self._section)
+
+    # the text
+
+    def _open_toml(self) -> None:
+        if self._toml.text != self.draft.document.text:
+            self._toml.load_text(self.draft.document.text)
+        self._pages.current = "toml"
+        self._toml.focus()
+        self._show_toml_help()
+
+    def _show_toml_help(self) -> None:
+        if self.draft.problems:
+            first = self.draft.problems[0]
+            self._help.update(Content.styled(clean(f"{first.place.rpartition('/')[2]}  {first.message}"), "$error"))
+        else:
+            self._help.update(Content.styled("Plain TOML; comments and order stay as you write them.", MUTED))
+
+    @on(TextArea.Changed, "#toml")
+    def _text_typed(self) -> None:
+        if self._pages.current == "toml" and self._toml.text != self.draft.document.text:
+            self.draft.replace_text(self._toml.text)
+            if self._judging is not None:
+                self._judging.stop()
+            self._judging = self.set_timer(JUDGE_AFTER, self._judge_text)
+
+    def _judge_text(self) -> None:
+        self.draft.judge()
+        self._show_state()
+        self._show_toml_help()
+
+    async def action_turn(self) -> None:
+        """From the form to the text or back; back only where the text is TOML."""
+        if self._pages.current == "form":
+            self.draft.forget_mistyped()
+            self._show_state()
+            self._open_toml()
+            return
+        self._judge_text()
+        if not self.draft.is_toml:
+            self.notify(clean(self.draft.first_complaint), title="Not TOML yet", severity="error", markup=False)
+            return
+        self._pages.current = "form"
+        await self._show_section(self._section)
+        self._sections.focus()
+
+    # acting
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What can be done now."""
+        if action == "save":
+            return not self.read_only
+        if action == "duplicate":
+            return self.read_only
+        if action == "next_problem":
+            return bool(self.draft.complaints)
+        return True
+
+    async def action_next_problem(self) -> None:
+        """Put the cursor where the next problem is."""
+        if self._pages.current == "toml":
+            lines = [problem.line for problem in self.draft.problems if problem.line]
+            here = self._toml.cursor_location[0] + 1
+            if lines:
+                line = next((line for line in lines if line > here), lines[0])
+                self._toml.move_cursor((line - 1, 0))
+            return
+        paths = list(self.draft.complaints)
+        focused = self._form.field_of(self.focused) if self._form is not None else None
+        at = paths.index(focused.path) if focused is not None and focused.path in paths else -1
+        await self._go_to_field(paths[(at + 1) % len(paths)])
+
+    async def _go_to_field(self, path: str) -> None:
+        section = next((section for section in profile_sections() if section.name == section_of(path)), None)
+        known = section is not None and any(path.startswith(field.path) for field in section.fields)
+        if section is None or not known or path in HIDDEN:
+            self._open_toml()
+            await self.action_next_problem()
+            return
+        self._sections.move_to(section.name or TOP)
+        await self._show_section(section)
+        if self._form is not None:
+            self._form.focus_field(path)
+
+    def action_save(self) -> None:
+        """Write the file."""
+        self._save(overwrite=False, then_launch=False)
+
+    async def action_launch(self) -> None:
+        """Save, then start a run of it; what stands against it is named first."""
+        if complaint := self.draft.first_complaint:
+            self.notify(clean(complaint), title="Not launched", severity="error", markup=False)
+            await self.action_next_problem()
+        elif self.read_only:
+            self._launch()
+        else:
+            self._save(overwrite=False, then_launch=True)
+
+    @work(thread=True, exclusive=True, group="save")
+    def _save(self, *, overwrite: bool, then_launch: bool) -> None:
+        if self.draft.document.is_changed or overwrite:
+            try:
+                self.draft.document.save(overwrite=overwrite)
+            except ProfileConflict:
+                self._leave_when_saved = False
+                self.app.call_from_thread(self._ask_about_conflict, then_launch)
+                return
+            except ProfileError as error:
+                self._leave_when_saved = False
+                self.app.call_from_thread(self._complain, "Not saved", error)
+                return
+        self.app.call_from_thread(self._saved)
+        if self._leave_when_saved:
+            self.app.call_from_thread(self.call_later, self.run_action, "app.back")
+        if then_launch:
+            self.app.call_from_thread(self._launch)
+
+    def _saved(self) -> None:
+        self._show_title()
+        if complaint := self.draft.first_complaint:
+            self.notify(clean(complaint), title="Saved, but not valid yet", severity="warning", markup=False)
+        else:
+            self.notify(clean(self.path.name), title="Saved", markup=False, timeout=2)
+
+    @work
+    async def _ask_about_conflict(self, then_launch: bool) -> None:
+        text = f"{clean(self.path.name)} was changed by another program since it was opened here."
+        answers = (
+            Answer("reload", "r", "Reload, losing my changes", destroys=True),
+            Answer("overwrite", "o", "Overwrite it", destroys=True),
+        )
+        answer = await self.app.push_screen_wait(Ask(" Changed on disk ", text, answers, back="Keep editing"))
+        if answer == "overwrite":
+            self._save(overwrite=True, then_launch=then_launch)
+        elif answer == "reload":
+            await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            self.draft.reload()
+        except ProfileError as error:
+            self._complain("Not reloaded", error)
+            return
+        self._show_state()
+        if self._pages.current == "toml" or not self.draft.is_toml:
+            self._open_toml()
+        else:
+            await self._show_section(self._section)
+
+    @work(thread=True, exclusive=True, group="launch")
+    def _launch(self) -> None:
+        try:
+            run = launch(self.workspace, load_profile(self.path))
+        except (UserError, OSError) as error:
+            self.app.call_from_thread(self._complain, "Not launched", error)
+        else:
+            self.app.call_from_thread(self.post_message, OpenRun(run.id))
+
+    def _complain(self, title: str, error: Exception) -> None:
+        self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)
+
+    def action_duplicate(self) -> None:
+        """A copy in the workspace, opened for editing."""
+        copy = free_name(self.workspace.profiles, self.path.stem)
+        try:
+            ProfileDocument.new(copy, self.draft.document.text).save()
+            editor = ProfileEditor(self.workspace, copy)
+        except ProfileError as error:
+            self._complain("Not duplicated", error)
+        else:
+            self.app.switch_screen(editor)
+
+    @work
+    async def action_leave(self) -> None:
+        """Back to the list; asks first if something would be lost."""
+        if self.unsaved is None:
+            await self.run_action("app.back")
+            return
+        answers = (
+            Answer("save", "s", "Save"),
+            Answer("discard", "d", "Discard the changes", destroys=True),
+        )
+        text = f"Changes to {clean(self.path.name)} are not saved."
+        answer = await self.app.push_screen_wait(Ask(" Leave the editor? ", text, answers, back="Keep editing"))
+        if answer == "discard":
+            await self.run_action("app.back")
+        elif answer == "save":
+            self._leave_when_saved = True
+            self._save(overwrite=False, then_launch=False)

@@ -1,0 +1,246 @@
+"""The Profiles place: what one can train from, whether it is valid, and what it plans.
+
+Profiles are parsed in a thread; pydantic is imported there, and the editor when it is first opened, so that the place itself
+is light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.widget import Widget
+
+from engine.errors import UserError
+from sdxl_tui.screens.ask import Answer, Ask
+from sdxl_tui.screens.place import OpenRun, Place, PlaceName
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.live_table import LiveTable
+from sdxl_tui.widgets.profile_cells import profile_columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sdxl_tui.fleet.profile_shelf import ProfileEntry, ProfileShelf
+    from sdxl_tui.widgets.profile_plan import ProfilePlan
+    from sdxl_tui.workspace import Workspace
+
+REFRESH_EVERY: Final = 2.0
+MUTED: Final = "$foreground 60%"
+
+
+class ProfileTable(LiveTable["ProfileEntry"], inherit_bindings=False):
+    """The list; ``n`` is left to the place, where it makes a new profile."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("home,g", "edge(0)", "First", show=False),
+        Binding("end,G", "edge(1)", "Last", show=False),
+    ]
+
+
+class ProfilesScreen(Place):
+    """The profiles of the workspace and the shipped ones; the plan of the one under the cursor."""
+
+    place: ClassVar[PlaceName] = PlaceName.PROFILES
+    topic: ClassVar[str] = "Profiles"
+    about: ClassVar[tuple[str, ...]] = (
+        "A profile says what is trained and how. Those of the workspace are yours; the shipped ones are read-only and "
+        "start your own with one key.",
+        "Launch makes a run of it. The run trains its own copy: later edits of the profile never reach it.",
+    )
+
+    DEFAULT_CSS = """
+    ProfilesScreen {
+        LiveTable { height: 1fr; }
+        #plan { height: 10; border-top: solid $foreground 15%; }
+        #plan ProfilePlan { layout: horizontal; }
+        #plan ProfilePlan > #summary { width: 50%; }
+        #plan ProfilePlan > SchedulePlot { margin: 0 0 0 2; }
+        #plan ProfilePlan.-wrong > #summary { width: 1fr; }
+        &.-wide #plan ProfilePlan { layout: vertical; }
+        &.-wide #plan ProfilePlan > #summary { width: 1fr; }
+        &.-wide #plan ProfilePlan > SchedulePlot { margin: 1 0 0 0; }
+        &.-wide #all { layout: horizontal; }
+        &.-wide #plan { height: 1fr; width: 45%; border-top: none; border-left: solid $foreground 15%; padding: 1 1; }
+    }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,e", "edit", "Edit"),
+        Binding("l,L", "launch", "Launch"),
+        Binding("n", "new", "New"),
+        Binding("d", "duplicate", "Duplicate"),
+        Binding("x", "delete", "Delete"),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._shelf: ProfileShelf | None = None
+        self._plan: ProfilePlan | None = None
+        self._table = ProfileTable(profile_columns(), lambda entry: str(entry.path), id="profiles")
+        self._wanted: Path | None = None
+        self._reading = False
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Container(self._table, Container(id="plan"), id="all")
+
+    def on_mount(self) -> None:
+        """Read now and from then on."""
+        self._table.focus()
+        self.set_interval(REFRESH_EVERY, self._refresh_if_seen)
+        self._refresh()
+
+    def on_screen_resume(self) -> None:
+        """What was changed in the editor, or elsewhere."""
+        self._refresh()
+
+    # reading
+
+    def _refresh_if_seen(self) -> None:
+        if self.is_current:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._read()
+
+    @work(thread=True, group="read")
+    def _read(self) -> None:
+        from sdxl_tui.fleet.profile_shelf import ProfileShelf  # noqa: PLC0415 - pydantic, off the first frame's path
+
+        try:
+            if self._shelf is None:
+                self._shelf = ProfileShelf(self.workspace.profiles)
+            self.app.call_from_thread(self._show, self._shelf.read())
+        finally:
+            self._reading = False
+
+    def _show(self, entries: list[ProfileEntry]) -> None:
+        if self._plan is None:
+            from sdxl_tui.widgets.profile_plan import ProfilePlan  # noqa: PLC0415 - imported in the thread by now
+
+            self._plan = ProfilePlan()
+            self.query_one("#plan", Container).mount(self._plan)
+        self._table.show(entries)
+        if self._wanted is not None and self._table.move_to(str(self._wanted)):
+            self._wanted = None
+        self._show_plan()
+
+    def _show_plan(self) -> None:
+        self.refresh_bindings()
+        entry = self._table.item
+        if entry is not None and self._plan is not None:
+            self._plan.show(entry.profile, entry.problems)
+
+    @on(LiveTable.Highlighted)
+    def _moved(self) -> None:
+        self._show_plan()
+
+    @on(LiveTable.Chosen)
+    def _chosen(self) -> None:
+        self.action_edit()
+
+    # acting
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What can be done with the profile under the cursor."""
+        entry = self._table.item
+        if action in {"edit", "duplicate", "launch"}:
+            return entry is not None
+        if action == "delete":
+            return entry is not None and not entry.is_shipped
+        return True
+
+    def action_edit(self) -> None:
+        """Open the editor; of a shipped profile, to read."""
+        if (entry := self._table.item) is not None:
+            self._open_editor(entry.path, read_only=entry.is_shipped)
+
+    def _open_editor(self, path: Path, *, read_only: bool) -> None:
+        from sdxl_tui.screens.profile_editor import ProfileEditor  # noqa: PLC0415 - when first needed
+
+        try:
+            editor = ProfileEditor(self.workspace, path, read_only=read_only)
+        except UserError as error:
+            self._complain("Cannot be opened", error)
+        else:
+            self.app.push_screen(editor)
+
+    def action_launch(self) -> None:
+        """Start a run of the profile; one that is not valid is named."""
+        entry = self._table.item
+        if entry is None:
+            return
+        if entry.problems:
+            self.notify(clean(entry.problems[0].message), title="Not launched", severity="error", markup=False)
+        else:
+            self.notify(clean(entry.name), title="Launching", markup=False, timeout=2)
+            self._launch(entry.path)
+
+    @work(thread=True, exclusive=True, group="launch")
+    def _launch(self, path: Path) -> None:
+        from engine.profile.load import load_profile  # noqa: PLC0415 - pydantic, when first needed
+        from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
+
+        try:
+            run = launch(self.workspace, load_profile(path))
+        except (UserError, OSError) as error:
+            self.app.call_from_thread(self._complain, "Not launched", error)
+        else:
+            self.app.call_from_thread(self.post_message, OpenRun(run.id))
+
+    @work
+    async def action_new(self) -> None:
+        """A new profile from a shipped one."""
+        from sdxl_tui.screens.new_profile import NewProfile  # noqa: PLC0415 - when first needed
+
+        made = await self.app.push_screen_wait(NewProfile(self.workspace.profiles))
+        if made is not None:
+            self._wanted = made
+            self._open_editor(made, read_only=False)
+
+    def action_duplicate(self) -> None:
+        """A copy in the workspace, under the cursor."""
+        from engine.profile.document import ProfileDocument  # noqa: PLC0415 - when first needed
+        from sdxl_tui.fleet.profile_shelf import free_name  # noqa: PLC0415
+
+        entry = self._table.item
+        if entry is None:
+            return
+        copy = free_name(self.workspace.profiles, entry.name)
+        try:
+            ProfileDocument.new(copy, ProfileDocument.open(entry.path).text).save()
+        except UserError as error:
+            self._complain("Not duplicated", error)
+            return
+        self._wanted = copy
+        self._refresh()
+        self.notify(clean(copy.name), title="Duplicated as", markup=False, timeout=3)
+
+    @work
+    async def action_delete(self) -> None:
+        """Delete a profile of the workspace; asks, and names what is lost."""
+        entry = self._table.item
+        if entry is None or entry.is_shipped:
+            return
+        text = Content.assemble((clean(str(entry.path)), "bold"), ("\nRuns made of it keep their own copy.", MUTED))
+        answers = (Answer("delete", "x", "Delete the file", destroys=True),)
+        if await self.app.push_screen_wait(Ask(" Delete this profile? ", text, answers)) == "delete":
+            try:
+                entry.path.unlink(missing_ok=True)
+            except OSError as error:
+                self._complain("Not deleted", error)
+            self._refresh()
+
+    def _complain(self, title: str, error: Exception) -> None:
+        self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)
