@@ -79,7 +79,7 @@ class Continuation:
     jump_to: float
     """The highest rate of the child's first steps: its base; with a warmup it is reached at the warmup's end."""
     suggested_warmup: int | None
-    """Steps; None where the rate does not jump up. Rule: 5 % of the new steps, at least 10, at most 100, at most half of them."""
+    """Steps, by the rule of ``suggested_warmup``; None where the rate does not jump up, or one step is all there is."""
     effects: tuple[Effect, ...]
     """Fields that differ from the parent's profile."""
     notes: tuple[str, ...]
@@ -139,7 +139,7 @@ def plan_continuation(
         jump=jump,
         jump_from=jump_from,
         jump_to=jump_to,
-        suggested_warmup=suggested_warmup(new.total_steps) if jump is None or jump > 1 else None,
+        suggested_warmup=(suggested_warmup(new.total_steps) or None) if jump is None or jump > 1 else None,
         effects=_continued_effects(parent_profile, profile),
         notes=_notes(checkpoint, parent_profile, new),
     )

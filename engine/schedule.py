@@ -56,8 +56,9 @@ class Schedule:
 
     def factor(self, step: int) -> float:
         """What the base LR is multiplied by for the optimizer step after ``step`` completed ones; in [0, 1]."""
+        step = max(step, 0)
         if step < self.warmup_steps:
-            return max(step, 0) / self.warmup_steps
+            return step / self.warmup_steps
         if self.kind is Kind.CONSTANT:
             return 1.0
         decay_steps = max(1, self.total_steps - self.warmup_steps)
@@ -93,5 +94,5 @@ class Schedule:
         """Read ``to_json``'s form. Raises ``ScheduleError`` if it describes no schedule this version knows."""
         try:
             return cls(Kind(stored["kind"]), int(stored["total_steps"]), int(stored.get("warmup_steps", 0)))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ScheduleError(f"the stored schedule is not readable: {stored!r}") from error

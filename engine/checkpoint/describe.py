@@ -121,7 +121,7 @@ def resolve_checkpoint(text: str, runs_root: Path) -> Path:
         if text and path.is_dir() and (CHECKPOINT_NAME.match(path.absolute().name) or (path / MANIFEST).exists()):
             return path.absolute()
     except (OSError, ValueError, RuntimeError):
-        raise CheckpointError("is not a path or a run", where=repr(text)) from None
+        raise CheckpointError("is not a path or a run", where=repr(text[:80])) from None
     run_text, separator, step_text = text.partition("@")
     if not separator and (match := re.fullmatch(r"(.+)/(step-\d+)", text)):
         run_text, step_text = match.groups()

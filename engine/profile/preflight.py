@@ -66,7 +66,7 @@ class _Fault:
 
     def problem(self, loaded: LoadedProfile | None) -> Problem:
         file, line, column = loaded.place(self.path) if loaded else ("profile", None, None)
-        value = None if self.value is None else show_value(self.value)
+        value = None if self.value is None else show_value(self.value, limit=400)
         return Problem(file, line, column, dotted(self.path), value, self.rule, self.suggestion)
 
 

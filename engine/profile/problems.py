@@ -77,17 +77,22 @@ class ProfileConflict(UserError):  # noqa: N818 - a conflict is what it is calle
 
 
 def sorted_problems(problems: Iterable[Problem]) -> list[Problem]:
-    """By line and column; problems without a line (overrides) last, in the order they came."""
-    return sorted(problems, key=lambda problem: (problem.line is None, problem.line or 0, problem.column or 0))
+    """By line and column, then those of the file as a whole, then those of overrides in the order they came."""
+
+    def key(problem: Problem) -> tuple[bool, bool, int, int]:
+        is_override = problem.file.startswith("--set")
+        return is_override, problem.line is None, problem.line or 0, problem.column or 0
+
+    return sorted(problems, key=key)
 
 
-def show_value(value: Any) -> str:
-    """``value`` as TOML would write it, on one line, cut to a length that fits a message."""
+def show_value(value: Any, *, limit: int = _SHOWN) -> str:
+    """``value`` as TOML would write it, on one line, cut to ``limit`` characters."""
     match value:
         case bool():
             text = "true" if value else "false"
         case str():
-            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            text = json.dumps(value, ensure_ascii=False)
         case int() | float():
             text = repr(value)
         case date() | time():
@@ -98,7 +103,7 @@ def show_value(value: Any) -> str:
             text = "{…}" if value else "{}"
         case _:
             text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (

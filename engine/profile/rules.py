@@ -26,6 +26,8 @@ class Rule:
     """A claim about ``fields`` (paths). The first one is the field that a broken rule is reported at."""
 
     fields: tuple[str, ...]
+    sentence: str
+    """The claim in general, for the reference documentation."""
     check: Callable[[Values], Broken | None]
 
 
@@ -37,6 +39,14 @@ def _resolution_fits_buckets(values: Values) -> Broken | None:
     if resolution < low:
         return Broken(sentence, f"lower dataset.bucket_min to {max(64, resolution // 2 // 8 * 8)}")
     return Broken(sentence, f"raise dataset.bucket_max to {resolution * 2}")
+
+
+def _a_bucket_exists(values: Values) -> Broken | None:
+    step, low, resolution = (values[f"dataset.{name}"] for name in ("bucket_step", "bucket_min", "resolution"))
+    if not values["dataset.buckets"] or resolution < low or resolution // step * step >= low:
+        return None
+    sentence = f"has no multiple between dataset.bucket_min {low} and dataset.resolution {resolution}"
+    return Broken(sentence, f"use {max(8, min(64, resolution // 4) // 8 * 8)}, or lower dataset.bucket_min")
 
 
 def _warmup_fits(values: Values) -> Broken | None:
@@ -54,8 +64,24 @@ def _one_checkpoint_is_not_safe(values: Values) -> Broken | None:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        ("dataset.resolution", "dataset.buckets", "dataset.bucket_min", "dataset.bucket_max"), _resolution_fits_buckets
+        ("dataset.resolution", "dataset.buckets", "dataset.bucket_min", "dataset.bucket_max"),
+        "With `dataset.buckets`, `dataset.resolution` lies between `dataset.bucket_min` and `dataset.bucket_max`.",
+        _resolution_fits_buckets,
     ),
-    Rule(("schedule.warmup_steps", "training.steps"), _warmup_fits),
-    Rule(("checkpoints.keep_last",), _one_checkpoint_is_not_safe),
+    Rule(
+        ("dataset.bucket_step", "dataset.buckets", "dataset.bucket_min", "dataset.resolution"),
+        "With `dataset.buckets`, a multiple of `dataset.bucket_step` lies between `dataset.bucket_min` and "
+        "`dataset.resolution`.",
+        _a_bucket_exists,
+    ),
+    Rule(
+        ("schedule.warmup_steps", "training.steps"),
+        "`schedule.warmup_steps` is at most `training.steps`.",
+        _warmup_fits,
+    ),
+    Rule(
+        ("checkpoints.keep_last",),
+        "`checkpoints.keep_last` is 0 or at least 2: one alone would leave nothing when it is damaged.",
+        _one_checkpoint_is_not_safe,
+    ),
 )

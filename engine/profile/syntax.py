@@ -95,6 +95,10 @@ def _explain(text: str, shown: str, message: str) -> Problem:
         number -= 1
         column = len(lines[number - 1]) + 1
     line = lines[number - 1] if number <= len(lines) else ""
+    if reason.startswith(_ESCAPES) and "\\" in line[:column]:
+        column = line.rindex("\\", 0, column) + 1
+    elif reason.startswith("Cannot"):  # about the key, where tomllib's place is behind the value
+        column = len(line) - len(line.lstrip()) + 1
     rule, suggestion = _plain_words(reason, line, column, lines[: number - 1])
     shown_line = "".join(letter if letter.isprintable() else " " if letter == "\t" else "�" for letter in line[:200])
     excerpt = f"{shown_line}\n{' ' * min(column - 1, 199)}^"
@@ -123,10 +127,10 @@ _BACKSLASH: Final = (
     "a backslash inside double quotes starts an escape",
     "put a path with backslashes in 'single quotes'",
 )
+_ESCAPES: Final = ("Unescaped '\\'", "Invalid hex value", "Escaped character is not")
 _SENTENCES: Final = (
-    ("Unescaped '\\'", *_BACKSLASH),
-    ("Invalid hex value", *_BACKSLASH),
-    ("Escaped character is not", *_BACKSLASH),
+    *((beginning, *_BACKSLASH) for beginning in _ESCAPES),
+    ('Expected "\'"', "a quote is not closed on its line", "add the closing quote"),
     ("Invalid statement", "a line that is neither key = value nor a [section]", "write key = value"),
     ("Expected '=' after a key", "a key without = and a value", "write key = value"),
     ("Unterminated string", "a quote is not closed", "add the closing quote"),
@@ -175,6 +179,8 @@ def _leftover(line: str, column: int, rest: str) -> tuple[str, str]:
     before = line[: column - 1].rpartition("=")[2].strip()
     if before and before[-1].isdigit():
         number = f"{before}{rest.partition('#')[0].strip()}"
+        if re.match(r"\d{4}-", number):
+            return f"{number} is a date or time that does not exist", "put text in quotes"
         if rest.startswith(","):
             return f"{number} is not a number", f"write decimals with a dot: {number.replace(',', '.')}"
         if before == "0" and rest[:1].isdigit():

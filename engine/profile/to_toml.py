@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -37,8 +38,9 @@ def toml_value(value: Any) -> str:
 
 
 def toml_text(text: str) -> str:
-    """``text`` in double quotes, with control characters escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """``text`` in double quotes on one line: control characters and exotic line breaks are escaped."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return re.sub(r"[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found.group()):04x}", quoted)
 
 
 def toml_float(number: float) -> str:

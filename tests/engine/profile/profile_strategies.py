@@ -10,46 +10,45 @@ from engine.profile.fields import ProfileField, profile_fields
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
 
-_LIMITS = {"dataset.resolution": (256, 2048), "schedule.warmup_steps": (0, 10), "training.steps": (10, 10_000_000)}
+_LIMITS = {"dataset.resolution": (512, 2048), "schedule.warmup_steps": (0, 10), "training.steps": (10, 10_000_000)}
 """Ranges narrowed so that the rules between fields hold."""
 
-texts = st.text(
-    st.characters(exclude_categories=("Cs",)) | st.sampled_from("\"'\\\t\n#=[]{},\x00\x1b\x7f\u2028é漢🙂"), max_size=30
-)
-paths = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0~"), min_size=1, max_size=30)
+texts = st.text(st.characters(codec="utf-8") | st.sampled_from("\"'\\\t\n#=[]{},\x00\x1b\x7f\u2028é漢🙂"), max_size=30)
+paths = st.text(st.characters(codec="utf-8", exclude_characters="\0~"), min_size=1, max_size=30)
 
 
 def values(field: ProfileField) -> st.SearchStrategy[Any]:
     """Valid values of one field, as TOML would hold them."""
+    if field.kind in {"int", "float"}:
+        return _numbers(field)
+    source = st.fixed_dictionaries({"path": paths}, optional={"repeats": st.integers(1, 10_000)})
+    by_kind: dict[str, st.SearchStrategy[Any]] = {
+        "bool": st.booleans(),
+        "choice": st.sampled_from([1] if field.path == "schema" else list(field.choices or ("",))),
+        "strings": st.lists(texts, max_size=4),
+        "sources": st.lists(source, min_size=1, max_size=3),
+        "str": texts,
+    }
+    by_path: dict[str, st.SearchStrategy[Any]] = {
+        "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"),
+        "launch.device": st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
+        "model.base": paths,
+    }
+    return by_path.get(field.path, by_kind[field.kind])
+
+
+def _numbers(field: ProfileField) -> st.SearchStrategy[Any]:
     low, high = _LIMITS.get(field.path, (field.minimum, field.maximum))
-    match field.kind:
-        case "int":
-            step = field.multiple_of or 1
-            top = int(1_000_000 if high is None else high) - field.maximum_exclusive
-            return st.integers(int(low or 0) // step, top // step).map(lambda number: number * step)
-        case "float":
-            floats = st.floats(
-                float(low or 0),
-                1e6 if high is None else float(high),
-                exclude_min=field.minimum_exclusive,
-                exclude_max=field.maximum_exclusive,
-            )
-            return floats.map(lambda number: number + 0.0)
-        case "bool":
-            return st.booleans()
-        case "choice":
-            return st.sampled_from([1] if field.path == "schema" else list(field.choices))
-        case "strings":
-            return st.lists(texts, max_size=4)
-        case "sources":
-            source = st.fixed_dictionaries({"path": paths}, optional={"repeats": st.integers(1, 10_000)})
-            return st.lists(source, min_size=1, max_size=3)
-        case "str":
-            return {
-                "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"),
-                "launch.device": st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
-                "model.base": paths,
-            }.get(field.path, texts)
+    if field.kind == "int":
+        step = field.multiple_of or 1
+        top = int(1_000_000 if high is None else high) - field.maximum_exclusive
+        return st.integers(int(low or 0) // step, top // step).map(lambda number: number * step)
+    return st.floats(
+        float(low or 0),
+        1e6 if high is None else float(high),
+        exclude_min=field.minimum_exclusive,
+        exclude_max=field.maximum_exclusive,
+    ).map(lambda number: number + 0.0)
 
 
 @st.composite
@@ -88,20 +87,26 @@ def texts_of_profiles(draw: st.DrawFn) -> str:
     blocks: list[list[str]] = []
     for section in draw(st.permutations(sorted(data))):
         table = dict(data[section])
-        sources = table.pop("sources", None) if draw(st.booleans()) else None
+        as_tables: bool = draw(st.booleans())
+        sources = table.pop("sources", None) if as_tables else None
         pairs = [f"{key} = {_written(draw, value)}" for key, value in draw(st.permutations(sorted(table.items())))]
-        layout = draw(st.sampled_from(["table", "table", "table", "dotted", "braces"])) if sources is None else "table"
+        layout: str = draw(st.sampled_from(["table", "table", "table", "dotted", "braces"]))
+        keeps_empty: bool = draw(st.booleans())
+        if sources is not None:
+            layout = "table"
         if any("\n" in pair for pair in pairs) and layout == "braces":
             layout = "table"
         if layout == "dotted" and pairs:
             dotted += [f"{section}.{pair}" for pair in pairs]
         elif layout == "braces":
             dotted.append(f"{section} = {{ {', '.join(pairs)} }}")
-        elif pairs or draw(st.booleans()):
+        elif pairs or keeps_empty:
             blocks.append([f"[{section}]", *pairs])
         for source in sources or ():
             indent = draw(st.sampled_from(["", "  "]))
-            blocks.append(["[[dataset.sources]]", *(f"{indent}{key} = {toml_value(item)}" for key, item in source.items())])
+            blocks.append(
+                ["[[dataset.sources]]", *(f"{indent}{key} = {toml_value(item)}" for key, item in source.items())]
+            )
     lines: list[str] = []
     for line in (*head, *dotted, *(line for block in blocks for line in block)):
         lines.append(f"{draw(_gaps)}{line}{draw(_comments)}")

@@ -42,7 +42,7 @@ def read(text: str, field: ProfileField) -> Any:
     return data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(texts_of_profiles(), st.data())
 def test_setting_a_value_changes_one_line_and_no_comment(text: str, data: st.DataObject) -> None:
     field = data.draw(st.sampled_from([field for field in FIELDS if field.kind != "strings"]))
@@ -57,12 +57,14 @@ def test_setting_a_value_changes_one_line_and_no_comment(text: str, data: st.Dat
         assert len(gone) == len(come) <= 1
     else:
         assert len(gone) <= 1, "one line was extended, or none was touched"
-        assert len([line for line in come if line.strip()]) <= 2, "a line, and its section's header where there was none"
+        assert len([line for line in come if line.strip()]) <= 2, (
+            "a line, and its section's header where there was none"
+        )
     kept = [line.partition("#")[2] for line in text.splitlines() if "#" in line]
     assert [line.partition("#")[2] for line in edited.text.splitlines() if "#" in line] == kept or '"' in edited.text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(texts_of_profiles(), st.data())
 def test_only_the_field_that_was_set_has_another_value(text: str, data: st.DataObject) -> None:
     field = data.draw(st.sampled_from(profile_fields()))
@@ -77,7 +79,7 @@ def test_only_the_field_that_was_set_has_another_value(text: str, data: st.DataO
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(texts_of_profiles(), st.data())
 def test_unsetting_removes_the_field_and_nothing_else(text: str, data: st.DataObject) -> None:
     field = data.draw(st.sampled_from(profile_fields()))

@@ -1,0 +1,88 @@
+"""Writes docs/profile-reference.md from the profile schema. Run it after changing a field; a test compares the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.continuation import STATE_PARTS
+from engine.profile.fields import SOURCES, ProfileField, profile_sections, source_fields
+from engine.profile.rules import RULES
+from engine.profile.to_toml import toml_value
+
+TARGET = Path(__file__).parent.parent / "docs" / "profile-reference.md"
+
+HEAD = """\
+# Profile reference
+
+Written by `python scripts/write_profile_reference.py` from `engine/profile/schema.py`; do not edit.
+
+A profile is a TOML file. Two fields are required, `model.base` and one `[[dataset.sources]]` with a `path`; all others
+have a default. Unknown fields are errors. A relative path is taken from the profile's folder, `~` is your home folder,
+and `bundled:demo-base` and `bundled:demo-images` are shipped with the package. On the command line,
+`--set section.field=value` changes one field for one run (there a relative path is taken from the current folder).
+
+**At resume** says what happens when a value was changed since the checkpoint and the run is resumed from it:
+
+- *applied*: the new value takes effect from the next step on.
+- *restored*: the checkpoint's value wins. To change it, continue with a new LR: that starts a child run.
+- *fixed*: a changed value rules an exact resume out.
+
+What the two ways on from a checkpoint do with the parts of the training state:
+
+| | resume | continue with a new LR |
+| --- | --- | --- |
+"""
+
+
+def reference() -> str:
+    """The whole document."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield HEAD + "\n".join(f"| {part.name} | {part.resume} | {part.continue_} |" for part in STATE_PARTS)
+    for section in profile_sections():
+        yield ""
+        yield f"## {f'[{section.name}]' if section.name else 'Top level'}"
+        yield ""
+        yield section.help
+        yield ""
+        yield from _table(field for field in section.fields if field.path != SOURCES)
+        yield from _details(section.fields)
+        if section.name == "dataset":
+            yield from (
+                "",
+                f"### [[{SOURCES}]]",
+                "",
+                "A folder of images; repeat the block for more folders. Required.",
+                "",
+            )
+            yield from _table(iter(source_fields()))
+            yield from _details(source_fields())
+    yield ""
+    yield "## Rules between fields"
+    yield ""
+    yield from (f"- {rule.sentence}" for rule in RULES)
+
+
+def _table(fields: Iterator[ProfileField]) -> Iterator[str]:
+    yield "| field | value | default | at resume | |"
+    yield "| --- | --- | --- | --- | --- |"
+    for field in fields:
+        unit = f" ({field.unit})" if field.unit else ""
+        default = "required" if field.required else f"`{toml_value(field.default)}`"
+        yield f"| `{field.name}` | {field.requirement}{unit} | {default} | {field.at_resume} | {field.help} |"
+
+
+def _details(fields: tuple[ProfileField, ...]) -> Iterator[str]:
+    told = [field for field in fields if field.detail or field.aliases]
+    if told:
+        yield ""
+    for field in told:
+        aliases = f"Elsewhere: {', '.join(f'`{alias}`' for alias in field.aliases)}." if field.aliases else ""
+        yield f"- `{field.name}`: {' '.join(part for part in (field.detail, aliases) if part)}"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")

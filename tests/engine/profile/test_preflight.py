@@ -1,0 +1,133 @@
+"""What is said about the folders a profile names, before anything is made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.demo import locate
+from engine.profile.load import LoadedProfile, ProfileError, parse_profile
+from engine.profile.preflight import check_inputs
+
+BASE = locate("bundled:demo-base")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return shutil.copytree(BASE, tmp_path / "base")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.JPG"):
+        (folder / name).write_bytes(b"x")
+        (folder / name).with_suffix(".txt").write_text("a caption")
+    return folder
+
+
+def profile(base: object, *sources: object) -> LoadedProfile:
+    text = f'[model]\nbase = "{base}"\n' + "".join(f'[[dataset.sources]]\npath = "{path}"\n' for path in sources)
+    return parse_profile(text, folder=Path("/w"), source=Path("cat.toml"))
+
+
+def refused(loaded: LoadedProfile) -> list[str]:
+    with pytest.raises(ProfileError) as caught:
+        check_inputs(loaded.profile, loaded)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_whole_base_and_captioned_images_pass(base: Path, images: Path) -> None:
+    loaded = profile(base, images, "bundled:demo-images")
+    assert check_inputs(loaded.profile, loaded) == []
+
+
+def test_all_missing_folders_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    found = refused(profile(tmp_path / "a" / "b", tmp_path / "no", "bundled:cats"))
+    assert len(found) == 3
+    assert found[0].startswith(f'cat.toml:2:1: model.base = "{tmp_path}/a/b": there is no such folder ({tmp_path} is')
+    assert found[1].startswith(f'cat.toml:4:1: dataset.sources[0].path = "{tmp_path}/no": there is no such folder')
+    assert "nothing of that name is bundled: there are bundled:demo-base and bundled:demo-images" in found[2]
+
+
+def damage_nothing_but_index(base: Path) -> None:
+    (base / "model_index.json").unlink()
+
+
+def damage_part(base: Path) -> None:
+    shutil.rmtree(base / "text_encoder_2")
+    shutil.rmtree(base / "vae")
+
+
+def damage_config(base: Path) -> None:
+    (base / "unet" / "config.json").write_text("{")
+
+
+def change_architecture(base: Path) -> None:
+    path = base / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"addition_embed_type": None, "in_channels": 9}))
+
+
+def damage_weights(base: Path) -> None:
+    for path in (base / "unet").glob("*.safetensors"):
+        path.rename(path.with_suffix(".bin"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "messages"),
+    [
+        (damage_nothing_but_index, ["is not a diffusers folder: it has no model_index.json"]),
+        (damage_part, ["lacks the folders vae, text_encoder_2"]),
+        (damage_config, ["unet/config.json is missing or not readable"]),
+        (change_architecture, ["addition_embed_type is None, not 'text_time'", "takes 9 channels, not 4"]),
+        (damage_weights, ["unet/ has no *.safetensors weights"]),
+    ],
+)
+def test_a_folder_that_is_no_sdxl_base_is_refused_with_the_reason(
+    base: Path, images: Path, damage: object, messages: list[str]
+) -> None:
+    assert callable(damage)
+    damage(base)
+    found = refused(profile(base, images))
+    assert len(found) == len(messages)
+    for problem, message in zip(found, messages, strict=True):
+        assert message in problem
+
+
+def test_a_single_file_model_is_refused(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "sdxl.safetensors").write_bytes(b"x")
+    assert (
+        "is a file, not a folder; name a diffusers folder" in refused(profile(tmp_path / "sdxl.safetensors", images))[0]
+    )
+
+
+def test_no_image_anywhere_is_refused(base: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("x")
+    (empty / ".hidden.png").write_text("x")
+    (empty / "folder.png").mkdir()
+    (found,) = refused(profile(base, empty))
+    assert f"no image in {empty}; images end in .png" in found
+
+
+def test_a_folder_without_images_beside_one_with_some_is_a_warning(base: Path, images: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    shutil.copytree(images, outer / "inner")
+    loaded = profile(base, images, outer)
+    (warning,) = check_inputs(loaded.profile, loaded)
+    assert str(warning).startswith(
+        f'cat.toml:6:1: dataset.sources[1].path = "{outer}": holds no images; its subfolders do'
+    )
+
+
+def test_images_without_captions_are_a_warning(base: Path, images: Path) -> None:
+    (images / "a.txt").unlink()
+    loaded = profile(base, images)
+    (warning,) = check_inputs(loaded.profile, loaded)
+    assert "1 of 2 images have no caption" in warning.message
+    assert check_inputs(loaded.profile)[0].file == "profile"
