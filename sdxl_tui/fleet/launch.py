@@ -41,7 +41,7 @@ def launch(
     """
     from engine.profile.preflight import check_inputs  # noqa: PLC0415 - pydantic, only where a run is made
 
-    check_inputs(loaded.profile)
+    check_inputs(loaded.profile, loaded)
     workspace.create()
     run = create_run(workspace.runs, loaded.profile, source=loaded.source, parent=parent, start_weights=start_weights)
     return _start_new(run)

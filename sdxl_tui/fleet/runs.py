@@ -13,7 +13,7 @@ from typing import Final
 from engine.run.errors import RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
-from engine.run.records import RunRecord, Status
+from engine.run.records import Parent, RunRecord, Status
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
 
@@ -32,6 +32,8 @@ class RunSummary:
     """Unix seconds; the folder's own time if its record is damaged."""
     parent: str | None
     """The id of the run this one continues."""
+    origin: Parent | None
+    """The checkpoint this run came from, and how."""
     step: int
     total_steps: int
     """0 while unknown."""
@@ -94,13 +96,15 @@ def summarize(run: RunDirectory) -> RunSummary:
     if record is None:
         reason = f"run.json is missing or damaged; {reason}".removesuffix("; ")
     status = liveness.status or Status(attempt=0, state="", step=0, total_steps=0, heartbeat=0.0)
+    parent = _origin(record)
     return RunSummary(
         id=run.id,
         name=clean(record.name) if record else run.id,
         directory=run,
         liveness=replace(liveness, reason=clean(liveness.reason)),
         created=record.created if record else _made(run),
-        parent=clean(record.parent.run) if record and record.parent else None,
+        parent=parent.run if parent else None,
+        origin=parent,
         step=status.step,
         total_steps=status.total_steps or _planned_steps(run),
         loss=status.loss,
@@ -113,6 +117,14 @@ def summarize(run: RunDirectory) -> RunSummary:
         message=clean(status.message),
         reason=clean(reason),
     )
+
+
+def _origin(record: RunRecord | None) -> Parent | None:
+    """The record's parent, safe to print."""
+    if record is None or record.parent is None:
+        return None
+    parent = record.parent
+    return Parent(clean(parent.run), clean(parent.checkpoint), parent.step, clean(parent.route))
 
 
 def _made(run: RunDirectory) -> float:
