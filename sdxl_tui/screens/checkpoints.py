@@ -14,7 +14,6 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, CheckpointSummary, verify
@@ -25,6 +24,7 @@ from sdxl_tui.screens.place import OpenRun, Place, PlaceName
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.checkpoint_details import Checked, CheckpointDetails
 from sdxl_tui.widgets.family_rows import family_rows
+from sdxl_tui.widgets.filter_bar import FilterBar
 from sdxl_tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class CheckpointsScreen(Place):
     DEFAULT_CSS = """
     CheckpointsScreen {
         #list { width: 36%; min-width: 30; max-width: 56; border-right: solid $foreground 15%; }
-        #filter { height: 1; border: none; padding: 0 1; background: $foreground 8%; display: none; }
-        #filter.-open { display: block; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,7 +59,6 @@ class CheckpointsScreen(Place):
         Binding("v", "verify", "Verify"),
         Binding("y", "copy_path", "Copy path"),
         Binding("slash", "filter", "Filter"),
-        Binding("escape", "back", "Close the filter, or back", show=False),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -72,12 +69,13 @@ class CheckpointsScreen(Place):
         self._checked: dict[str, Checked] = {}
         self._wanted_run: str | None = None
         self._reading = False
-        self._filter = Input(placeholder="run, state or step", id="filter", compact=True)
+        self._words: tuple[str, ...] = ()
+        self._filter = FilterBar()
         self._list = RowList(id="families")
         self._details = CheckpointDetails()
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Horizontal(Vertical(self._filter, self._list, id="list"), self._details)
+        yield Horizontal(Vertical(self._list, self._filter, id="list"), self._details)
 
     def on_mount(self) -> None:
         """Read now and from then on."""
@@ -155,7 +153,7 @@ class CheckpointsScreen(Place):
             self._fold_older(families)
         if self._wanted_run is not None:
             self._unfold_to(self._wanted_run)
-        shown = family_rows(families, self._folded, self._filter.value, self._now())
+        shown = family_rows(families, self._folded, self._words, self._now())
         if list(self._list.rows) != shown:
             self._list.show_rows(shown)
         newest = next((row.key for row in shown if "/" in row.key), None)
@@ -194,7 +192,7 @@ class CheckpointsScreen(Place):
         self._details.say((clean(text, lines=True), "$error"))
 
     def _say_empty(self) -> None:
-        if self._filter.value:
+        if self._words:
             self._details.say(("Nothing fits the filter.", "$foreground 60%"))
         else:
             self._details.say(
@@ -349,23 +347,14 @@ class CheckpointsScreen(Place):
             self.notify(clean(path), title="Copied", markup=False, timeout=3)
 
     def action_filter(self) -> None:
-        """Open the filter above the list."""
-        self._filter.add_class("-open")
-        self._filter.focus()
+        """Type what is looked for."""
+        self._filter.open()
 
-    async def action_back(self) -> None:
-        """Clear the filter and go back to the list; without one, where the place was opened from."""
-        if not self._filter.has_class("-open"):
-            await self.run_action("app.back")
-            return
-        self._filter.value = ""
-        self._filter.remove_class("-open")
-        self._list.focus()
-
-    @on(Input.Changed, "#filter")
-    def _filter_typed(self) -> None:
+    @on(FilterBar.Changed)
+    def _filter_typed(self, event: FilterBar.Changed) -> None:
+        self._words = event.words
         self._show_families(self._families or ())
 
-    @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
+    @on(FilterBar.Left)
+    def _filter_left(self) -> None:
         self._list.focus()

@@ -92,7 +92,7 @@ class ProfileEditor(Place):
         self._title = Static(id="title")
         self._sections = RowList(id="sections")
         self._form_page = Container(id="form")
-        self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, tab_behavior="indent")
+        self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, highlight_cursor_line=False)
         self._pages = ContentSwitcher(self._form_page, self._toml, id="pages", initial="form")
         self._plan = ProfilePlan()
         self._help = Static(id="help")
@@ -164,7 +164,9 @@ class ProfileEditor(Place):
     @on(RowList.Highlighted)
     async def _section_moved(self, event: RowList.Highlighted) -> None:
         section = next((section for section in profile_sections() if (section.name or TOP) == event.key), None)
-        if section is not None and (section is not self._section or self._form is None):
+        if section is not None and self._pages.current == "toml":
+            self._toml.go_to_table(section.name)
+        elif section is not None and (section is not self._section or self._form is None):
             await self._show_section(section)
         if self._sections.has_focus:
             self._help.update(section_help(self._section))

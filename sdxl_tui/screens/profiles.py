@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import Container
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widget import Widget
 
@@ -19,6 +19,7 @@ from engine.errors import UserError
 from sdxl_tui.screens.ask import Answer, Ask
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.filter_bar import FilterBar, matches
 from sdxl_tui.widgets.live_table import LiveTable
 from sdxl_tui.widgets.profile_cells import profile_columns
 
@@ -80,6 +81,7 @@ class ProfilesScreen(Place):
         Binding("n", "new", "New"),
         Binding("d", "duplicate", "Duplicate"),
         Binding("x", "delete", "Delete"),
+        Binding("slash", "filter", "Filter"),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -87,11 +89,13 @@ class ProfilesScreen(Place):
         self._shelf: ProfileShelf | None = None
         self._plan: ProfilePlan | None = None
         self._table = ProfileTable(profile_columns(), lambda entry: str(entry.path), id="profiles")
+        self._filter = FilterBar()
+        self._entries: list[ProfileEntry] = []
         self._wanted: Path | None = None
         self._reading = False
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Container(self._table, Container(id="plan"), id="all")
+        yield Container(Vertical(self._table, self._filter), Container(id="plan"), id="all")
 
     def on_mount(self) -> None:
         """Read now and from then on."""
@@ -131,10 +135,25 @@ class ProfilesScreen(Place):
 
             self._plan = ProfilePlan()
             self.query_one("#plan", Container).mount(self._plan)
-        self._table.show(entries)
+        self._entries = entries
+        self._show_table()
         if self._wanted is not None and self._table.move_to(str(self._wanted)):
             self._wanted = None
         self._show_plan()
+
+    def _show_table(self) -> None:
+        words = self._filter.words
+        shown = [entry for entry in self._entries if matches(words, entry.name, _facts(entry))]
+        self._table.show(shown)
+        self._filter.count(len(shown), len(self._entries))
+
+    @on(FilterBar.Changed)
+    def _filter_typed(self) -> None:
+        self._show_table()
+
+    @on(FilterBar.Left)
+    def _filter_left(self) -> None:
+        self._table.focus()
 
     def _show_plan(self) -> None:
         self.refresh_bindings()
@@ -242,5 +261,17 @@ class ProfilesScreen(Place):
                 self._complain("Not deleted", error)
             self._refresh()
 
+    def action_filter(self) -> None:
+        """Type what is looked for."""
+        self._filter.open()
+
     def _complain(self, title: str, error: Exception) -> None:
         self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)
+
+
+def _facts(entry: ProfileEntry) -> str:
+    """What a profile is looked for by besides its name."""
+    facts = ["shipped" if entry.is_shipped else "workspace"]
+    if entry.profile is not None:
+        facts += [entry.profile.model.base, entry.profile.schedule.kind.value]
+    return " ".join(facts)

@@ -9,6 +9,7 @@ from engine.checkpoint.describe import BrokenCheckpoint
 from engine.run.liveness import RunState
 from sdxl_tui.fleet.families import CheckpointEntry, Family
 from sdxl_tui.terminal.numbers import format_age, format_count, format_lr, format_percent
+from sdxl_tui.widgets.filter_bar import matches
 from sdxl_tui.widgets.row_list import Row, Styled
 
 MUTED: Final = "$foreground 60%"
@@ -25,11 +26,10 @@ def state_mark(family: Family) -> Styled:
     return ("✓ ", "$primary") if state is RunState.FINISHED else ("■ ", MUTED)
 
 
-def family_rows(families: Sequence[Family], folded: Set[str], wanted: str, now: float) -> list[Row]:
-    """The rows of all families. folded: keys of runs whose checkpoints are hidden; ``wanted`` filters, and then nothing
-    is folded. now: Unix seconds.
+def family_rows(families: Sequence[Family], folded: Set[str], words: Sequence[str], now: float) -> list[Row]:
+    """The rows of all families. folded: keys of runs whose checkpoints are hidden. words: lower case, only what has them
+    all is shown, and nothing is folded then. now: Unix seconds.
     """
-    words = wanted.lower().split()
     rows: list[Row] = []
     for family in families:
         if _matches(family, words):
@@ -44,13 +44,11 @@ def _matches(family: Family, words: Sequence[str]) -> bool:
 
 
 def _fits(family: Family, words: Sequence[str]) -> bool:
-    text = f"{family.run.id} {family.run.name} {family.run.state}".lower()
-    return all(word in text for word in words)
+    return matches(words, family.run.id, family.run.name, family.run.state)
 
 
 def _fits_checkpoint(entry: CheckpointEntry, words: Sequence[str]) -> bool:
-    text = f"{entry.key} {entry.step}{' damaged' if _reason(entry) else ''}".lower()
-    return all(word in text for word in words)
+    return matches(words, entry.key, str(entry.step), "damaged" if _reason(entry) else "")
 
 
 def _run_rows(

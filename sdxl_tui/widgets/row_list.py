@@ -20,6 +20,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style
 
 Styled = tuple[str, str]
 """Text, and the Textual style it is written in (``"$text-muted"``, ``"bold $success"``, ``""``)."""
@@ -68,9 +69,10 @@ class RowList(ScrollView, can_focus=True):
         height: 1fr;
         overflow-x: hidden;
         scrollbar-size-vertical: 1;
+        padding: 0 0 0 1;
         & > .row-list--guides { color: $foreground 30%; }
         & > .row-list--cursor { background: $block-cursor-blurred-background; }
-        &:focus > .row-list--cursor { background: $primary 35%; text-style: bold; }
+        &:focus > .row-list--cursor { background: $block-cursor-background; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"row-list--guides", "row-list--cursor"}
@@ -164,10 +166,10 @@ class RowList(ScrollView, can_focus=True):
         if not 0 <= at < len(self._rows):
             return Strip.blank(width, self.rich_style)
         content = self._line(self._rows[at], width)
+        style = self.visual_style
         if at == self.cursor:
-            style = self.visual_style + self.get_visual_style("row-list--cursor", partial=True)
-        else:
-            style = self.visual_style
+            # Not get_visual_style(partial=True): it leaves out backgrounds that are opaque.
+            style += Style(background=self.get_component_styles("row-list--cursor").background)
         parts = content.render(style, end="", parse_style=self.app.stylesheet.parse_style)
         strip = Strip([Segment(text, part.rich_style) for text, part in parts])
         return strip.adjust_cell_length(width, style.rich_style)

@@ -40,6 +40,15 @@ class TomlEditor(TextArea):
     }
     """
 
+    def go_to_table(self, name: str) -> None:
+        """Put the cursor on the first line of a table, on the first line of all for the top level."""
+        lines = (
+            at for at, line in enumerate(self.text.split("\n")) if re.match(rf"\s*\[\[?\s*{re.escape(name)}\b", line)
+        )
+        line = next(lines, None) if name else 0
+        if line is not None:
+            self.move_cursor((line, 0), center=True)
+
     def get_line(self, line_index: int) -> Text:
         """The line, coloured."""
         line = super().get_line(line_index)
