@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         if wrong:
             known = re.findall(r"[a-z]+", wrong[2])
             nearest = difflib.get_close_matches(wrong[1], known, 1)
-            hint = f"Did you mean '{nearest[0]}'?" if nearest else f"Commands: {', '.join(known)}"
+            hint = f"Did you mean '{nearest[0]}'?" if nearest else "All of them: sdxl-tui --help"
             raise UsageError(f"there is no command '{clean(wrong[1], limit=60)}'", hint=hint)
         raise UsageError(clean(message, limit=500), hint=f"See: {self.prog} --help")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, whole_number
-from sdxl_tui.cli.opening import workspace_to_read
+from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.run_commands import add_run_argument
 from sdxl_tui.fleet.runs import find_run
@@ -77,6 +77,8 @@ def show_checkpoints(arguments: argparse.Namespace) -> int:
         out().json([row_as_json(item, next_start) for item in found])
     elif found:
         print_checkpoints(out(), found, next_start)
+        if next_start:
+            err().line(f"* where resume would go on: {program(arguments)} resume {run.id}")
     else:
         err().line(f"{run.id} has no checkpoint yet.")
     return EXIT_OK

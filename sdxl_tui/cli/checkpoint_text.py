@@ -181,6 +181,6 @@ def _state_fields(summary: CheckpointSummary, record: RunRecord | None) -> list[
         ("base model", summary.base_model),
         ("trained for", f"{format_duration(summary.elapsed_seconds)} on {summary.device}, attempt {summary.attempt}"),
         ("run began as", origin if record else "unknown: the folder does not lie in a run"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in summary.versions.items())),
+        ("versions", _wrapped(", ".join(f"{name} {version}" for name, version in summary.versions.items()), 62)),
         ("folder", str(summary.folder)),
     ]

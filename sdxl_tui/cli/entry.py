@@ -25,7 +25,8 @@ EXIT_BROKEN_PIPE: Final = 141
 """What a shell reports for a program that ended by SIGPIPE."""
 
 _ABOUT = """\
-Train SDXL LoRAs and keep the learning rate honest. Without a command, opens the app.
+Train SDXL LoRAs and keep the learning rate honest. Without a command, opens
+the app.
 
 Runs outlive the app and this command: each trains in a process of its own.
 """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import find_workspace
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ def workspace_to_write(arguments: argparse.Namespace) -> Workspace:
     workspace = find_workspace(getattr(arguments, "workspace", None))
     workspace.create()
     return workspace
+
+
+def program(arguments: argparse.Namespace) -> str:
+    """How a hint begins: the program, with the workspace if it was named."""
+    named: str | None = getattr(arguments, "workspace", None)
+    return "sdxl-tui" if named is None else f"sdxl-tui --workspace {shlex.quote(clean(named))}"
 
 
 def open_app(arguments: argparse.Namespace) -> int:

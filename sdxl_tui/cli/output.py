@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,8 +104,19 @@ class Printer:
             for further in rest:
                 self.line(" " * (indent + widest + GAP) + further)
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str | Painted]]) -> None:
-        """An aligned table with a head. Only a terminal gets shortened cells: a script needs whole names."""
+    def paragraph(self, text: str, *, indent: int = 0) -> None:
+        """Text of any length, broken at spaces."""
+        margin = " " * indent
+        for line in textwrap.wrap(clean(text), min(self.width, 80) - indent) or [""]:
+            self.line(margin + line)
+
+    def table(
+        self, columns: Sequence[Column], rows: Sequence[Sequence[str | Painted]], remarks: Sequence[str] = ()
+    ) -> None:
+        """An aligned table with a head. Only a terminal gets shortened cells: a script needs whole names.
+
+        remarks: by row, what stands below it; empty for nothing.
+        """
         cells = [[_cleaned(cell) for cell in row] for row in rows]
         shown = list(range(len(columns)))
         widths = [
@@ -120,9 +132,12 @@ class Printer:
         for index in shown:
             if self.is_terminal and columns[index].shortens and excess() > 0:
                 widths[index] = max(NARROWEST, widths[index] - excess())
+        below = ["", *remarks, *[""] * (len(cells) - len(remarks))]
         head = [Painted(column.title, "bold") for column in columns]
-        for row in (head, *cells):
+        for row, remark in zip((head, *cells), below, strict=True):
             self.line((" " * GAP).join(self._cell(row[i], columns[i], widths[i]) for i in shown).rstrip())
+            if remark:
+                self.line(self.paint(" " * GAP + shorten(clean(remark), max(NARROWEST, self.width - GAP)), "dim"))
 
     def _cell(self, cell: Painted, column: Column, width: int) -> str:
         text = shorten(cell.text, width)

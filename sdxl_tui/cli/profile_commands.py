@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command
-from sdxl_tui.cli.opening import workspace_to_read
 from sdxl_tui.cli.output import Column, Painted, Printer, out
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
+from sdxl_tui.workspace import find_workspace
 
 if TYPE_CHECKING:
     from engine.profile.fields import ProfileField
@@ -71,7 +71,7 @@ def show_profiles(arguments: argparse.Namespace) -> int:
     """``sdxl-tui profiles``."""
     from sdxl_tui.fleet.profile_shelf import ProfileShelf  # noqa: PLC0415
 
-    entries = ProfileShelf(workspace_to_read(arguments).profiles).read()
+    entries = ProfileShelf(find_workspace(getattr(arguments, "workspace", None)).profiles).read()
     own = {entry.name for entry in entries if not entry.is_shipped}
     found = [entry for entry in entries if not (entry.is_shipped and entry.name in own)]
     if arguments.json:
@@ -128,7 +128,7 @@ def check_profile(arguments: argparse.Namespace) -> int:
     from engine.profile.preflight import check_inputs  # noqa: PLC0415
     from engine.profile.shipped import find_profile  # noqa: PLC0415
 
-    path = find_profile(arguments.profile, workspace_to_read(arguments).profiles)
+    path = find_profile(arguments.profile, find_workspace(getattr(arguments, "workspace", None)).profiles)
     try:
         loaded = load_profile(path, arguments.overrides)
         warnings = check_inputs(loaded.profile, loaded)

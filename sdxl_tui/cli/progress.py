@@ -1,15 +1,15 @@
 """``--wait``: a run's progress until it ends, and its end as an exit code.
 
-On a terminal one line is rewritten; elsewhere a line is printed for each change of state, each tenth of the way and each
-half minute. Only looks: the run neither knows nor cares.
+On a terminal one line is rewritten; elsewhere a line is printed for each stage, each tenth of the way and each half minute.
+Warnings of the engine are printed as they come. Only looks: the run neither knows nor cares.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from engine.run.events import read_events
+from engine.run.events import JsonLines, read_events
 from engine.run.liveness import Liveness, RunState, assess
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from sdxl_tui.cli.output import Printer, err, shorten
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 0.2
 PLAIN_SECONDS: Final = 30.0
+_PREPARING: Final = frozenset({RunState.STARTING, RunState.CACHING})
+_IN_PASSING: Final = frozenset({RunState.SAVING, RunState.SAMPLING})
 LEFTOVER_SECONDS: Final = 15.0
 
 
-def follow(run: RunDirectory) -> int:
-    """Show the progress of ``run`` until it ends; its outcome as an exit code. Ctrl-C ends the showing only."""
+def follow(run: RunDirectory, program: str) -> int:
+    """Show the progress of ``run`` until it ends; its outcome as an exit code. Ctrl-C ends the showing only.
+
+    program: how commands in hints begin.
+    """
     printer = err()
     shown = _LiveLine(printer) if printer.is_terminal else _PlainLines(printer)
+    events = JsonLines(run.events)
     ended_at: float | None = None
     try:
         while (liveness := assess(run)).alive:
@@ -35,32 +41,47 @@ def follow(run: RunDirectory) -> int:
                 ended_at = ended_at or time.monotonic()
                 if time.monotonic() - ended_at > LEFTOVER_SECONDS:
                     break
+            _print_warnings(printer, shown, events, liveness)
             shown.update(liveness)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         shown.clear()
-        printer.line(f"No longer waiting; {run.id} goes on. See it: sdxl-tui runs. Stop it: sdxl-tui stop {run.id}")
+        printer.line(f"No longer waiting; {run.id} goes on.")
+        printer.line(f"  See it with: {program} runs    Stop it with: {program} stop {run.id}")
         return EXIT_INTERRUPTED
+    _print_warnings(printer, shown, events, liveness)
     shown.clear()
-    return report_outcome(run, liveness)
+    return report_outcome(run, liveness, program)
 
 
-def report_outcome(run: RunDirectory, liveness: Liveness) -> int:
+def _print_warnings(printer: Printer, shown: _Shown, events: JsonLines, liveness: Liveness) -> None:
+    for event in events.poll():
+        if event.get("event") == "warning" and event.get("attempt") == liveness.attempt:
+            shown.clear()
+            where = f"{event['where']}: " if event.get("where") else ""
+            message = clean(f"{where}{event.get('message')}")
+            printer.line(f"{printer.paint('warning:', 'yellow')} {message}")
+
+
+def report_outcome(run: RunDirectory, liveness: Liveness, program: str) -> int:
     """Say how an ended run ended; 0 for finished and stopped, 2 if the engine met something a person can mend, else 1."""
     printer = err()
     status = liveness.status
     step, total = (status.step, status.total_steps) if status else (0, 0)
-    newest = f", newest checkpoint {clean(status.checkpoint)}" if status and status.checkpoint else ""
+    saved = run.checkpoint(step)
     if liveness.state is RunState.FINISHED:
-        printer.line(f"{run.id}: {printer.paint('finished', 'green')} after {step} steps{newest}")
+        printer.line(f"{run.id}: {printer.paint('finished', 'green')} after {step} steps")
+        if saved.is_dir():
+            printer.line(f"  LoRA: {clean(str(saved / 'lora.safetensors'))}")
         return EXIT_OK
     if liveness.state is RunState.STOPPED:
         where = f"at step {step} of {total}" if total else "before the training began"
-        printer.line(f"{run.id}: {printer.paint('stopped', 'yellow')} {where}{newest}")
-        printer.line(f"  Go on with: sdxl-tui resume {run.id}")
+        kept = f", saved as {saved.name}" if saved.is_dir() else ""
+        printer.line(f"{run.id}: {printer.paint('stopped', 'yellow')} {where}{kept}")
+        printer.line(f"  Go on with: {program} resume {run.id}")
         return EXIT_OK
     printer.line(f"{printer.paint('error:', 'red')} {run.id}: {clean(failure(run, liveness), lines=True)}")
-    printer.line(f"  The whole log: sdxl-tui logs {run.id}")
+    printer.line(f"  The whole log: {program} logs {run.id}")
     mendable = liveness.exit is not None and liveness.exit.code == EXIT_USER_ERROR
     return EXIT_USER_ERROR if mendable else EXIT_FAILED
 
@@ -83,7 +104,7 @@ def describe_progress(liveness: Liveness) -> str:
         return parts[0]
     if status.progress and liveness.state is RunState.CACHING:
         return f"{parts[0]} {status.progress.what} {status.progress.done}/{status.progress.total}"
-    if status.total_steps:
+    if status.total_steps and liveness.state not in _PREPARING:
         share = format_percent(status.step / status.total_steps)
         parts.append(f"step {status.step}/{status.total_steps} ({share})")
     if status.loss_avg is not None:
@@ -92,9 +113,19 @@ def describe_progress(liveness: Liveness) -> str:
         parts.append(f"LR {format_lr(next(iter(status.lr.values())))}")
     if status.steps_per_second:
         parts.append(format_speed(status.steps_per_second))
-    if status.eta_seconds is not None:
+    if status.eta_seconds is not None and liveness.state is RunState.TRAINING:
         parts.append(f"{format_duration(status.eta_seconds)} left")
     return "  ".join(parts)
+
+
+class _Shown(Protocol):
+    """Where progress goes."""
+
+    def update(self, liveness: Liveness) -> None:
+        """Show the state of things now."""
+
+    def clear(self) -> None:
+        """Make room for a line of text."""
 
 
 class _LiveLine:
@@ -113,6 +144,7 @@ class _LiveLine:
     def clear(self) -> None:
         if self._last:
             self._printer.rewrite("")
+            self._last = ""
 
 
 class _PlainLines:
@@ -126,10 +158,11 @@ class _PlainLines:
     def update(self, liveness: Liveness) -> None:
         status = liveness.status
         tenth = 10 * status.step // max(1, status.total_steps) if status else 0
+        state = RunState.TRAINING if liveness.state in _IN_PASSING else liveness.state
         now = time.monotonic()
-        if (liveness.state, tenth) == self._last and now - self._printed_at < PLAIN_SECONDS:
+        if (state, tenth) == self._last and now - self._printed_at < PLAIN_SECONDS:
             return
-        self._last, self._printed_at = (liveness.state, tenth), now
+        self._last, self._printed_at = (state, tenth), now
         self._printer.line(clean(describe_progress(liveness)))
         self._printer.flush()
 

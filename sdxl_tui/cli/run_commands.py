@@ -18,7 +18,7 @@ from sdxl_tui.cli.arguments import (
     whole_number,
 )
 from sdxl_tui.cli.log_lines import LogLines
-from sdxl_tui.cli.opening import workspace_to_read
+from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import Column, Painted, err, out
 from sdxl_tui.cli.progress import follow
 from sdxl_tui.fleet.runs import RunSummary, find_run, list_runs
@@ -115,9 +115,9 @@ def show_runs(arguments: argparse.Namespace) -> int:
             Column("CREATED", right=True, droppable=5),
             Column("DEVICE", droppable=6),
         )
-        out().table(columns, [_row(run) for run in runs])
+        out().table(columns, [_row(run) for run in runs], [run.reason for run in runs])
     else:
-        err().line(f"No runs in {workspace.path} yet. Start one: sdxl-tui launch demo")
+        err().line(f"No runs in {workspace.path} yet. Start one: {program(arguments)} launch demo")
     return EXIT_OK
 
 
@@ -220,6 +220,6 @@ def stop_run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     request_stop(run, save=True)
     if arguments.wait:
-        return follow(run)
+        return follow(run, program(arguments))
     err().line(f"{run.id} finishes its step, saves and ends.")
     return EXIT_OK

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_wait_option
-from sdxl_tui.cli.opening import require_terminal, run_app_on
+from sdxl_tui.cli.opening import program, require_terminal, run_app_on
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
 from sdxl_tui.fleet.runs import list_runs
@@ -53,7 +53,7 @@ def add_commands(commands: Commands) -> None:
         of its own, and its id is printed.""",
         examples=[
             "sdxl-tui launch character",
-            "sdxl-tui launch ./my.toml --set optimizer.lr=5e-5 --set training.steps=2000 --wait",
+            "sdxl-tui launch ./my.toml --set optimizer.lr=5e-5 --wait",
             "RUN=$(sdxl-tui launch demo)",
         ],
         exits=WAIT_EXITS,
@@ -74,14 +74,13 @@ def launch_profile(arguments: argparse.Namespace) -> int:
     """``sdxl-tui launch PROFILE``."""
     from engine.profile.shipped import find_profile  # noqa: PLC0415
 
-    named: str | None = getattr(arguments, "workspace", None)
-    workspace = find_workspace(named)
+    workspace = find_workspace(getattr(arguments, "workspace", None))
     run = _start(workspace, find_profile(arguments.profile, workspace.profiles), arguments.overrides)
     out().line(run.id)
     out().flush()
     if arguments.wait:
-        return follow(run)
-    _say_how_to_watch(run, workspace, named)
+        return follow(run, program(arguments))
+    _say_how_to_watch(run, program(arguments))
     return EXIT_OK
 
 
@@ -98,13 +97,12 @@ def _start(workspace: Workspace, path: Path, overrides: Sequence[str] = ()) -> R
     return launch(workspace, loaded)
 
 
-def _say_how_to_watch(run: RunDirectory, workspace: Workspace, named: str | None) -> None:
-    where = f" --workspace {clean(str(workspace.path))}" if named is not None else ""
+def _say_how_to_watch(run: RunDirectory, begin: str) -> None:
     printer = err()
     printer.line("It trains in the background, whatever becomes of this terminal.")
-    printer.line(f"  watch  sdxl-tui{where}")
-    printer.line(f"  log    sdxl-tui{where} logs {run.id} -f")
-    printer.line(f"  stop   sdxl-tui{where} stop {run.id}")
+    printer.line(f"  watch  {begin}")
+    printer.line(f"  log    {begin} logs {run.id} -f")
+    printer.line(f"  stop   {begin} stop {run.id}")
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
@@ -112,20 +110,21 @@ def run_demo(arguments: argparse.Namespace) -> int:
     if not arguments.no_app:
         require_terminal("sdxl-tui demo --no-app --wait")
     workspace = _demo_workspace(arguments)
+    arguments.workspace = str(workspace.path)  # for hints: later commands have to be told
     profile = _own_profile(workspace)
     live = next((run for run in list_runs(workspace) if run.alive), None)
     run = live.directory if live else _start(workspace, profile)
     if not arguments.no_app:
         code = run_app_on(workspace, open_run=run.id)
         err().line(f"The demo's runs stay in {clean(str(workspace.path))}. Open them again: sdxl-tui demo")
-        return follow(run) if arguments.wait and code == EXIT_OK else code
+        return follow(run, program(arguments)) if arguments.wait and code == EXIT_OK else code
     out().line(run.id)
     out().flush()
     if live:
         err().line(f"{run.id} trains already; no other one was started.")
     if arguments.wait:
-        return follow(run)
-    _say_how_to_watch(run, workspace, str(workspace.path))
+        return follow(run, program(arguments))
+    _say_how_to_watch(run, program(arguments))
     return EXIT_OK
 
 

@@ -16,7 +16,7 @@ from sdxl_tui.cli.arguments import (
     whole_number,
 )
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument, run_of
-from sdxl_tui.cli.opening import workspace_to_read
+from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import Printer, err, out
 from sdxl_tui.cli.progress import follow
 from sdxl_tui.terminal.clean import clean
@@ -60,7 +60,7 @@ def add_commands(commands: Commands) -> None:
         With --dry-run nothing is started.""",
         examples=[
             "sdxl-tui continue latest --lr 5e-5 --dry-run",
-            "sdxl-tui continue demo@20 --lr 1e-4 --schedule cosine --warmup 10 --steps 40 --wait",
+            "sdxl-tui continue demo@20 --lr 1e-4 --schedule constant --warmup 10 --wait",
         ],
         exits=WAIT_EXITS,
         json=True,
@@ -97,7 +97,7 @@ def resume_run(arguments: argparse.Namespace) -> int:
     err().line(
         f"Resumed from {summary.name}: step {summary.step + 1} of {summary.total_steps} is next, LR {clean(rates)}."
     )
-    return follow(run) if arguments.wait else EXIT_OK
+    return follow(run, program(arguments)) if arguments.wait else EXIT_OK
 
 
 def _run_that_holds(folder: Path) -> RunDirectory:
@@ -137,7 +137,7 @@ def continue_run(arguments: argparse.Namespace) -> int:
         out().line(child.id)
     else:
         err().line("Nothing was started (--dry-run).")
-    return follow(child) if child and arguments.wait else EXIT_OK
+    return follow(child, program(arguments)) if child and arguments.wait else EXIT_OK
 
 
 def _print_plan(printer: Printer, plan: Continuation, summary: CheckpointSummary) -> None:
@@ -146,25 +146,31 @@ def _print_plan(printer: Printer, plan: Continuation, summary: CheckpointSummary
     printer.fields(
         [
             ("kept", "LoRA weights of the checkpoint"),
-            ("new", "optimizer moments, schedule, learning rate, data position, random state"),
-            ("stored schedule", f"{_schedule(plan.old, plan.old_base_lr)}, at step {format_count(plan.old_step)}"),
+            ("new", "optimizer moments, schedule and LR, data position, random state"),
+            (
+                "stored schedule",
+                f"{_schedule(plan.old, plan.old_base_lr)}\nthe checkpoint stands at step {plan.old_step:,}",
+            ),
             ("new schedule", _schedule(plan.new, plan.new_base_lr)),
             ("LR at the seam", f"{format_lr(plan.jump_from)} → {format_lr(plan.jump_to)}: {_jump(plan)}"),
         ],
         indent=2,
     )
-    for effect in plan.effects:
-        change = f"{_value(effect.stored)} → {_value(effect.new)}"
-        printer.line(f"  {printer.paint(effect.field, 'cyan')}  {clean(change)}: {effect.what_happens}")
+    for sentence in dict.fromkeys(effect.what_happens for effect in plan.effects):
+        printer.line()
+        printer.line(f"  Changed, and each {sentence}:")
+        changes = [effect for effect in plan.effects if effect.what_happens == sentence]
+        printer.fields([(one.field, f"{_value(one.stored)} → {_value(one.new)}") for one in changes], indent=4)
+    printer.line()
     for remark in plan.notes:
-        printer.line(f"  {clean(remark)}")
+        printer.paragraph(remark, indent=2)
     if plan.warmup_is_advised:
         printer.line(printer.paint(f"  A warmup would soften the jump: --warmup {plan.suggested_warmup}", "yellow"))
     printer.line()
 
 
 def _schedule(schedule: Schedule, base_lr: float) -> str:
-    warmup = f" after {format_count(schedule.warmup_steps)} steps of warmup" if schedule.warmup_steps else ""
+    warmup = f" (warmup {format_count(schedule.warmup_steps)})" if schedule.warmup_steps else ""
     return (
         f"{schedule.kind.value} over {format_count(schedule.total_steps)} steps{warmup}, base LR {format_lr(base_lr)}"
     )

@@ -1,0 +1,54 @@
+"""Calling the command line as a user would, and one short real run that several tests look at."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from cli_runner import CommandLine, Result
+
+SMALL = (
+    *("--set", "training.steps=6"),
+    *("--set", "dataset.resolution=64"),
+    *("--set", "checkpoints.every_steps=2"),
+    *("--set", "samples.prompts=[]"),
+    *("--set", "launch.cpu_threads=1"),
+)
+"""Makes the demo profile a matter of seconds."""
+
+
+@pytest.fixture(autouse=True)
+def _at_home_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds or makes a workspace in the real home or in the project."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SDXL_TUI_WORKSPACE", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(home)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    """A command line on a workspace that is not there yet."""
+    return CommandLine(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """What ``launch demo --wait`` said about a real run of six steps; ``trained`` is its workspace."""
+    return CommandLine(tmp_path_factory.getbasetemp() / "trained")("launch", "demo", *SMALL, "--wait")
+
+
+@pytest.fixture(scope="session")
+def trained(finished: Result, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The workspace of the run ``finished`` tells of; to be looked at only."""
+    assert finished.code == 0, finished.err
+    return CommandLine(tmp_path_factory.getbasetemp() / "trained")
+
+
+@pytest.fixture
+def copied(trained: CommandLine, tmp_path: Path) -> CommandLine:
+    """A copy of ``trained`` to change, with its cache, so that nothing is encoded again."""
+    shutil.copytree(trained.workspace, tmp_path / "copy")
+    return CommandLine(tmp_path / "copy")
