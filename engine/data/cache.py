@@ -24,6 +24,9 @@ from engine.durable import write_atomically
 FORMAT: Final = 1
 """Part of every key and file: a change here makes all older files unknown."""
 
+CONTENT: Final = "content"
+"""The metadata entry that holds key and digest."""
+
 Tensors = dict[str, Tensor]
 
 
@@ -77,7 +80,8 @@ class TensorFiles:
         Raises ``DatasetError`` when the disk does not take it.
         """
         path = self.path(key)
-        metadata = {"format": str(FORMAT), "key": key, "sha256": _content_digest(tensors)}
+        # One entry only: several are written in an order that differs from file to file.
+        metadata = {CONTENT: f"{key} {_content_digest(tensors)}"}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not synced: after a power cut a file may be damaged, which is found and mended, and costs one encoding.
@@ -132,9 +136,10 @@ def _metadata_of(data: bytes) -> Mapping[str, Any] | None:
 
 
 def _digest_in(metadata: Mapping[str, Any] | None, key: str) -> str:
-    if not metadata or metadata.get("key") != key or "sha256" not in metadata:
+    stored_key, _, digest = str((metadata or {}).get(CONTENT)).partition(" ")
+    if stored_key != key:
         raise CacheMissError("it was not written for this content")
-    return str(metadata["sha256"])
+    return digest
 
 
 def _content_digest(tensors: Tensors) -> str:

@@ -86,15 +86,15 @@ class _Encoded(ABC, Generic[Item]):
         return False
 
     def tensors(self, item: Item) -> Tensors:
-        """The result. Raises what ``_encode`` raises if it is neither in memory nor on disk."""
+        """The result; made again, with a warning, if it is neither in memory nor usable on disk."""
         key = self.key(item)
         tensors = self._memory.get(key)
         if tensors is None:
             try:
                 tensors = self._files.read(key)
             except CacheMissError as miss:
-                damage = miss.damage or "it is gone"
-                tensors = self._make(key, item, CacheMissError(damage))
+                tensors = self._make(key, item, CacheMissError(miss.damage or "it is gone"))
+                self._encoders.release()  # Beside a training there is no room for them to stay.
             self._memory.put(key, tensors)
         return tensors
 

@@ -83,9 +83,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise UnreadableImageError(f"more pixels than the {MAX_PIXELS:,} that are accepted") from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not a PNG, JPEG, WebP or BMP picture") from error
-    except (
-        Exception
-    ) as error:  # Decoders of damaged files raise nearly anything: OSError, ValueError, SyntaxError, zlib's …
+    except Exception as error:
+        # Decoders meet damage with nearly any exception: OSError, ValueError, SyntaxError, struct's, zlib's …
         raise UnreadableImageError(f"damaged: {error}") from error
 
 
