@@ -83,6 +83,13 @@ class CheckpointsScreen(Place):
         self._list.focus()
         self.set_interval(REFRESH_EVERY, self._refresh_if_seen)
         self._refresh()
+        self._prepare_dialogs()
+
+    @work(thread=True, group="prepare")
+    def _prepare_dialogs(self) -> None:
+        """Import what the dialogs need (pydantic among it), so that they open at once."""
+        import sdxl_tui.screens.continue_dialog  # noqa: PLC0415
+        import sdxl_tui.screens.resume_dialog  # noqa: F401, PLC0415
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
@@ -251,7 +258,7 @@ class CheckpointsScreen(Place):
                 ),
             )
         else:
-            self._details.show(described, family.parent, self._checked.get(entry.key), self._now())
+            self._details.show(described, family.run, family.parent, self._checked.get(entry.key), self._now())
 
     @on(RowList.Highlighted)
     def _moved(self) -> None:

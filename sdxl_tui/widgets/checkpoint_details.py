@@ -20,6 +20,7 @@ from textual.widgets import Static
 from engine.checkpoint.describe import CheckpointSummary
 from engine.run.records import Parent
 from engine.schedule import Phase
+from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import (
     format_age,
@@ -64,16 +65,18 @@ class CheckpointDetails(Container):
         overflow-y: auto;
         & > Static { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
         & > #heading { text-wrap: wrap; }
+        & > #routes { display: none; }
         & > SchedulePlot { min-height: 6; }
         &.-wide {
             grid-size: 2;
             grid-columns: 60 1fr;
-            grid-rows: auto auto 1fr;
+            grid-rows: auto auto auto 1fr;
             grid-gutter: 1 2;
             padding: 1 2;
             & > #heading { column-span: 2; }
             & > #facts { text-wrap: wrap; }
-            & > SchedulePlot { row-span: 2; max-height: 24; }
+            & > SchedulePlot { row-span: 3; max-height: 24; }
+            & > #routes { display: block; }
         }
     }
     """
@@ -83,10 +86,11 @@ class CheckpointDetails(Container):
         super().__init__(id=id)
         self._summary: CheckpointSummary | None = None
         self._heading, self._rates, self._facts = Static(id="heading"), Static(id="rates"), Static(id="facts")
+        self._routes = Static(id="routes")
         self._plot = SchedulePlot()
 
     def compose(self) -> ComposeResult:
-        yield from (self._heading, self._rates, self._plot, self._facts)
+        yield from (self._heading, self._rates, self._plot, self._facts, self._routes)
 
     def on_resize(self, event: Resize) -> None:
         """Side by side where there is room."""
@@ -96,20 +100,22 @@ class CheckpointDetails(Container):
         """Show a few words instead of a checkpoint."""
         self._summary = None
         self._heading.update(Content.assemble(*parts))
-        for part in (self._rates, self._facts):
+        for part in (self._rates, self._facts, self._routes):
             part.update(Content(""))
         self._plot.clear()
 
     def show(
         self,
         summary: CheckpointSummary,
+        run: RunSummary,
         parent: Parent | None,
         checked: Checked | None = None,
         now: float | None = None,
     ) -> None:
-        """Show a checkpoint of a run whose parent is ``parent``. now: Unix seconds."""
+        """Show a checkpoint of ``run``, which came from ``parent``. now: Unix seconds."""
         self._heading.update(heading(summary, now))
         self._facts.update(facts(summary, parent, checked))
+        self._routes.update(routes(summary, run))
         if summary is self._summary:
             return
         self._summary = summary
@@ -181,6 +187,27 @@ def rates(summary: CheckpointSummary) -> Content:
             then = " ".join(format_lr(rate) for rate in upcoming[1:])
             lines.append(Content.styled(f"{'':<7}then {then}", MUTED))
     return Content("\n").join(lines)
+
+
+def routes(summary: CheckpointSummary, run: RunSummary) -> Content:
+    """The two ways on, and whether they are open now."""
+    seconds = summary.steps_left / run.steps_per_second if run.steps_per_second else None
+    left = f"{format_count(summary.steps_left)} steps" + (f", about {format_duration(seconds)}" if seconds else "")
+    if run.alive:
+        resume = ("not while the run is alive", "$warning")
+    elif not summary.steps_left:
+        resume = ("nothing left to resume", "$warning")
+    else:
+        resume = (f"same run, exactly · {left}", "")
+    return Content.assemble(
+        ("From here\n", MUTED),
+        ("r ", "bold $primary"),
+        "resume    ",
+        resume,
+        ("\nc ", "bold $primary"),
+        "continue  child run with a new LR · keeps the weights, ",
+        "\n            starts moments, schedule and data order anew",
+    )
 
 
 def facts(summary: CheckpointSummary, parent: Parent | None, checked: Checked | None) -> Content:

@@ -34,8 +34,9 @@ def needs_warmup(plan: Continuation) -> bool:
 
 
 def jump_sentence(plan: Continuation) -> Content:
-    """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``."""
-    way = f"{format_lr(plan.jump_from)} → {format_lr(plan.jump_to)}"
+    """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``; a warmup starts from 0 and says so."""
+    through = " → 0" if plan.new.warmup_steps and plan.jump_from else ""
+    way = f"{format_lr(plan.jump_from)}{through} → {format_lr(plan.jump_to)}"
     style = severity(plan)
     ramp = f" over {format_count(plan.new.warmup_steps)} warmup steps" if plan.new.warmup_steps else " at the seam"
     if plan.jump is None:

@@ -1,0 +1,82 @@
+"""Curves in braille, and the schedule plot made of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.app import App, ComposeResult
+
+from engine.schedule import Kind, Schedule
+from sdxl_tui.widgets.braille import BLANK, BrailleCanvas
+from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, seam_curves, stored_curve
+
+
+def drawn(canvas: BrailleCanvas[str]) -> set[tuple[int, int]]:
+    """The dots that are set, read back from the characters by the standard's numbering."""
+    order = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)]
+    dots = set()
+    for column in range(canvas.columns):
+        for row in range(canvas.rows):
+            cell = canvas.cell(column, row)
+            bits = ord(cell[0]) - BLANK if cell else 0
+            dots |= {(column * 2 + x, row * 4 + y) for bit, (x, y) in enumerate(order) if bits >> bit & 1}
+    return dots
+
+
+@given(st.sets(st.tuples(st.integers(-2, 12), st.integers(-2, 10))))
+def test_a_character_carries_exactly_the_dots_that_were_set(dots: set[tuple[int, int]]) -> None:
+    canvas: BrailleCanvas[str] = BrailleCanvas(5, 2)
+    for x, y in dots:
+        canvas.dot(x, y, "tone")
+    assert drawn(canvas) == {(x, y) for x, y in dots if 0 <= x < 10 and 0 <= y < 8}
+
+
+@given(st.lists(st.floats(0, 1), min_size=10, max_size=10))
+def test_a_curve_is_joined_up_and_meets_every_column_at_its_height(heights: list[float]) -> None:
+    canvas: BrailleCanvas[str] = BrailleCanvas(5, 4)
+    canvas.curve(0, 9, lambda x: heights[x], "tone")
+    dots = drawn(canvas)
+    for x, height in enumerate(heights):
+        column = sorted(y for at, y in dots if at == x)
+        assert round((1 - height) * 15) in column
+        assert column == list(range(column[0], column[-1] + 1))
+
+
+def test_a_continuation_stands_on_one_axis_with_the_childs_own_schedule_after_the_seam() -> None:
+    old, new = Schedule(Kind.COSINE, 2000, 100), Schedule(Kind.CONSTANT, 500, 50)
+    done, left, child = seam_curves(old, 1e-4, 860, new, 3e-5)
+    assert (done.first, done.last, left.first, left.last) == (0, 860, 860, 2000)
+    assert (child.first, child.last) == (860, 1360)
+    assert done.rate(400) == old.lr(400, 1e-4)
+    assert child.rate(860) == 0
+    assert child.rate(860 + 25) == pytest.approx(1.5e-5)
+    assert child.rate(1360) == pytest.approx(3e-5)
+
+
+class PlotApp(App[None]):
+    """A plot and nothing else."""
+
+    def compose(self) -> ComposeResult:
+        yield SchedulePlot()
+
+
+async def test_the_mark_stands_on_the_curve_at_its_share_of_the_axis() -> None:
+    schedule = Schedule(Kind.CONSTANT, 100)
+    async with PlotApp().run_test(size=(60, 12)) as pilot:
+        plot = pilot.app.query_one(SchedulePlot)
+        plot.show(stored_curve(schedule, 1e-4, 50), [Mark(50, 1e-4, "▲ 50")])
+        await pilot.pause()
+        lines = plot.render().plain.split("\n")
+    assert lines[0].startswith("1.00e-4 ┤")
+    assert lines[0].index("●") - 9 == pytest.approx((60 - 9) / 2, abs=1)
+    assert all(line[lines[0].index("●")] == "┊" for line in lines[1:10])
+    assert lines[-1].split() == ["0", "▲", "50", "100"]
+
+
+async def test_a_plot_without_room_draws_nothing_rather_than_failing() -> None:
+    async with PlotApp().run_test(size=(10, 3)) as pilot:
+        plot = pilot.app.query_one(SchedulePlot)
+        plot.show(stored_curve(Schedule(Kind.COSINE, 10), 1e-4, 5))
+        await pilot.pause()
+        assert plot.render().plain == ""
