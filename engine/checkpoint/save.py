@@ -22,7 +22,7 @@ from torch import Tensor
 
 from engine.checkpoint.manifest import LORA, OPTIMIZER, STATE, TRAINABLE, write_manifest
 from engine.checkpoint.retention import discard, leftover_path
-from engine.durable import sync_directory
+from engine.durable import sync_directory, write_atomically
 from engine.errors import UserError
 
 
@@ -81,13 +81,13 @@ def save_checkpoint(folder: Path, content: CheckpointContent) -> SavedCheckpoint
 
 
 def _write_files(folder: Path, content: CheckpointContent) -> None:
-    (folder / STATE).write_text(_one_line_per_entry(content.state), encoding="utf-8")
+    write_atomically(folder / STATE, _one_line_per_entry(content.state).encode())
     # safetensors makes its files readable by the owner alone, whatever the umask; they get the mode of any new file.
     mode = (folder / STATE).stat().st_mode & 0o777
     save_file(_contiguous(content.trainable), folder / TRAINABLE)
     save_file(_contiguous(content.optimizer), folder / OPTIMIZER)
     content.write_lora(folder / LORA)
-    for name in (STATE, TRAINABLE, OPTIMIZER, LORA):
+    for name in (TRAINABLE, OPTIMIZER, LORA):
         (folder / name).chmod(mode)
         _sync_file(folder / name)
 

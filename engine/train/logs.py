@@ -42,8 +42,7 @@ class LossyStream:
 
 def set_up_logging(also: Path | None = None) -> None:
     """Log to standard error, and to the file ``also`` for an engine whose output nobody keeps; make both streams lossy."""
-    sys.stdout = LossyStream(sys.stdout)
-    sys.stderr = LossyStream(sys.stderr)
+    sys.stdout, sys.stderr = LossyStream(sys.stdout), LossyStream(sys.stderr)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if also is not None:
         with contextlib.suppress(OSError):

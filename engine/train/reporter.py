@@ -159,10 +159,9 @@ class Reporter:
         log.info("command %s: %s", command, message or ("done" if ok else "not followed"))
 
     def stopping(self, request: StopRequest) -> None:
-        """Somebody wants the run to end."""
-        if request.at_step is None:
-            self._events.write("stopping", reason=request.reason)
-        log.info("asked to stop by %s%s", request.reason, f" at step {request.at_step}" if request.at_step else "")
+        """The run ends because somebody wants it to."""
+        self._events.write("stopping", reason=request.reason)
+        log.info("stopping, asked by %s", request.reason)
 
     def nonfinite(self, step: int, what: str) -> None:
         """``what`` of ``step`` is NaN or infinite."""

@@ -46,6 +46,7 @@ class Requests:
         self._box: CommandBox | None = None
         self._answer: Answer | None = None
         self._on_stop: Callable[[StopRequest], None] | None = None
+        self._announced = False
 
     def listen_to_signals(self) -> None:
         """Take SIGTERM and SIGINT as requests to stop from now on."""
@@ -56,17 +57,18 @@ class Requests:
         self._signal = self._signal or signal.Signals(number).name
 
     def open_box(self, box: CommandBox, answer: Answer, on_stop: Callable[[StopRequest], None]) -> None:
-        """Look into ``box`` from now on; ``answer`` hears of every command followed, ``on_stop`` of a new wish to stop."""
+        """Look into ``box`` from now on; ``answer`` hears of every command, ``on_stop`` once, when a stop is due."""
         self._box, self._answer, self._on_stop = box, answer, on_stop
 
     def poll(self, step: int) -> None:
         """Look for new requests after ``step`` optimizer steps. Costs some microseconds when there is none."""
         if self._signal is not None:
             self._ask_to_stop(StopRequest(self._signal))
-        if self._box is None:
-            return
-        for command in self._box.poll():
+        for command in self._box.poll() if self._box else ():
             self._take(command, step)
+        if self.stop is not None and self.stop_is_due(step) and self._on_stop is not None and not self._announced:
+            self._announced = True
+            self._on_stop(self.stop)
 
     def stop_is_due(self, step: int) -> bool:
         """Whether to stop now that ``step`` optimizer steps are done. Does not look for new requests."""
@@ -110,11 +112,8 @@ class Requests:
 
     def _ask_to_stop(self, request: StopRequest) -> None:
         """A wish for now replaces one for later, and a wish for later an earlier one; a stop that is due stays."""
-        if self.stop is not None and self.stop.at_step is None:
-            return
-        self.stop = request
-        if self._on_stop is not None:
-            self._on_stop(request)
+        if self.stop is None or self.stop.at_step is not None:
+            self.stop = request
 
 
 def _is_count(value: Any) -> bool:

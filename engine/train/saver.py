@@ -30,7 +30,8 @@ class Patience:
     finish: float = 1800.0
     """The result of the whole training is at stake, and only memory holds it."""
     pause: float = 2.0
-    """Between two tries."""
+    """Between the first two tries; then longer and longer, at most ``longest_pause``."""
+    longest_pause: float = 60.0
 
 
 class UnsavedError(UserError):
@@ -100,6 +101,7 @@ class Saver:
         """
         began = self._clock()
         patience = self._patience.finish if reason == "finish" else self._patience.stop
+        pause = self._patience.pause
         while (failure := self.save(reason)) is not None:
             if self._clock() - began >= patience or give_up():
                 raise UnsavedError(
@@ -107,7 +109,8 @@ class Saver:
                     where=str(self._run.checkpoints),
                     hint="Free some space, then resume: what was trained since the last checkpoint is trained again.",
                 )
-            time.sleep(self._patience.pause)
+            time.sleep(pause)
+            pause = min(2 * pause, self._patience.longest_pause)
 
     def _try(self, reason: str) -> str | None:
         step = self._training.progress.step
