@@ -11,7 +11,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,8 +169,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def read_last_json_lines(path: Path, *, tail: int = 16_384) -> list[dict[str, Any]]:
-    """The records in the last ``tail`` bytes of ``path``, oldest first: cheap however long the file is."""
+def read_last_json_lines(path: Path, *, tail: int = 16_384, containing: Sequence[bytes] = ()) -> list[dict[str, Any]]:
+    """The records in the last ``tail`` bytes of ``path``, oldest first: cheap however long the file is.
+
+    containing: only lines with one of these in their text are parsed.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -183,4 +186,5 @@ def read_last_json_lines(path: Path, *, tail: int = 16_384) -> list[dict[str, An
     finally:
         os.close(descriptor)
     # The first line may be cut off by where we began, the last is not complete without its newline.
-    return _parse(lines[bool(start) : -1])[0]
+    whole = lines[bool(start) : -1]
+    return _parse(line for line in whole if not containing or any(text in line for text in containing))[0]

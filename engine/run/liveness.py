@@ -218,12 +218,12 @@ def _gone(look: _Look) -> tuple[RunState, bool, str]:
 
 
 def _last_word(look: _Look) -> RunState | None:
-    """How the engine itself said that it ended."""
-    event = _last_event(look, *_LAST_WORDS)
-    if event is not None:
-        return _LAST_WORDS[event["event"]]
+    """How the engine itself said that it ended, in its status or, if the disk did not take that, in its last event."""
     status = look.own_status
-    return _LAST_WORDS.get(status.state) if status is not None else None
+    if status is not None and status.state in _LAST_WORDS:
+        return _LAST_WORDS[status.state]
+    event = _last_event(look, *_LAST_WORDS)
+    return None if event is None else _LAST_WORDS[event["event"]]
 
 
 def _failure(look: _Look) -> str:
@@ -236,7 +236,8 @@ def _failure(look: _Look) -> str:
 
 
 def _last_event(look: _Look, *kinds: str) -> dict[str, Any] | None:
-    events = reversed(read_last_json_lines(look.run.events))
+    # The engine writes event kinds as plain JSON strings, so that lines of other kinds need no parsing.
+    events = reversed(read_last_json_lines(look.run.events, containing=[f'"{kind}"'.encode() for kind in kinds]))
     return next((e for e in events if e.get("attempt") == look.attempt and e.get("event") in kinds), None)
 
 

@@ -6,7 +6,8 @@ Fast enough to be asked every second, and light enough for the command line: no 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,8 @@ class RunSummary:
     """What the engine last said."""
     reason: str
     """Why the run is in its state, in a few words; empty where the state says it all."""
+    unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
+    """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
     @property
     def state(self) -> RunState:
@@ -68,10 +71,27 @@ class RunSummary:
         return min(1.0, self.step / self.total_steps) if self.total_steps else None
 
 
-def list_runs(workspace: Workspace) -> list[RunSummary]:
-    """Every run of the workspace, newest first; none if there is no runs folder. A damaged one is a row with a reason."""
-    summaries = [summarize(run) for run in run_directories(workspace)]
+def list_runs(workspace: Workspace, previous: Iterable[RunSummary] = ()) -> list[RunSummary]:
+    """Every run of the workspace, newest first; none if there is no runs folder. A damaged one is a row with a reason.
+
+    previous: an earlier answer. Its ended runs whose folders have not changed since are taken over from it, which makes
+    asking again cost next to nothing however many there are.
+    """
+    known = {summary.directory: summary for summary in previous if summary.unchanged_while is not None}
+    summaries = [_still_true(known.get(run)) or summarize(run) for run in run_directories(workspace)]
     return sorted(summaries, key=lambda summary: (summary.created, summary.id), reverse=True)
+
+
+def _still_true(summary: RunSummary | None) -> RunSummary | None:
+    return summary if summary is not None and summary.unchanged_while == _folder_times(summary.directory) else None
+
+
+def _folder_times(run: RunDirectory) -> tuple[int, int] | None:
+    """When names in the run's folder and in ``attempts/`` last changed (ns): every start and every record changes one."""
+    try:
+        return run.path.stat().st_mtime_ns, run.attempts.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def run_directories(workspace: Workspace) -> list[RunDirectory]:
@@ -90,7 +110,9 @@ def run_directories(workspace: Workspace) -> list[RunDirectory]:
 
 def summarize(run: RunDirectory) -> RunSummary:
     """Look at one run now. Never raises for what the folder holds."""
+    times = _folder_times(run)  # before all else: what changes while we look counts as changed
     liveness = assess(run)
+    has_ended = liveness.exit is not None and not liveness.alive
     record = RunRecord.read(run.record)
     reason = liveness.reason
     if record is None:
@@ -116,6 +138,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         checkpoint=clean(status.checkpoint) if status.checkpoint else None,
         message=clean(status.message),
         reason=clean(reason),
+        unchanged_while=times if has_ended else None,
     )
 
 

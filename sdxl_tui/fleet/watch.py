@@ -63,7 +63,8 @@ class RunsWatch:
     def _look(self) -> tuple[RunSummary, ...] | str:
         from sdxl_tui.fleet.runs import list_runs  # noqa: PLC0415 - off the start of the app
 
+        known = () if self._last is None or isinstance(self._last, str) else self._last
         try:
-            return tuple(list_runs(self.workspace))
+            return tuple(list_runs(self.workspace, known))
         except (UserError, OSError) as error:
             return str(error)

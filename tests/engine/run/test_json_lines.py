@@ -153,6 +153,12 @@ def test_the_end_of_a_file_is_read_without_the_rest(tmp_path: Path) -> None:
     assert len(read_last_json_lines(path, tail=1_000_000)) == 1000
 
 
+def test_only_lines_with_the_wanted_text_are_returned_from_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    append(path, b'{"event":"saved"}\n{"event":"stopped"}\n{"event":"saved"}\n')
+    assert read_last_json_lines(path, containing=[b'"stopped"', b'"finished"']) == [{"event": "stopped"}]
+
+
 def test_events_carry_time_and_attempt(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl", attempt=2)
     log.write("saved", checkpoint="step-00000020", seconds=float("nan"))

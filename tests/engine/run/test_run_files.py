@@ -21,7 +21,7 @@ from engine.run.create import create_run
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, MetricsReader, newest_attempt_wins
-from engine.run.records import Parent, RunRecord, Status
+from engine.run.records import Parent, RunRecord, Status, read_json_object
 from engine.run.status import StatusWriter
 
 PROFILE = Profile(
@@ -249,3 +249,13 @@ def test_records_of_impossible_values_are_read_as_unknown(tmp_path: Path) -> Non
     assert (status.step, status.loss, status.lr) == (0, None, {})
     write_json_atomically(tmp_path / "run.json", {"id": "x", "name": "x", "created": 10**400})
     assert RunRecord.read(tmp_path / "run.json") is None
+
+
+def test_a_record_that_is_a_fifo_a_folder_or_too_large_is_unreadable_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.json")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "large.json").write_text('{"a": 1}' + " " * 100)
+    assert read_json_object(tmp_path / "fifo.json") is None
+    assert read_json_object(tmp_path / "folder.json") is None
+    assert read_json_object(tmp_path / "large.json", limit=100) is None
+    assert read_json_object(tmp_path / "large.json") == {"a": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from engine.run.liveness import RunState
 from engine.run.lock import RunLock
 from engine.run.records import Parent, RunRecord
 from engine.run.status import StatusWriter
-from sdxl_tui.fleet.runs import find_run, list_runs
+from sdxl_tui.fleet import runs
+from sdxl_tui.fleet.runs import RunSummary, find_run, list_runs
 from sdxl_tui.workspace import Workspace
 
 
@@ -160,12 +162,47 @@ def test_listing_fifty_runs_takes_a_fraction_of_the_time_one_can_see(workspace: 
         finish(add_run(workspace, f"demo-{number:03d}", float(number)))
 
     def seconds() -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()  # of the processor, so that a busy machine is no reason to fail
         assert len(list_runs(workspace)) == 50
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
-    # Three times what is promised: a busy machine is no reason to fail.
-    assert min(seconds() for _ in range(5)) < 0.15
+    assert min(seconds() for _ in range(5)) < 0.05
+
+
+def test_asking_again_looks_only_at_runs_that_may_have_changed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, queued, ended = (add_run(workspace, f"{name}-1", 1.0) for name in ("live", "queued", "ended"))
+    finish(ended)
+    with RunLock.acquire(live.lock):
+        record_own_process(begin_attempt(live), ["engine"], None)
+        first = list_runs(workspace)
+        looked_at = []
+        summarize = runs.summarize
+
+        def noted(run: RunDirectory) -> RunSummary:
+            looked_at.append(run)
+            return summarize(run)
+
+        monkeypatch.setattr(runs, "summarize", noted)
+        assert list_runs(workspace, first) == first
+    assert sorted(run.id for run in looked_at) == [live.id, queued.id]
+
+
+def test_an_ended_run_that_is_started_again_deleted_or_written_to_is_seen(workspace: Workspace) -> None:
+    again, deleted, renamed, written = (add_run(workspace, f"{name}-1", 1.0) for name in ("a", "d", "r", "w"))
+    for run in (again, deleted, renamed, written):
+        finish(run)
+    first = list_runs(workspace)
+    attempt = begin_attempt(again)
+    shutil.rmtree(deleted.path)
+    renamed.path.rename(workspace.runs / "s-1")
+    StatusWriter(written, 1).update(state="finished", step=39)
+    rows = {row.id: row for row in list_runs(workspace, first)}
+    assert sorted(rows) == ["a-1", "s-1", "w-1"]
+    assert (rows["a-1"].liveness.attempt, rows["a-1"].state) == (attempt.number, RunState.LOST)
+    assert rows["w-1"].step == 39
+    assert list(rows.values()) == list_runs(workspace)
 
 
 def test_listing_loads_none_of_the_heavy_libraries() -> None:
