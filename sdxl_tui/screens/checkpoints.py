@@ -69,6 +69,7 @@ class CheckpointsScreen(Place):
         self._checked: dict[str, Checked] = {}
         self._wanted_run: str | None = None
         self._reading = False
+        self._possible = (False, False)
         self._words: tuple[str, ...] = ()
         self._filter = FilterBar()
         self._list = RowList(id="families")
@@ -225,8 +226,11 @@ class CheckpointsScreen(Place):
         return family, entries[0] if entries else None
 
     def _show_selected(self) -> None:
-        selected = self._selected()
-        self.refresh_bindings()
+        selected, summary = self._selected(), self._summary()
+        possible = (summary is not None, self._is_usable())
+        if possible != self._possible:
+            self._possible = possible
+            self.refresh_bindings()
         if selected is None:
             return
         family, entry = selected
@@ -288,9 +292,15 @@ class CheckpointsScreen(Place):
         """What can be done with the row under the cursor."""
         if action in {"resume", "verify"}:
             return self._summary() is not None
-        if action == "continue":
-            return (summary := self._summary()) is not None and summary.is_whole
-        return True
+        return self._is_usable() if action == "continue" else True
+
+    def _is_usable(self) -> bool:
+        """The checkpoint is whole as far as was looked."""
+        selected, summary = self._selected(), self._summary()
+        if selected is None or selected[1] is None or summary is None:
+            return False
+        checked = self._checked.get(selected[1].key)
+        return summary.is_whole and not (checked and checked.reason)
 
     @work
     async def action_resume(self) -> None:
@@ -337,7 +347,7 @@ class CheckpointsScreen(Place):
             verify(entry.folder, digests=True)
             checked = Checked()
         except (CheckpointError, OSError) as error:
-            checked = Checked(reason=error.what if isinstance(error, CheckpointError) else str(error))
+            checked = Checked(reason=error.what if isinstance(error, CheckpointError) else f"damaged: {error}")
         self.app.call_from_thread(self._take_check, entry, checked)
 
     def _take_check(self, entry: CheckpointEntry, checked: Checked) -> None:

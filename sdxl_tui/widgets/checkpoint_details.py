@@ -64,7 +64,7 @@ class CheckpointDetails(Container):
         padding: 0 1;
         overflow-y: auto;
         & > Static { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
-        & > #heading { text-wrap: wrap; }
+        & > #heading, &.-damaged > #facts { text-wrap: wrap; }
         & > #routes { display: none; }
         & > SchedulePlot { min-height: 6; }
         &.-wide {
@@ -99,9 +99,9 @@ class CheckpointDetails(Container):
     def say(self, *parts: str | Styled) -> None:
         """Show a few words instead of a checkpoint."""
         self._summary = None
-        self._heading.update(Content.assemble(*parts))
+        self._put(self._heading, Content.assemble(*parts))
         for part in (self._rates, self._facts, self._routes):
-            part.update(Content(""))
+            self._put(part, Content(""))
         self._plot.clear()
 
     def show(
@@ -113,14 +113,28 @@ class CheckpointDetails(Container):
         now: float | None = None,
     ) -> None:
         """Show a checkpoint of ``run``, which came from ``parent``. now: Unix seconds."""
-        self._heading.update(heading(summary, now))
-        self._facts.update(facts(summary, parent, checked))
-        self._routes.update(routes(summary, run))
+        self.set_class(not summary.is_whole or (checked is not None and bool(checked.reason)), "-damaged")
+        self._put(self._heading, heading(summary, now))
+        self._put(self._facts, facts(summary, parent, checked))
+        self._put(self._routes, routes(summary, run))
         if summary is self._summary:
             return
         self._summary = summary
-        self._rates.update(rates(summary))
+        self._put(self._rates, rates(summary))
         self._draw(summary)
+
+    def _put(self, part: Static, content: Content) -> None:
+        """Replace a part's text; the whole screen is laid out anew only where the height may differ."""
+        before = part.content
+        if isinstance(before, Content):
+            if before.is_same(content):
+                return
+            lines = content.split()
+            fits = all(line.cell_length <= part.size.width for line in (*lines, *before.split()))
+            same_height = len(lines) == len(before.split()) and (fits or part.styles.text_wrap == "nowrap")
+            part.update(content, layout=not same_height)
+        else:
+            part.update(content)
 
     def _draw(self, summary: CheckpointSummary) -> None:
         if not summary.groups:

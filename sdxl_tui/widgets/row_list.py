@@ -15,7 +15,7 @@ from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import Click, Resize
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -91,7 +91,7 @@ class RowList(ScrollView, can_focus=True):
         Binding("enter", "choose", "Choose", show=False),
     ]
 
-    cursor: reactive[int] = reactive(0, always_update=False)
+    cursor: reactive[int] = reactive(0, repaint=False)
 
     @dataclass
     class Highlighted(Message):
@@ -149,11 +149,17 @@ class RowList(ScrollView, can_focus=True):
                 return True
         return False
 
-    def watch_cursor(self) -> None:
-        """Show the row under the cursor and tell about it."""
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Repaint the two rows, keep the cursor in sight, tell about it."""
+        for at in (before, now):
+            self.refresh_line(at)
+        self._scroll_to_cursor()
         self._tell()
-        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
-        self.refresh()
+
+    def _scroll_to_cursor(self) -> None:
+        top, room = self.scroll_offset.y, self.size.height
+        if room > 0 and not top <= self.cursor < top + room:
+            self.scroll_to(y=self.cursor if self.cursor < top else self.cursor - room + 1, animate=False, force=True)
 
     def _tell(self) -> None:
         if self.key != self._last_key:
@@ -192,7 +198,7 @@ class RowList(ScrollView, can_focus=True):
     def on_resize(self, event: Resize) -> None:
         """Keep the cursor in sight."""
         self.virtual_size = Size(event.size.width, len(self._rows))
-        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
+        self._scroll_to_cursor()
 
     def on_click(self, event: Click) -> None:
         """One click selects; a click on the expander folds; a second click chooses."""

@@ -6,12 +6,15 @@ millisecond. Measured series belong to the chart widget. What the curves mean is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import ClassVar, Final, Literal
 
-from textual.content import Content
+from rich.segment import Segment
+from textual.events import Resize
+from textual.geometry import Size
+from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.schedule import Schedule
@@ -19,6 +22,7 @@ from sdxl_tui.terminal.numbers import format_count, format_lr
 from sdxl_tui.widgets.braille import DOTS_ACROSS, DOTS_DOWN, BrailleCanvas
 
 Tone = Literal["done", "rest", "old", "new"]
+PARTS: Final = ("done", "rest", "old", "new", "mark", "rule", "axis", "label")
 GUTTER: Final = 8
 """Cells of the rates' labels; the widest is ``1.00e-04`` without its sign."""
 
@@ -83,6 +87,88 @@ def seam_curves(
     return done, left, child
 
 
+Cell = tuple[str, str]
+"""Text, and which part of the plot it is."""
+
+
+def plot_lines(curves: Sequence[Curve], marks: Sequence[Mark], columns: int, rows: int) -> list[list[Cell]]:
+    """The plot as ``rows`` lines of curves with rates at their left, an axis, and a line of steps.
+
+    columns: cells for the curves; each line is ``GUTTER + 1`` cells wider. Later curves are drawn over earlier ones.
+    """
+    last = max(1, *(curve.last for curve in curves))
+    peak = max(curve.peak() for curve in curves) or 1.0
+    canvas = _drawn(curves, columns, rows, last, peak)
+    at = {_column(mark.step, last, columns): mark for mark in marks}
+    labels = {0: format_lr(peak), rows - 1: "0"}
+    if rows >= 7:
+        labels[_row_of(0.5, rows)] = format_lr(peak / 2)
+    dots = {column: _row_of(mark.rate / peak, rows) for column, mark in at.items()}
+    lines: list[list[Cell]] = [
+        [
+            (labels.get(row, "").rjust(GUTTER - 1) + " ", "label"),
+            ("┤" if row in labels else "│", "axis"),
+            *_cells(canvas, row, dots),
+        ]
+        for row in range(rows)
+    ]
+    axis = "".join("┴" if column in at else "─" for column in range(columns))
+    return [*lines, [(f"{' ' * GUTTER}╰{axis}", "axis")], _step_labels(columns, last, at)]
+
+
+def _drawn(curves: Sequence[Curve], columns: int, rows: int, last: int, peak: float) -> BrailleCanvas[Tone]:
+    canvas: BrailleCanvas[Tone] = BrailleCanvas(columns, rows)
+    per_dot = last / max(1, canvas.width - 1)
+    for curve in curves:
+
+        def height(x: int, curve: Curve = curve) -> float:
+            return curve.at(min(max(x * per_dot, curve.first), curve.last)) / peak
+
+        canvas.curve(round(curve.first / per_dot), round(curve.last / per_dot), height, curve.tone)
+    return canvas
+
+
+def _cells(canvas: BrailleCanvas[Tone], row: int, dots: dict[int, int]) -> Iterator[Cell]:
+    """The cells of a row; ``dots`` gives the row of each marked column's dot."""
+    for column in range(canvas.columns):
+        drawn = canvas.cell(column, row)
+        if column not in dots:
+            yield drawn or (" ", "axis")
+        elif dots[column] == row:
+            yield "●", "mark"
+        else:
+            yield "┊", "rule"
+
+
+def _step_labels(columns: int, last: int, marks: dict[int, Mark]) -> list[Cell]:
+    """Marks first, then both ends of the axis where there is still room."""
+    total = format_count(last)
+    wanted: list[tuple[int, str, str]] = [
+        *((column - len(mark.label) // 2, mark.label, "mark") for column, mark in marks.items()),
+        (columns - len(total), total, "label"),
+        (0, "0", "label"),
+    ]
+    line: list[Cell] = [(" ", "label")] * columns
+    taken = [False] * columns
+    for ideal, text, part in wanted:
+        start = min(max(0, ideal), max(0, columns - len(text)))
+        room = range(max(0, start - 1), min(columns, start + len(text) + 1))
+        if any(taken[place] for place in room):
+            continue
+        for place, letter in enumerate(text[:columns], start):
+            line[place], taken[place] = (letter, part), True
+    return [(" " * (GUTTER + 1), "label"), *line]
+
+
+def _column(step: int, last: int, columns: int) -> int:
+    dots = columns * DOTS_ACROSS
+    return min(columns - 1, round(step / last * (dots - 1)) // DOTS_ACROSS)
+
+
+def _row_of(share: float, rows: int) -> int:
+    return round((1.0 - share) * (rows * DOTS_DOWN - 1)) // DOTS_DOWN
+
+
 class SchedulePlot(Widget):
     """Curves with rates on the left and steps below. ``show`` replaces what is drawn."""
 
@@ -101,111 +187,54 @@ class SchedulePlot(Widget):
         & > .schedule-plot--label { color: $foreground 60%; }
     }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"schedule-plot--{part}" for part in ("done", "rest", "old", "new", "mark", "rule", "axis", "label")
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"schedule-plot--{part}" for part in PARTS}
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._curves: tuple[Curve, ...] = ()
         self._marks: tuple[Mark, ...] = ()
+        self._strips: list[Strip] | None = None
+        """What is painted; None until it is drawn for this size and these colours."""
 
     def show(self, curves: Iterable[Curve], marks: Iterable[Mark] = ()) -> None:
         """Draw these curves (later ones over earlier ones) and point at these steps."""
         self._curves = tuple(curve for curve in curves if curve.last >= curve.first)
         self._marks = tuple(marks)
-        self.refresh()
+        self._draw_anew()
 
     def clear(self) -> None:
         """Draw nothing."""
         self.show(())
 
-    def render(self) -> Content:
-        width, height = self.content_size
-        if not self._curves or width < GUTTER + 4 or height < 3:
-            return Content("")
-        return Content("\n").join(self._lines(width - GUTTER - 1, height - 2))
+    def _draw_anew(self) -> None:
+        self._strips = None
+        self.refresh()
 
-    def _lines(self, columns: int, rows: int) -> list[Content]:
-        last = max(1, *(curve.last for curve in self._curves))
-        peak = max(curve.peak() for curve in self._curves) or 1.0
-        canvas = self._drawn(columns, rows, last, peak)
-        at = {self._column(mark.step, last, columns): mark for mark in self._marks}
-        labels = {0: format_lr(peak), rows - 1: "0"}
-        if rows >= 7:
-            labels[(rows - 1) // 2] = format_lr(peak / 2)
-        dots = {column: self._row_of(mark.rate / peak, rows) for column, mark in at.items()}
-        lines = [
-            self._joined(
-                [
-                    (labels.get(row, "").rjust(GUTTER - 1) + " ", "label"),
-                    ("┤" if row in labels else "│", "axis"),
-                    *self._cells(canvas, row, dots),
-                ]
+    def on_resize(self, event: Resize) -> None:
+        """Another size, another drawing."""
+        self._draw_anew()
+
+    def notify_style_update(self) -> None:
+        """Other colours, another drawing."""
+        super().notify_style_update()
+        self._strips = None
+
+    def render_line(self, y: int) -> Strip:
+        if self._strips is None:
+            self._strips = self._painted(self.size)
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def _painted(self, size: Size) -> list[Strip]:
+        if not self._curves or size.width < GUTTER + 4 or size.height < 3:
+            return []
+        styles = {part: self.get_visual_style(f"schedule-plot--{part}").rich_style for part in PARTS}
+        return [
+            Strip(
+                Segment("".join(text for text, _ in run), styles[part])
+                for part, run in groupby(line, key=lambda cell: cell[1])
             )
-            for row in range(rows)
+            for line in plot_lines(self._curves, self._marks, size.width - GUTTER - 1, size.height - 2)
         ]
-        return [*lines, self._axis(columns, at), self._step_labels(columns, last, at)]
-
-    def _drawn(self, columns: int, rows: int, last: int, peak: float) -> BrailleCanvas[Tone]:
-        canvas: BrailleCanvas[Tone] = BrailleCanvas(columns, rows)
-        per_dot = last / max(1, canvas.width - 1)
-        for curve in self._curves:
-
-            def height(x: int, curve: Curve = curve) -> float:
-                return curve.at(min(max(x * per_dot, curve.first), curve.last)) / peak
-
-            canvas.curve(round(curve.first / per_dot), round(curve.last / per_dot), height, curve.tone)
-        return canvas
-
-    @staticmethod
-    def _cells(canvas: BrailleCanvas[Tone], row: int, dots: dict[int, int]) -> Iterator[tuple[str, str]]:
-        """The cells of a row with their parts; ``dots`` gives the row of each marked column's dot."""
-        for column in range(canvas.columns):
-            drawn = canvas.cell(column, row)
-            if column not in dots:
-                yield drawn or (" ", "axis")
-            elif dots[column] == row:
-                yield "●", "mark"
-            else:
-                yield "┊", "rule"
-
-    def _axis(self, columns: int, marks: dict[int, Mark]) -> Content:
-        line = "".join("┴" if column in marks else "─" for column in range(columns))
-        return self._styled(" " * GUTTER + "╰" + line, "axis")
-
-    def _step_labels(self, columns: int, last: int, marks: dict[int, Mark]) -> Content:
-        """Marks first, then both ends of the axis where there is still room."""
-        wanted: list[tuple[int, str, str]] = [
-            (column - len(mark.label) // 2, mark.label, "mark") for column, mark in marks.items()
-        ]
-        total = format_count(last)
-        wanted += [(columns - len(total), total, "label"), (0, "0", "label")]
-        line: list[tuple[str, str]] = [(" ", "label")] * columns
-        taken = [False] * columns
-        for ideal, text, part in wanted:
-            start = min(max(0, ideal), max(0, columns - len(text)))
-            room = range(max(0, start - 1), min(columns, start + len(text) + 1))
-            if any(taken[place] for place in room):
-                continue
-            for place, letter in enumerate(text[:columns], start):
-                line[place], taken[place] = (letter, part), True
-        return self._joined([(" " * (GUTTER + 1), "label"), *line])
-
-    @staticmethod
-    def _column(step: int, last: int, columns: int) -> int:
-        dots = columns * DOTS_ACROSS
-        return min(columns - 1, round(step / last * (dots - 1)) // DOTS_ACROSS)
-
-    @staticmethod
-    def _row_of(share: float, rows: int) -> int:
-        return round((1.0 - share) * (rows * DOTS_DOWN - 1)) // DOTS_DOWN
-
-    def _joined(self, cells: Iterable[tuple[str, str]]) -> Content:
-        """One line of the cells, neighbours of the same part in one span."""
-        runs = groupby(cells, key=lambda cell: cell[1])
-        return Content.assemble(*(self._styled("".join(text for text, _ in run), part) for part, run in runs))
-
-    def _styled(self, text: str, part: str) -> Content:
-        return Content.styled(text, self.get_visual_style(f"schedule-plot--{part}"))

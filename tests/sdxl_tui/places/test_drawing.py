@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from place_field import screen_text
 from textual.app import App, ComposeResult
 
 from engine.schedule import Kind, Schedule
 from sdxl_tui.widgets.braille import BLANK, BrailleCanvas
-from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, seam_curves, stored_curve
+from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, plot_lines, seam_curves, stored_curve
 
 
 def drawn(canvas: BrailleCanvas[str]) -> set[tuple[int, int]]:
@@ -54,6 +55,40 @@ def test_a_continuation_stands_on_one_axis_with_the_childs_own_schedule_after_th
     assert child.rate(1360) == pytest.approx(3e-5)
 
 
+def text_of(lines: list[list[tuple[str, str]]]) -> list[str]:
+    """The characters of drawn lines."""
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def test_the_mark_stands_on_the_curve_at_its_share_of_the_axis() -> None:
+    curves = stored_curve(Schedule(Kind.CONSTANT, 100), 1e-4, 50)
+    lines = text_of(plot_lines(curves, [Mark(50, 1e-4, "▲ 50")], 50, 10))
+    assert lines[0].startswith("1.00e-4 ┤")
+    assert lines[0].index("●") - 9 == pytest.approx(25, abs=1)
+    assert all(line[lines[0].index("●")] == "┊" for line in lines[1:10])
+    assert lines[-1].split() == ["0", "▲", "50", "100"]
+    assert {len(line) for line in lines} == {59}
+
+
+def test_what_is_done_and_what_is_to_come_have_tones_of_their_own() -> None:
+    lines = plot_lines(stored_curve(Schedule(Kind.CONSTANT, 100), 1e-4, 50), [], 50, 10)
+    tones = [part for text, part in lines[0][2:] if text != " "]
+    assert tones == ["done"] * 25 + ["rest"] * 25
+
+
+@given(
+    st.integers(1, 3000).flatmap(lambda total: st.tuples(st.just(total), st.integers(0, total), st.integers(0, total))),
+    st.integers(4, 120),
+    st.integers(1, 30),
+)
+def test_any_schedule_fits_any_size(schedule: tuple[int, int, int], columns: int, rows: int) -> None:
+    total, warmup, step = schedule
+    curves = stored_curve(Schedule(Kind.COSINE, total, warmup), 1e-4, step)
+    lines = text_of(plot_lines(curves, [Mark(step, 1e-4, f"▲ {step}")], columns, rows))
+    assert len(lines) == rows + 2
+    assert {len(line) for line in lines} == {columns + 9}
+
+
 class PlotApp(App[None]):
     """A plot and nothing else."""
 
@@ -61,22 +96,14 @@ class PlotApp(App[None]):
         yield SchedulePlot()
 
 
-async def test_the_mark_stands_on_the_curve_at_its_share_of_the_axis() -> None:
-    schedule = Schedule(Kind.CONSTANT, 100)
+async def test_the_plot_follows_its_size_and_without_room_draws_nothing() -> None:
     async with PlotApp().run_test(size=(60, 12)) as pilot:
-        plot = pilot.app.query_one(SchedulePlot)
-        plot.show(stored_curve(schedule, 1e-4, 50), [Mark(50, 1e-4, "▲ 50")])
+        pilot.app.query_one(SchedulePlot).show(stored_curve(Schedule(Kind.CONSTANT, 100), 1e-4, 50))
         await pilot.pause()
-        lines = plot.render().plain.split("\n")
-    assert lines[0].startswith("1.00e-4 ┤")
-    assert lines[0].index("●") - 9 == pytest.approx((60 - 9) / 2, abs=1)
-    assert all(line[lines[0].index("●")] == "┊" for line in lines[1:10])
-    assert lines[-1].split() == ["0", "▲", "50", "100"]
-
-
-async def test_a_plot_without_room_draws_nothing_rather_than_failing() -> None:
-    async with PlotApp().run_test(size=(10, 3)) as pilot:
-        plot = pilot.app.query_one(SchedulePlot)
-        plot.show(stored_curve(Schedule(Kind.COSINE, 10), 1e-4, 5))
+        assert screen_text(pilot.app).splitlines()[0].startswith("1.00e-4 ┤⠉⠉")
+        await pilot.resize_terminal(10, 4)
         await pilot.pause()
-        assert plot.render().plain == ""
+        assert screen_text(pilot.app).split() == []
+        await pilot.resize_terminal(40, 6)
+        await pilot.pause()
+        assert screen_text(pilot.app).splitlines()[-1].split() == ["0", "100"]
