@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, CheckpointSummary, describe
@@ -58,7 +58,7 @@ class Family:
 
 @dataclass
 class CheckpointShelf:
-    """Lists families and remembers what was read. Used by one thread at a time."""
+    """Lists families and remembers what was read. Threads may share it: at worst two read the same checkpoint."""
 
     workspace: Workspace
     _described: dict[Path, tuple[int, Described]] = field(default_factory=dict)
@@ -80,6 +80,11 @@ class CheckpointShelf:
             else:
                 roots.append(run)
         return tuple(self._family(run, children, frozenset()) for run in roots)
+
+    def known(self, entry: CheckpointEntry) -> CheckpointEntry:
+        """The entry with what was read of it since it was listed; looks at no disk."""
+        read = self._described.get(entry.folder)
+        return replace(entry, described=read[1]) if read and entry.described is None else entry
 
     def describe(self, entry: CheckpointEntry) -> Described | None:
         """What a checkpoint says, read now unless it was read before; None if it is gone."""

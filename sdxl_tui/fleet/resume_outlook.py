@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.checkpoint.describe import CheckpointSummary, resume_point
+from engine.checkpoint.describe import CheckpointSummary, resume_candidates
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
-from engine.run.liveness import RunState, assess
+from engine.run.liveness import Liveness, assess
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class ResumeOutlook:
         return not self.obstacle
 
 
-def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary) -> ResumeOutlook:
-    """Look at the run now; reads a few small files."""
+def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "") -> ResumeOutlook:
+    """Look at the run now; reads a few small files. damage: what comparing digests has found, if that was done."""
     liveness = assess(run)
     later = tuple(step for folder in run.checkpoint_folders() if (step := _step(folder.name)) > checkpoint.step)
     said = liveness.status.step if liveness.status else 0
-    obstacle, instead, continuing_helps = _obstacle(run, checkpoint, alive=liveness.alive, state=liveness.state)
+    obstacle, instead, continuing_helps = _obstacle(run, checkpoint, damage, liveness)
     return ResumeOutlook(
         checkpoint,
         obstacle,
@@ -56,16 +56,16 @@ def _step(name: str) -> int:
 
 
 def _obstacle(
-    run: RunDirectory, checkpoint: CheckpointSummary, *, alive: bool, state: RunState
+    run: RunDirectory, checkpoint: CheckpointSummary, damage: str, liveness: Liveness
 ) -> tuple[str, str, bool]:
     """(obstacle, what to do instead, whether continuing helps)"""
-    if not checkpoint.is_whole:
-        whole = resume_point(run)
-        instead = f"Resume from {whole.name} instead." if whole else "The run has no whole checkpoint."
-        return f"{checkpoint.name} is damaged: {checkpoint.integrity}.", instead, False
-    if alive:
+    if not checkpoint.is_whole or damage:
+        whole = next((folder for folder in resume_candidates(run) if folder != checkpoint.folder), None)
+        instead = f"Resume from {whole.name} instead." if whole else "The run has no other whole checkpoint."
+        return f"{checkpoint.name} is damaged: {damage or checkpoint.integrity}.", instead, False
+    if liveness.alive:
         instead = "Stop it first, or continue from this checkpoint in a child run."
-        return f"The run is alive ({state}): one engine works on a run at a time.", instead, True
+        return f"The run is alive ({liveness.state}): one engine works on a run at a time.", instead, True
     if not checkpoint.steps_left:
         instead = "To train on, continue with a new LR: a child run with a new schedule."
         return (

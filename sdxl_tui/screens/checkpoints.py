@@ -150,7 +150,7 @@ class CheckpointsScreen(Place):
     def _describe(self, entry: CheckpointEntry) -> None:
         described = self._shelf.describe(entry)
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self._show_described, entry, described)
+            self.app.call_from_thread(self._refresh if described is None else self._show_selected)
 
     # showing
 
@@ -223,7 +223,7 @@ class CheckpointsScreen(Place):
         if family is None:
             return None
         entries = [entry for entry in family.checkpoints if not name or entry.folder.name == name]
-        return family, entries[0] if entries else None
+        return family, self._shelf.known(entries[0]) if entries else None
 
     def _show_selected(self) -> None:
         selected, summary = self._selected(), self._summary()
@@ -244,11 +244,6 @@ class CheckpointsScreen(Place):
             self._describe(entry)
         else:
             self._show_details(family, entry, entry.described)
-
-    def _show_described(self, entry: CheckpointEntry, described: Described | None) -> None:
-        selected = self._selected()
-        if selected is not None and selected[1] is not None and selected[1].key == entry.key and described is not None:
-            self._show_details(selected[0], entry, described)
 
     def _show_details(self, family: Family, entry: CheckpointEntry, described: Described) -> None:
         if isinstance(described, BrokenCheckpoint):
@@ -307,10 +302,11 @@ class CheckpointsScreen(Place):
         """Ask and resume."""
         from sdxl_tui.screens.resume_dialog import ResumeDialog  # noqa: PLC0415 - pydantic, when first needed
 
-        summary = self._summary()
-        if summary is None:
+        selected, summary = self._selected(), self._summary()
+        if selected is None or selected[1] is None or summary is None:
             return
-        answer = await self.app.push_screen_wait(ResumeDialog(summary))
+        checked = self._checked.get(selected[1].key, Checked())
+        answer = await self.app.push_screen_wait(ResumeDialog(summary, damage=checked.reason))
         if answer == "continue":
             self.action_continue()
         elif answer is not None:

@@ -55,8 +55,10 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
         Binding("escape", "dismiss(None)", "Back"),
     ]
 
-    def __init__(self, checkpoint: CheckpointSummary) -> None:
+    def __init__(self, checkpoint: CheckpointSummary, *, damage: str = "") -> None:
+        """damage: what comparing digests has found, if that was done."""
         super().__init__()
+        self.damage = damage
         self.checkpoint = checkpoint
         self.run_directory = RunDirectory(checkpoint.folder.parent.parent)
         self.outlook: ResumeOutlook | None = None
@@ -84,7 +86,7 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
 
     @work(thread=True, exclusive=True)
     def _look(self) -> None:
-        outlook = look_ahead(self.run_directory, self.checkpoint)
+        outlook = look_ahead(self.run_directory, self.checkpoint, self.damage)
         self.app.call_from_thread(self._show, outlook)
 
     def _show(self, outlook: ResumeOutlook) -> None:
