@@ -100,13 +100,12 @@ def _save_if_due(saver: Saver, requests: Requests) -> None:
 
 
 def _answer_saves(requests: Requests, failure: str | None) -> None:
-    asked, requests.saves = requests.saves, []
-    for command in asked:
+    for command in tuple(requests.saves):
         requests.answer(command, failure is None, failure or "saved")
 
 
 def _sample_if_due(training: Training, meter: StepMeter, sampler: Sampler, requests: Requests) -> None:
-    asked, requests.samples = requests.samples, []
+    asked = tuple(requests.samples)  # those that come while the pictures are drawn wait for the next step
     failure = None if sampler.has_prompts else "the profile has no prompts (samples.prompts)"
     if sampler.has_prompts and (asked or sampler.is_due()):
         meter.flush()

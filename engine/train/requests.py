@@ -47,6 +47,7 @@ class Requests:
         self._answer: Answer | None = None
         self._on_stop: Callable[[StopRequest], None] | None = None
         self._announced = False
+        self._answered: set[str] = set()
 
     def listen_to_signals(self) -> None:
         """Take SIGTERM and SIGINT as requests to stop from now on."""
@@ -80,7 +81,10 @@ class Requests:
         return self.stop_is_due(step)
 
     def answer(self, command: Command, ok: bool, message: str = "") -> None:
-        """Remove the request and report on it."""
+        """Remove the request and report on it; from then on it is not waiting, whether or not its file could be removed."""
+        self._answered.add(command.id)
+        self.saves = [other for other in self.saves if other.id != command.id]
+        self.samples = [other for other in self.samples if other.id != command.id]
         if self._box is not None and self._answer is not None:
             self._answer(**self._box.acknowledge(command, ok, message))
 
@@ -88,9 +92,10 @@ class Requests:
         """Answer everything that was asked and not followed, at the end."""
         for command in (*self.saves, *self.samples):
             self.answer(command, False, message)
-        self.saves, self.samples = [], []
 
     def _take(self, command: Command, step: int) -> None:
+        if command.id in self._answered:
+            return
         if command.problem is not None:
             self.answer(command, False, command.problem)
         elif command.command == "stop":
