@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import sys
 import textwrap
 import unicodedata
@@ -76,7 +75,17 @@ class Printer:
         self._stream = GuardedStream(stream)
         self.is_terminal = stream.isatty()
         self.has_colour = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self.width = shutil.get_terminal_size((80, 24)).columns
+
+    @property
+    def width(self) -> int:
+        """Cells of a line now: ``$COLUMNS``, else the terminal's, else 80."""
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns) > 0:
+            return int(columns)
+        try:
+            return os.get_terminal_size(self._terminal.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     def line(self, text: str = "") -> None:
         """One or several lines."""

@@ -116,7 +116,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
     run = live.directory if live else _start(workspace, profile)
     if not arguments.no_app:
         code = run_app_on(workspace, open_run=run.id)
-        err().line(f"The demo's runs stay in {clean(str(workspace.path))}. Open them again: sdxl-tui demo")
+        err().line(f"The demo's runs stay in {clean(str(workspace.path))}. Open them again: {program(arguments)}")
         return follow(run, program(arguments)) if arguments.wait and code == EXIT_OK else code
     out().line(run.id)
     out().flush()

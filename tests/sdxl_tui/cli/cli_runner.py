@@ -37,6 +37,13 @@ class CommandLine:
         """Run one command line in this process."""
         return run_in_process("--workspace", str(self.workspace), *words)
 
+    def end_runs(self) -> None:
+        """End what a failed test left alive."""
+        listed = self("runs", "--json")
+        for run in listed.json if listed.code == 0 else ():
+            if run["alive"]:
+                self("stop", run["id"], "--now")
+
     def run(self, run_id: str) -> RunDirectory:
         """The folder of a run."""
         return RunDirectory(self.workspace / "runs" / run_id)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_runner import CommandLine, Result
+from cli_runner import CommandLine, Result, run_in_process
 
-SMALL = (
-    *("--set", "training.steps=6"),
-    *("--set", "dataset.resolution=64"),
-    *("--set", "checkpoints.every_steps=2"),
-    *("--set", "samples.prompts=[]"),
-    *("--set", "launch.cpu_threads=1"),
+from engine.profile.load import load_profile, profile_to_toml
+from engine.profile.shipped import find_profile
+
+SHORTER = (
+    "training.steps=6",
+    "dataset.resolution=64",
+    "checkpoints.every_steps=2",
+    "samples.prompts=[]",
+    "launch.cpu_threads=1",
 )
 """Makes the demo profile a matter of seconds."""
 
@@ -29,15 +33,21 @@ def _at_home_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
     """A command line on a workspace that is not there yet."""
-    return CommandLine(tmp_path / "workspace")
+    cli = CommandLine(tmp_path / "workspace")
+    yield cli
+    cli.end_runs()
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """What ``launch demo --wait`` said about a real run of six steps; ``trained`` is its workspace."""
-    return CommandLine(tmp_path_factory.getbasetemp() / "trained")("launch", "demo", *SMALL, "--wait")
+    """What ``demo --wait`` said about a real run of six steps, by a profile the user made shorter."""
+    folder = tmp_path_factory.getbasetemp() / "trained"
+    own = folder / "profiles" / "demo.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(profile_to_toml(load_profile(find_profile("demo", own.parent), SHORTER).profile))
+    return run_in_process("demo", "--dir", str(folder), "--no-app", "--wait")
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +58,9 @@ def trained(finished: Result, tmp_path_factory: pytest.TempPathFactory) -> Comma
 
 
 @pytest.fixture
-def copied(trained: CommandLine, tmp_path: Path) -> CommandLine:
+def copied(trained: CommandLine, tmp_path: Path) -> Iterator[CommandLine]:
     """A copy of ``trained`` to change, with its cache, so that nothing is encoded again."""
     shutil.copytree(trained.workspace, tmp_path / "copy")
-    return CommandLine(tmp_path / "copy")
+    cli = CommandLine(tmp_path / "copy")
+    yield cli
+    cli.end_runs()

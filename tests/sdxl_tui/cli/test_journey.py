@@ -20,6 +20,7 @@ from cli_runner import CommandLine, Result, run_in_process
 
 import engine
 from engine.checkpoint.describe import describe
+from engine.profile.load import load_profile, read_snapshot
 from engine.profile.shipped import find_profile
 from engine.run.liveness import assess
 from engine.run.records import Status
@@ -90,6 +91,20 @@ def test_logs_of_a_run(trained: CommandLine, finished: Result) -> None:
     missing = trained("logs", "demo", "--attempt", "7")
     assert (missing.code, missing.out) == (2, "")
     assert "there is no attempt 7" in missing.err
+
+
+def test_what_an_engine_prints_cannot_reach_the_terminal(copied: CommandLine, finished: Result) -> None:
+    log = copied.run(finished.out.strip()).attempt(1).log
+    log.write_bytes(
+        b"10%\r\x1b[32m100%\x1b[0m\n\x1b]0;owned\x07caption \xe2\x80\xae\xff\n" + b"x" * 9000 + b"\nunfinished\x9b"
+    )
+    assert copied("logs", "latest").out.splitlines() == [
+        "100%",
+        "caption ��",
+        "x" * 4096 + " …[+4.9 kB]",
+        "unfinished�",
+    ]
+    assert copied("logs", "latest", "--json").out.splitlines()[0] == '{"attempt": 1, "text": "100%"}'
 
 
 def test_checkpoints_of_a_run(trained: CommandLine, finished: Result) -> None:
@@ -222,9 +237,8 @@ def test_ctrl_c_leaves_the_run_alone_and_a_killed_run_fails(cli: CommandLine) ->
 # The demo
 
 
-def test_the_demo_opens_the_app_and_reopens_a_run_that_trains(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    cli = CommandLine(folder)
+def test_the_demo_opens_the_app_and_reopens_a_run_that_trains(cli: CommandLine, tmp_path: Path) -> None:
+    folder = cli.workspace
     screen = on_a_terminal("demo", "--dir", str(folder), until=lambda: "training" in states(cli), then=b"q")
     (run,) = cli("runs", "--json").json
     assert run["alive"]
@@ -236,14 +250,14 @@ def test_the_demo_opens_the_app_and_reopens_a_run_that_trains(tmp_path: Path) ->
     assert "trains already" in again.err
     assert len(cli("runs", "--json").json) == 1
     assert cli("stop", run["id"], "--now").code == 0
-    shorter = own.read_text().replace("steps = 120 ", "steps = 6 ")
-    own.write_text(shorter)
-    following = run_in_process("demo", "--dir", str(folder), "--no-app", "--wait")
-    assert following.code == 0, following.err
-    assert following.out != again.out
-    assert "finished after 6 steps" in following.err
     assert f"--workspace {folder}" in again.err
-    assert own.read_text() == shorter
+
+
+def test_the_demo_trains_the_profile_as_the_user_left_it(trained: CommandLine, finished: Result) -> None:
+    snapshot = read_snapshot(trained.run(finished.out.strip()).profile)
+    assert snapshot.training.steps == 6
+    own = trained.workspace / "profiles" / "demo.toml"
+    assert load_profile(own).profile == snapshot
 
 
 def states(cli: CommandLine) -> set[str]:
@@ -275,8 +289,9 @@ def on_a_terminal(*words: str, until: Callable[[], bool], then: bytes) -> str:
     except OSError as ended:
         if ended.errno != errno.EIO:
             raise
-        assert command.wait(timeout=10) == 0
-        return received.decode(errors="replace")
+        shown = received.decode(errors="replace")
+        assert command.wait(timeout=10) == 0, shown[-3000:]
+        return shown
     finally:
         command.kill()
         command.wait()
