@@ -106,6 +106,8 @@ def _check_base(written: str) -> _Found:
 
 
 _NEEDED: Final = "name a diffusers folder of an SDXL model, one with model_index.json"
+PLACEHOLDER: Final = "/path/to/"
+"""What a shipped profile names where the user's own folder belongs."""
 _AGAIN: Final = "copy the model again"
 
 
@@ -151,5 +153,8 @@ def _no_folder(folder: Path, written: str) -> str | None:
         return f"nothing of that name is bundled: there are {' and '.join(_BUNDLED_NAMES)}"
     if exists:
         return "is a file, not a folder"
-    parent = next((parent for parent in folder.parents if parent.is_dir()), folder.root)
-    return f"there is no such folder ({parent} is the last part of the path that exists)"
+    if written.startswith(PLACEHOLDER):
+        return "is a placeholder: write your own folder here, in a copy of the profile if it is a shipped one"
+    parent = next((parent for parent in folder.parents if parent.is_dir()), Path(folder.root))
+    known = f" ({parent} is the last part of the path that exists)" if parent.name else ""
+    return f"there is no such folder{known}"

@@ -43,12 +43,16 @@ class Problem:
     def message(self) -> str:
         """Everything but the place."""
         subject = self.field if self.value is None else f"{self.field} = {self.value}".strip(" =")
-        text = f"{subject}: {self.rule}" if subject else self.rule
-        return f"{text}; {self.suggestion}" if self.suggestion else text
+        return f"{subject}: {self._sentence}" if subject else self._sentence
+
+    @property
+    def _sentence(self) -> str:
+        return f"{self.rule}; {self.suggestion}" if self.suggestion else self.rule
 
     def __str__(self) -> str:
-        """The whole problem in one line."""
-        return f"{self.place}: {self.message}"
+        """The whole problem in one line; an override that names field and value itself does not repeat them."""
+        says_it = bool(self.field) and self.file.startswith(f"--set {self.field}=")
+        return f"{self.place}: {self._sentence if says_it else self.message}"
 
 
 class ProfileError(UserError):

@@ -79,17 +79,17 @@ def test_one_source_can_be_changed_by_its_number() -> None:
 
 
 WRONG = [
-    ("lr=1e-3", "--set lr=1e-3: lr: there is no such field; did you mean optimizer.lr?"),
+    ("lr=1e-3", "--set lr=1e-3: there is no such field; did you mean optimizer.lr?"),
     ("optimizer.learning_rate=1", "did you mean optimizer.lr?"),
     ("training.lr=1", "did you mean optimizer.lr?"),
     ("zzz=1", "docs/profile-reference.md lists all fields"),
     ("optimizer.lr", "is not written as section.field=value; for instance --set optimizer.lr=5e-5"),
     ("=3", "is not written as section.field=value"),
     ("", "is not written as section.field=value"),
-    ("optimizer=adamw", "optimizer: is a section, not a field; write optimizer.field=value"),
+    ("optimizer=adamw", "--set optimizer=adamw: is a section, not a field; write optimizer.field=value"),
     (
         "optimizer.lr=fast",
-        '--set optimizer.lr=fast: optimizer.lr = "fast": must be a number above 0 and at most 10, not text',
+        "--set optimizer.lr=fast: must be a number above 0 and at most 10, not text",
     ),
     ("optimizer.lr=", "must be a number above 0 and at most 10"),
     ("optimizer.lr=20", "must be a number above 0 and at most 10"),
@@ -100,7 +100,7 @@ WRONG = [
     ("dataset.sources.path=x", "does not say which source; write dataset.sources.0.path=…"),
     ("dataset.sources.3.path=x", "there is no source 3: the profile has 1, counted from 0"),
     ("dataset.sources.0.zzz=x", "there is no such field"),
-    ("schedule.warmup_steps=2000", "--set schedule.warmup_steps=2000: schedule.warmup_steps = 2000: is longer"),
+    ("schedule.warmup_steps=2000", "--set schedule.warmup_steps=2000: is longer than training.steps 1600"),
     ("training.steps=0.5", "not a fraction"),
 ]
 
@@ -125,3 +125,10 @@ def test_an_override_of_a_broken_file_is_still_judged() -> None:
     with pytest.raises(ProfileError) as caught:
         parse_profile("lr = fast", folder=Path("/w"), overrides=["lr=1"])
     assert [problem.field for problem in caught.value.problems] == ["", "lr"]
+
+
+def test_an_override_that_contradicts_the_file_names_the_field_it_breaks() -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse_profile(f"{TEXT}[schedule]\nwarmup_steps = 60\n", folder=Path("/w"), overrides=["training.steps=50"])
+    (problem,) = caught.value.problems
+    assert "schedule.warmup_steps = 60: is longer than training.steps 50" in str(problem)

@@ -45,6 +45,7 @@ def test_the_others_wait_for_the_users_folders(name: str) -> None:
         check_inputs(loaded.profile, loaded)
     assert [problem.field for problem in caught.value.problems] == ["model.base", "dataset.sources[0].path"]
     lines = Path(loaded.source).read_text().splitlines()
+    assert all("is a placeholder: write your own folder here" in problem.rule for problem in caught.value.problems)
     assert all("# edit" in lines[(problem.line or 0) - 1] for problem in caught.value.problems)
 
 
