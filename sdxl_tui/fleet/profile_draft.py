@@ -22,6 +22,9 @@ class ProfileDraft:
         """None while there is a problem."""
         self.problems: tuple[Problem, ...] = ()
         self._mistyped: dict[str, str] = {}
+        self._edited: str | None = None
+        self._before = self.document.text
+        """The text as it was before the field ``_edited`` was touched."""
         self.judge()
 
     @property
@@ -45,7 +48,7 @@ class ProfileDraft:
         texts: dict[str, str] = {}
         for problem in self.problems:
             said = f"{problem.rule}; {problem.suggestion}" if problem.suggestion else problem.rule
-            texts.setdefault(_without_index(problem.field), said)
+            texts.setdefault(without_index(problem.field), said)
         return texts | self._mistyped
 
     @property
@@ -64,8 +67,12 @@ class ProfileDraft:
             self.profile, self.problems = None, error.problems
 
     def set(self, path: str, value: Any) -> None:
-        """Give a field a value; None takes its line out, so that its default holds."""
-        self._mistyped.pop(path, None)
+        """Give a field a value; None takes its line out, so that its default holds.
+
+        While one field is typed in, each keystroke starts from the text as it was before the first: a field that is empty
+        for a moment does not lose the comment on its line.
+        """
+        self._go_back_before(path)
         try:
             if value is None:
                 self.document.unset(path)
@@ -76,13 +83,35 @@ class ProfileDraft:
         self.judge()
 
     def mistype(self, path: str, reason: str) -> None:
-        """Note that what was typed for a field is no value for it; the document keeps the last one."""
+        """Note that what was typed for a field is no value for it; the text is as it was before the field was touched."""
+        self._go_back_before(path)
         self._mistyped[path] = reason
+        self.judge()
+
+    def restore(self, path: str, value: Any) -> None:
+        """Give a field ``value`` again, which it had before it was touched."""
+        self._go_back_before(path)
+        if self.value(path) == value:
+            self.judge()
+        else:
+            self.set(path, value)
+
+    def leave_field(self) -> None:
+        """The next edit is a new one, even of the same field."""
+        self._edited, self._before = None, self.document.text
+
+    def _go_back_before(self, path: str) -> None:
+        if self._edited == path:
+            self.document.replace_text(self._before)
+        else:
+            self._edited, self._before = path, self.document.text
+        self._mistyped.pop(path, None)
 
     def replace_text(self, text: str) -> None:
         """Take other text; ``judge`` is left to the caller, who may wait for the next keystroke."""
         self._mistyped.clear()
         self.document.replace_text(text)
+        self.leave_field()
 
     def forget_mistyped(self) -> None:
         """Go back to the last values of fields that were mistyped."""
@@ -92,6 +121,7 @@ class ProfileDraft:
         """Take the file's content again. Raises ``ProfileError`` if it cannot be read."""
         self.document.reload()
         self._mistyped.clear()
+        self.leave_field()
         self.judge()
 
     def values(self, section: ProfileSection) -> dict[str, Any]:
@@ -116,7 +146,7 @@ def section_of(path: str) -> str:
     return head if any(section.name == head for section in profile_sections()) else ""
 
 
-def _without_index(field: str) -> str:
+def without_index(field: str) -> str:
     """``dataset.sources[0].path`` as ``dataset.sources.path``."""
     head, bracket, rest = field.partition("[")
     return head + rest.partition("]")[2] if bracket else head

@@ -24,7 +24,7 @@ from engine.profile.fields import ProfileSection, profile_sections
 from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
 from sdxl_tui.fleet.launch import launch
-from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of
+from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
 from sdxl_tui.fleet.profile_shelf import free_name
 from sdxl_tui.screens.ask import Answer, Ask
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
@@ -69,6 +69,7 @@ class ProfileEditor(Place):
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
 
+    AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Save"),
         Binding("ctrl+l", "launch", "Launch"),
@@ -156,6 +157,7 @@ class ProfileEditor(Place):
 
     async def _show_section(self, section: ProfileSection) -> None:
         self._section = section
+        self.draft.leave_field()
         self._form = SectionForm(section, self.draft.values(section), read_only=self.read_only)
         await self._form_page.remove_children()
         await self._form_page.mount(self._form)
@@ -179,6 +181,11 @@ class ProfileEditor(Place):
     @on(SectionForm.Edited)
     def _edited(self, event: SectionForm.Edited) -> None:
         self.draft.set(event.field.path, event.value)
+        self._show_state()
+
+    @on(SectionForm.Restored)
+    def _restored(self, event: SectionForm.Restored) -> None:
+        self.draft.restore(event.field.path, event.value)
         self._show_state()
 
     @on(SectionForm.Mistyped)
@@ -361,9 +368,17 @@ class ProfileEditor(Place):
         try:
             run = launch(self.workspace, load_profile(self.path))
         except (UserError, OSError) as error:
-            self.app.call_from_thread(self._complain, "Not launched", error)
+            self.app.call_from_thread(self._refuse, error)
         else:
             self.app.call_from_thread(self.post_message, OpenRun(run.id))
+
+    @work
+    async def _refuse(self, error: Exception) -> None:
+        """Say why it was not launched; then the cursor goes to the field that is to blame."""
+        await self.app.push_screen_wait(Ask(" Not launched ", clean(str(error), lines=True), (), back="Close"))
+        fields = [problem.field for problem in error.problems] if isinstance(error, ProfileError) else []
+        if fields and fields[0]:
+            await self._go_to_field(without_index(fields[0]))
 
     def _complain(self, title: str, error: Exception) -> None:
         self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)

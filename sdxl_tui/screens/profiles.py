@@ -214,9 +214,15 @@ class ProfilesScreen(Place):
         try:
             run = launch(self.workspace, load_profile(path))
         except (UserError, OSError) as error:
-            self.app.call_from_thread(self._complain, "Not launched", error)
+            self.app.call_from_thread(self._refuse, path, error)
         else:
             self.app.call_from_thread(self.post_message, OpenRun(run.id))
+
+    @work
+    async def _refuse(self, path: Path, error: Exception) -> None:
+        answers = (Answer("edit", "e", "Edit the profile"),)
+        if await self.app.push_screen_wait(Ask(" Not launched ", clean(str(error), lines=True), answers)) == "edit":
+            self._open_editor(path, read_only=not path.is_relative_to(self.workspace.profiles))
 
     @work
     async def action_new(self) -> None:

@@ -38,6 +38,9 @@ class FieldRow(LabelledField):
     def __init__(self, field: ProfileField, value: Any, *, read_only: bool) -> None:
         super().__init__(field.name, _control(field, value, read_only=read_only))
         self.field = field
+        self.first_text = _text_in(self.control)
+        self.text = self.first_text
+        """What stands in the control now."""
         self._explains = False
         self.set_class(field.kind in {"strings", "sources"} or (field.kind == "str"), "-broad")
 
@@ -79,6 +82,15 @@ def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
     return Input(text_of(field, value), placeholder=default_text(field), compact=True, disabled=read_only)
 
 
+def _text_in(control: Widget) -> str:
+    match control:
+        case Input() | Choice():
+            return control.value
+        case TextArea():
+            return control.text
+    return ""
+
+
 class SectionForm(VerticalScroll, can_focus=False):
     """All fields of a section, one below the other; up and down go through them."""
 
@@ -110,6 +122,13 @@ class SectionForm(VerticalScroll, can_focus=False):
         value: Any
 
     @dataclass
+    class Restored(Message):
+        """A field shows again what it showed at first: ``value``, None for its default."""
+
+        field: ProfileField
+        value: Any
+
+    @dataclass
     class Mistyped(Message):
         """What stands in a field is no value for it."""
 
@@ -119,6 +138,7 @@ class SectionForm(VerticalScroll, can_focus=False):
     def __init__(self, section: ProfileSection, values: Mapping[str, Any], *, read_only: bool = False) -> None:
         super().__init__()
         self.section = section
+        self._values = dict(values)
         self._rows = {
             field.path: FieldRow(field, values.get(field.path), read_only=read_only)
             for field in section.fields
@@ -182,12 +202,16 @@ class SectionForm(VerticalScroll, can_focus=False):
         event.stop()
 
     def _typed(self, control: Widget, text: str) -> None:
-        field = self.field_of(control)
-        if field is None:
+        row = next((node for node in control.ancestors_with_self if isinstance(node, FieldRow)), None)
+        if row is None or text == row.text:
+            return  # controls also report what they are given at first
+        row.text = text
+        if text == row.first_text:
+            self.post_message(self.Restored(row.field, self._values.get(row.field.path)))
             return
         try:
-            value = value_of(field, text)
+            value = value_of(row.field, text)
         except (ValueError, KeyError) as error:
-            self.post_message(self.Mistyped(field, str(error)))
+            self.post_message(self.Mistyped(row.field, str(error)))
         else:
-            self.post_message(self.Edited(field, value))
+            self.post_message(self.Edited(row.field, value))

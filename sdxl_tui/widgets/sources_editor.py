@@ -70,6 +70,7 @@ class SourcesEditor(Vertical):
     def __init__(self, sources: Sequence[Mapping[str, Any]], *, disabled: bool = False) -> None:
         super().__init__(disabled=disabled)
         self._start = [(clean(str(source.get("path", ""))), str(source.get("repeats", ""))) for source in sources]
+        self._typed_last = [*self._start, ("", "")]
 
     def compose(self) -> ComposeResult:
         for path, repeats in (*self._start, ("", "")):
@@ -79,6 +80,10 @@ class SourcesEditor(Vertical):
     async def _typed(self, event: Input.Changed) -> None:
         event.stop()
         lines = list(self.query(SourceLine))
+        typed = [(line.path.value, line.repeats.value) for line in lines]
+        if typed == self._typed_last:
+            return  # inputs also report what they are given at first
+        self._typed_last = typed
         if lines and lines[-1].path.value.strip():
             await self.mount(SourceLine("", ""))
         try:

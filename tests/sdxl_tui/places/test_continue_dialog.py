@@ -24,7 +24,12 @@ from sdxl_tui.widgets.labelled_field import LabelledField
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs whose engines would have been started; none really is."""
     runs: list[str] = []
-    monkeypatch.setattr(launch_module, "start", lambda run, **_: runs.append(run.id) or 1)
+
+    def note(run: RunDirectory) -> int:
+        runs.append(run.id)
+        return 1
+
+    monkeypatch.setattr(launch_module, "start", note)
     return runs
 
 

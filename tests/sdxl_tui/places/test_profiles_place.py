@@ -1,0 +1,179 @@
+"""The Profiles place: what is listed, and what its keys do."""
+
+from __future__ import annotations
+
+import pytest
+from place_field import PROFILE, Field, Shell, matches_snapshot, screen_text, until
+from textual.pilot import Pilot
+
+import sdxl_tui.fleet.launch as launch_module
+from engine.profile.load import LoadedProfile
+from engine.profile.shipped import shipped_profiles
+from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.profile_shelf import ProfileShelf, free_name
+from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.new_profile import NewProfile
+from sdxl_tui.screens.profile_editor import ProfileEditor
+from sdxl_tui.screens.profiles import ProfilesScreen
+from sdxl_tui.workspace import Workspace
+
+
+def shell(field: Field) -> Shell:
+    """An app that shows the place."""
+    return Shell(lambda: ProfilesScreen(field.workspace))
+
+
+async def shows(pilot: Pilot[None], text: str) -> None:
+    """Wait until ``text`` stands on the screen."""
+    await until(pilot, lambda: text in screen_text(pilot.app), f"{text!r}")
+
+
+async def test_it_lists_the_workspaces_profiles_and_the_shipped_ones(field: Field) -> None:
+    field.profile()
+    field.profile("broken", PROFILE.replace("lr = 1e-4", "lr = 20.0"))
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "character")
+        lines = screen_text(pilot.app).splitlines()
+        assert any("fox" in line and "workspace" in line and "1.00e-4" in line and "valid" in line for line in lines)
+        assert any("broken" in line and "✗ 1 problem" in line for line in lines)
+        for shipped in shipped_profiles():
+            assert any(shipped.stem in line and "shipped" in line for line in lines)
+        await shows(pilot, "optimizer.lr = 20.0")  # the plan's place says what is wrong
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+async def test_it_looks_as_it_did(field: Field, width: int, height: int) -> None:
+    field.profile()
+    async with shell(field).run_test(size=(width, height), notifications=True) as pilot:
+        await shows(pilot, "images seen" if width > 80 else "Samples")
+        await pilot.pause()
+        own = [
+            line for line in screen_text(pilot.app).splitlines() if not any(s.stem in line for s in shipped_profiles())
+        ]
+        matches_snapshot(f"profiles-{width}x{height}", "\n".join(own))
+
+
+async def test_a_profile_edited_outside_is_judged_again(field: Field) -> None:
+    path = field.profile()
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "✓ valid")
+        path.write_text(PROFILE.replace("lr = 1e-4", "lr = 20.0"))
+        await shows(pilot, "✗ 1 problem")
+
+
+async def test_enter_opens_the_editor_and_of_a_shipped_one_to_read(field: Field) -> None:
+    field.profile()
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfileEditor), "the editor")
+        assert isinstance(pilot.app.screen, ProfileEditor)
+        assert not pilot.app.screen.read_only
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen), "the list")
+        await pilot.press("end", "e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfileEditor), "the editor")
+        assert pilot.app.screen.read_only
+
+
+async def test_duplicate_makes_a_copy_and_goes_to_it(field: Field) -> None:
+    field.profile()
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("d")
+        await shows(pilot, "fox-2")
+        assert (field.workspace.profiles / "fox-2.toml").read_text() == PROFILE
+        await until(pilot, lambda: pilot.app.screen.query_one("#profiles").item.name == "fox-2", "the cursor")  # type: ignore[attr-defined]
+
+
+async def test_a_shipped_profile_is_duplicated_with_its_comments_and_never_deleted(field: Field) -> None:
+    demo = next(path for path in shipped_profiles() if path.stem == "demo")
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "demo")
+        await pilot.press("slash", *"demo", "enter", "x", "d")
+        await until(pilot, (field.workspace.profiles / "demo.toml").is_file, "the copy")
+        assert not isinstance(pilot.app.screen, Ask)
+    assert (field.workspace.profiles / "demo.toml").read_text() == demo.read_text()
+    assert demo.is_file()
+
+
+async def test_delete_asks_and_names_the_file(field: Field) -> None:
+    path = field.profile()
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
+        assert "fox.toml" in screen_text(pilot.app)
+        await pilot.press("enter")  # the answer one stands on first destroys nothing
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen), "the list")
+        assert path.is_file()
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
+        await pilot.press("x")
+        await until(pilot, lambda: not path.exists(), "the deletion")
+
+
+async def test_new_starts_from_a_shipped_profile_under_the_name_given(field: Field) -> None:
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "demo")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, NewProfile), "the dialog")
+        await pilot.press("enter")
+        await shows(pilot, "type a name")
+        await pilot.press(*"my-fox1", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfileEditor), "the editor")
+    text = (field.workspace.profiles / "my-fox1.toml").read_text()
+    assert 'name = "my-fox1"' in text
+    assert text.count("#") > 5
+
+
+async def test_launch_starts_a_run_and_goes_to_its_page(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    field.profile()
+    launched: list[str] = []
+
+    def note(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
+        launched.append(loaded.profile.name)
+        return RunDirectory(workspace.runs / "fox-1")
+
+    monkeypatch.setattr(launch_module, "launch", note)
+    app = shell(field)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("l")
+        await until(pilot, lambda: app.opened_runs == ["fox-1"], "the run's page")
+    assert launched == ["fox"]
+
+
+async def test_launch_of_a_wrong_profile_names_the_field(field: Field) -> None:
+    field.profile(text=PROFILE.replace("lr = 1e-4", "lr = 20.0"))
+    app = shell(field)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("l")
+        await shows(pilot, "Not launched")
+    assert app.opened_runs == []
+
+
+async def test_launch_with_a_missing_base_model_names_the_folder(field: Field) -> None:
+    field.profile(text=PROFILE.replace("bundled:demo-base", "/nowhere/sdxl"))
+    app = shell(field)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("l")
+        await shows(pilot, 'model.base = "/nowhere/sdxl"')
+        assert "6:1" in screen_text(app)
+    assert list(field.workspace.runs.iterdir()) == []
+
+
+def test_a_file_that_is_no_text_is_a_row_with_its_problem(field: Field) -> None:
+    (field.workspace.profiles / "noise.toml").write_bytes(b"\xff\xfe\x00")
+    entry = next(entry for entry in ProfileShelf(field.workspace.profiles).read() if entry.name == "noise")
+    assert entry.profile is None
+    assert entry.problems
+
+
+def test_a_copy_takes_the_first_free_name(field: Field) -> None:
+    for taken in ("a", "a-2"):
+        field.profile(taken)
+    assert free_name(field.workspace.profiles, "a").name == "a-3.toml"
+    assert free_name(field.workspace.profiles, "b").name == "b.toml"
