@@ -13,7 +13,7 @@ from sdxl_tui.widgets.field_text import default_text
 MUTED: Final = "$foreground 60%"
 RESUME: Final = {
     AtResume.APPLIED: ("applied", "a changed value takes effect from the next step on"),
-    AtResume.RESTORED: ("restored", "the checkpoint's value wins; continue with a new LR to change it"),
+    AtResume.RESTORED: ("restored", "the checkpoint's value wins; continue to change it"),
     AtResume.FIXED: ("fixed", "a changed value rules an exact resume out"),
 }
 RESUME_STYLE: Final = {AtResume.APPLIED: "$success", AtResume.RESTORED: "$warning", AtResume.FIXED: "$error"}

@@ -6,20 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from engine.profile.fields import ProfileField
-from engine.profile.setting import AtResume
 from engine.profile.to_toml import toml_value
 from sdxl_tui.terminal.clean import clean
 
 ON, OFF = "on", "off"
-
-RESUME_WORDS: Final = {
-    AtResume.APPLIED: "a changed value takes effect at the next resume",
-    AtResume.RESTORED: "resume keeps the checkpoint's value; continue applies a changed one",
-    AtResume.FIXED: "a changed value rules resume out",
-}
 
 
 def text_of(field: ProfileField, value: Any) -> str:

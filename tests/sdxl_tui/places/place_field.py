@@ -207,7 +207,8 @@ def screen_text(app: App[Any]) -> str:
 
 
 def matches_snapshot(name: str, text: str) -> None:
-    """Compare with ``snapshots/NAME.txt``; UPDATE_SNAPSHOTS=1 writes it anew."""
+    """Compare what lies between the bars with ``snapshots/NAME.txt``; UPDATE_SNAPSHOTS=1 writes it anew."""
+    text = "\n".join(text.splitlines()[1:-1])
     path = Path(__file__).parent / "snapshots" / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)
