@@ -8,6 +8,7 @@ back. Screens never import the app: they post ``OpenRun``, ``OpenCheckpoints`` o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,6 +86,10 @@ class Place(Screen[None]):
     def compose_body(self) -> Iterable[Widget]:
         """The widgets between the bars."""
         raise NotImplementedError
+
+    def now(self) -> float:
+        """The clock that ages are counted from (Unix seconds): the app's, which tests freeze."""
+        return float(getattr(self.app, "now", time.time)())
 
     @property
     def unsaved(self) -> str | None:

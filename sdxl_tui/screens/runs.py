@@ -2,28 +2,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from sdxl_tui.screens.place import Place, PlaceName
+from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.screens.place import OpenRun, PlaceName
+from sdxl_tui.screens.run_place import RunPlace
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.filter_bar import FilterBar, matches
+from sdxl_tui.widgets.live_table import LiveTable
+from sdxl_tui.widgets.place_bar import short_path
+from sdxl_tui.widgets.run_brief import RunBrief
+from sdxl_tui.widgets.run_cells import run_columns
+
+if TYPE_CHECKING:
+    from sdxl_tui.workspace import Workspace
+
+AGES_SECONDS: Final = 5.0
+"""Between looks at the clock for the ages."""
 
 
-class RunsScreen(Place):
-    """The table, or what to do while there are no runs."""
+class RunsScreen(RunPlace):
+    """The table, live runs on top; or what to do while there are none."""
 
     place: ClassVar[PlaceName] = PlaceName.RUNS
     topic: ClassVar[str] = "Runs"
+    about: ClassVar[tuple[str, ...]] = (
+        "Every run of the workspace: live ones on top, then the newest first. LOSS is the running average, LR the rate "
+        "of the last step. ↳ marks a run that was continued from another run's checkpoint.",
+        "Runs do not need this app: quit, lose the connection, come back, they train on.",
+    )
+
+    DEFAULT_CSS = """
+    RunsScreen {
+        #message { width: 100%; height: 1fr; content-align: center middle; color: $foreground 60%; }
+        #table-page { height: 1fr; display: none; }
+        #table-page.-shown { display: block; }
+        #message.-hidden { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open"),
+        *RunPlace.RUN_KEYS,
+        Binding("slash", "filter", "Filter"),
+        Binding("escape", "leave", "Back", show=False),
+    ]
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._table = LiveTable[RunSummary](run_columns(self.now), lambda run: run.id, id="runs")
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Static(id="runs")
+        yield Static("Reading the runs …", id="message")
+        with Vertical(id="table-page"):
+            yield self._table
+            yield FilterBar()
+            yield RunBrief()
 
     def on_mount(self) -> None:
-        """Follow the runs."""
+        """Follow the runs and the clock."""
         self.watch(self.app, "runs", self._show)
+        self.set_interval(AGES_SECONDS, self._show_again)
 
-    def _show(self, runs: object) -> None:
-        self.query_one("#runs", Static).update(Content(str(runs)))
+    @property
+    def run(self) -> RunSummary | None:
+        return self._table.item
+
+    def _runs(self) -> tuple[RunSummary, ...] | None:
+        runs: tuple[RunSummary, ...] | None = getattr(self.app, "runs", None)
+        return runs
+
+    def _show_again(self) -> None:
+        if self.is_current:
+            self._show(self._runs())
+
+    def _show(self, runs: Sequence[RunSummary] | None) -> None:
+        if runs is None:
+            return
+        message, page = self.query_one("#message", Static), self.query_one("#table-page")
+        message.set_class(bool(runs), "-hidden")
+        page.set_class(bool(runs), "-shown")
+        if not runs:
+            message.update(self._first_steps())
+        elif not self._table.items and self.focused is None:
+            self._table.focus()
+        words = self.query_one(FilterBar).words
+        found = [run for run in runs if matches(words, run.id, run.state, run.device, run.parent or "")]
+        self._table.show(sorted(found, key=lambda run: not run.alive))
+        self.query_one(FilterBar).count(len(found), len(runs))
+        self._show_brief()
+
+    def _show_brief(self) -> None:
+        self.query_one(RunBrief).show(self.run, self.now())
+        self.refresh_bindings()
+
+    def _first_steps(self) -> Content:
+        return Content("\n").join(
+            (
+                Content.styled("No runs yet", "bold $foreground"),
+                Content(clean(short_path(self.workspace.path))),
+                Content(""),
+                Content.assemble(("l", "bold $primary"), "  choose a profile and launch it                        "),
+                Content.assemble(("?", "bold $primary"), "  what the keys do                                      "),
+                Content(""),
+                Content.assemble("To see it at work first, in a shell: ", ("sdxl-tui demo", "bold $foreground")),
+            )
+        )
+
+    @on(LiveTable.Highlighted)
+    def _another_run(self) -> None:
+        self._show_brief()
+
+    @on(LiveTable.Chosen)
+    def action_open(self) -> None:
+        """The page of the run under the cursor."""
+        if self.run is not None:
+            self.post_message(OpenRun(self.run.id))
+
+    def action_filter(self) -> None:
+        """Type words that a run's id, state, device or parent must contain."""
+        self.query_one(FilterBar).open()
+
+    @on(FilterBar.Changed)
+    def _filter(self) -> None:
+        self._show(self._runs())
+
+    @on(FilterBar.Left)
+    def _back_to_table(self) -> None:
+        self._table.focus()
+
+    async def action_leave(self) -> None:
+        """Clear the filter; without one, back to where this was opened from."""
+        bar = self.query_one(FilterBar)
+        if bar.words:
+            bar.action_clear()
+        else:
+            await self.run_action("app.back")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done."""
+        if action in ("open", "filter"):
+            return bool(self._runs())
+        return super().check_action(action, parameters)

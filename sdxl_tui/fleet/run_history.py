@@ -1,0 +1,113 @@
+"""The measured curves of one run, followed while it trains: loss, average loss and learning rates over the steps.
+
+Everything stays in memory as plain numbers; what is handed out is grouped to a bounded number of spans, and grouping is done
+once per group, so that a look at a run of a million steps costs what was added since the last one.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from typing import Final
+
+from engine.run.layout import RunDirectory
+from engine.run.metrics import MetricPoint, MetricsReader
+
+Span = tuple[float, float, float]
+"""(step, lowest value, highest value)"""
+
+SPANS: Final = 2048
+"""Spans of a curve that are handed out at most; twice as many as a terminal of 500 columns has dots across."""
+
+
+class Curve:
+    """Values over rising steps. NaN: not measured, or not finite."""
+
+    def __init__(self) -> None:
+        self.steps = array("q")
+        self.values = array("d")
+        self._groups: list[Span] = []
+        self._per_group = 1
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def add(self, step: int, value: float | None) -> None:
+        """Append a value; what stood at this step or after it is replaced."""
+        if self.steps and step <= self.steps[-1]:
+            self.cut(step)
+        self.steps.append(step)
+        self.values.append(math.nan if value is None else value)
+
+    def cut(self, step: int) -> None:
+        """Forget ``step`` and all after it."""
+        at = bisect_left(self.steps, step)
+        del self.steps[at:], self.values[at:]
+        del self._groups[at // self._per_group :]
+
+    def spans(self, most: int = SPANS) -> list[Span]:
+        """Lowest and highest value per group of neighbouring steps, at most about ``most`` groups."""
+        needed = 1
+        while len(self) > needed * most:
+            needed *= 2
+        if needed != self._per_group:
+            self._per_group, self._groups = needed, []
+        whole = len(self) // needed
+        self._groups += (self._group(at) for at in range(len(self._groups), whole))
+        return self._groups if whole * needed == len(self) else [*self._groups, self._group(whole)]
+
+    def means(self, most: int = SPANS) -> list[Span]:
+        """As ``spans``, with the middle of each group as both its values: a line."""
+        return [(step, (low + high) / 2, (low + high) / 2) for step, low, high in self.spans(most)]
+
+    def _group(self, at: int) -> Span:
+        first = at * self._per_group
+        values = [value for value in self.values[first : first + self._per_group] if not math.isnan(value)]
+        if not values:
+            return self.steps[first], math.nan, math.nan
+        return self.steps[first], min(values), max(values)
+
+
+class RunHistory:
+    """Follows a run's ``metrics.jsonl``. Used by one thread at a time."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._reader = MetricsReader(run.metrics)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.loss = Curve()
+        self.loss_avg = Curve()
+        self.lr: dict[str, Curve] = {}
+        self.resumes: list[int] = []
+        """The last step before each resume."""
+        self.last: MetricPoint | None = None
+
+    def poll(self) -> bool:
+        """Take in what was added; whether anything was."""
+        points = self._reader.poll()
+        if self._reader.restarted:
+            self._begin()
+        for point in points:
+            self._add(point)
+        return bool(points) or self._reader.restarted
+
+    @property
+    def caught_up(self) -> bool:
+        """There was no more to read at the last poll."""
+        return self._reader.caught_up
+
+    def _add(self, point: MetricPoint) -> None:
+        """Attempts follow each other in the file, and each replaces what is older from its own first step on."""
+        if self.last is not None and point.attempt < self.last.attempt:
+            return
+        if self.last is not None and point.attempt > self.last.attempt:
+            self.resumes = [*(step for step in self.resumes if step < point.step - 1), point.step - 1]
+            for curve in (self.loss, self.loss_avg, *self.lr.values()):
+                curve.cut(point.step)
+        self.loss.add(point.step, point.loss)
+        self.loss_avg.add(point.step, point.loss_avg)
+        for group, rate in point.lr.items():
+            self.lr.setdefault(group, Curve()).add(point.step, rate)
+        self.last = point

@@ -1,0 +1,117 @@
+"""All that a run's page shows beyond its summary, read off the run's files and followed: curves, log, events, samples, plan."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.errors import UserError
+from engine.run.json_lines import JsonLines
+from engine.run.layout import RunDirectory
+from engine.schedule import Schedule
+from sdxl_tui.fleet.log_tail import LogTail
+from sdxl_tui.fleet.run_history import RunHistory
+from sdxl_tui.terminal.clean import clean
+
+EVENTS: Final = 500
+SAMPLES: Final = 200
+SECONDS_PER_LOOK: Final = 0.3
+"""Of reading a long history, before what was read so far is shown."""
+SAMPLE_NAME: Final = re.compile(r"step-(\d{8})-(\d+)\.[a-z]+")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the run's profile says about what is to come."""
+
+    schedule: Schedule
+    base_lr: float
+    prompts: tuple[str, ...]
+    """Of the samples, safe to print."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture in the run's samples folder."""
+
+    step: int
+    number: int
+    name: str
+
+
+class RunPageData:
+    """Read by ``poll``, in one thread at a time; the fields are what was found by then."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.history = RunHistory(run)
+        self.log = LogTail(run)
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self.samples: tuple[Sample, ...] = ()
+        self.plan: Plan | None = None
+        self._events = JsonLines(run.events)
+        self._planned = False
+        self._samples_seen: int | None = None
+
+    def poll(self) -> frozenset[str]:
+        """Read on; which of ``history``, ``log``, ``events``, ``samples``, ``plan`` are different now."""
+        looks = {
+            "history": self._poll_history,
+            "log": self.log.poll,
+            "events": self._poll_events,
+            "samples": self._poll_samples,
+            "plan": self._read_plan,
+        }
+        return frozenset(name for name, look in looks.items() if look())
+
+    def _poll_history(self) -> bool:
+        until = time.monotonic() + SECONDS_PER_LOOK
+        changed = self.history.poll()
+        while not self.history.caught_up and time.monotonic() < until:
+            changed |= self.history.poll()
+        return changed
+
+    def _poll_events(self) -> bool:
+        found = self._events.poll()
+        if self._events.restarted:
+            self.events.clear()
+        self.events += found
+        return bool(found) or self._events.restarted
+
+    def _poll_samples(self) -> bool:
+        """The folder is listed again only when it changed."""
+        try:
+            changed_at = self.run.samples.stat().st_mtime_ns
+            if changed_at == self._samples_seen:
+                return False
+            names = os.listdir(self.run.samples)  # noqa: PTH208 - names are all that is needed
+        except OSError:
+            return False
+        self._samples_seen = changed_at
+        found = [
+            Sample(int(match[1]), int(match[2]), clean(name))
+            for name in names
+            if (match := SAMPLE_NAME.fullmatch(name))
+        ]
+        self.samples = tuple(sorted(found, key=lambda sample: (-sample.step, sample.number))[:SAMPLES])
+        return True
+
+    def _read_plan(self) -> bool:
+        """The snapshot never changes: it is read once."""
+        if self._planned:
+            return False
+        from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic, only for a run's page
+
+        self._planned = True
+        try:
+            profile = read_snapshot(self.run.profile)
+            schedule = Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+        except (UserError, OSError):
+            return False  # the page does without; the run's state says what is wrong
+        prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
+        self.plan = Plan(schedule, profile.optimizer.lr, prompts)
+        return True

@@ -1,0 +1,159 @@
+"""What can be done with a run wherever one is shown: stop it, resume it, look at its checkpoints, launch another one.
+
+Shared by the table of runs and a run's page. What takes time runs in threads; what cannot be undone asks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+
+from engine.errors import UserError
+from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
+from sdxl_tui.terminal.clean import clean
+
+if TYPE_CHECKING:
+    from engine.checkpoint.summary import CheckpointSummary
+    from engine.run.layout import RunDirectory
+    from sdxl_tui.screens.stop_dialog import StopChoice
+
+
+class RunPlace(Place):
+    """``run`` is the one that the keys are about; a subclass has ``RUN_KEYS`` among its bindings, where it likes."""
+
+    RUN_KEYS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "Stop"),
+        Binding("r", "resume", "Resume"),
+        Binding("c", "checkpoints", "Checkpoints"),
+        Binding("l", "launch", "Launch"),
+    ]
+
+    @property
+    def run(self) -> RunSummary | None:
+        """The run under the cursor, or whose page this is."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The key bar offers what can be done with this run now."""
+        run = self.run
+        if action == "stop":
+            return run is not None and run.alive
+        if action == "resume":
+            return run is not None and not run.alive
+        if action == "checkpoints":
+            return run is not None
+        return True
+
+    def action_checkpoints(self) -> None:
+        """Its checkpoints, in their place."""
+        if self.run is not None:
+            self.post_message(OpenCheckpoints(self.run.id))
+
+    def action_launch(self) -> None:
+        """Choose a profile to launch."""
+        self.post_message(OpenPlace(PlaceName.PROFILES))
+
+    # Stopping
+
+    def action_stop(self) -> None:
+        """Ask how."""
+        from sdxl_tui.screens.stop_dialog import StopDialog  # noqa: PLC0415 - opened rarely
+
+        if (run := self.run) is None or not run.alive:
+            return
+
+        def chosen(choice: StopChoice | None) -> None:
+            if choice is not None:
+                self.notify(choice.under_way, title=run.id, markup=False, timeout=4)
+                self._stop(run, choice.act)
+
+        self.app.push_screen(StopDialog(run), chosen)
+
+    @work(thread=True, group="stop")
+    def _stop(self, run: RunSummary, act: Callable[[RunDirectory], object]) -> None:
+        self._attempt(run.id, lambda: act(run.directory))
+
+    # Resuming
+
+    def action_resume(self) -> None:
+        """Show what a resume would do before it is done."""
+        if (run := self.run) is not None and not run.alive:
+            self._find_resume_point(run)
+
+    @work(thread=True, group="resume", exclusive=True)
+    def _find_resume_point(self, run: RunSummary) -> None:
+        from engine.checkpoint.describe import CheckpointError, describe, resume_point  # noqa: PLC0415
+
+        try:
+            folder = resume_point(run.directory)
+            checkpoint = None if folder is None else describe(folder)
+        except (CheckpointError, OSError) as error:
+            self._say(run.id, str(error))
+            return
+        self.app.call_from_thread(self._ask_to_resume, run, checkpoint)
+
+    def _ask_to_resume(self, run: RunSummary, checkpoint: CheckpointSummary | None) -> None:
+        if checkpoint is None:
+            self._ask_to_start_again(run)
+            return
+        from sdxl_tui.screens.resume_dialog import ResumeAnswer, ResumeDialog  # noqa: PLC0415 - opened rarely
+
+        def answered(answer: ResumeAnswer) -> None:
+            if answer == "continue":
+                self._ask_to_continue(run, checkpoint)
+            elif answer is not None:
+                self.post_message(OpenRun(answer.id))
+
+        self.app.push_screen(ResumeDialog(checkpoint), answered)
+
+    def _ask_to_continue(self, run: RunSummary, checkpoint: CheckpointSummary) -> None:
+        from sdxl_tui.screens.continue_dialog import ContinueDialog  # noqa: PLC0415 - opened rarely
+
+        def answered(child: RunDirectory | None) -> None:
+            if child is not None:
+                self.post_message(OpenRun(child.id))
+
+        dialog = ContinueDialog(self.workspace, checkpoint, steps_per_second=run.steps_per_second)
+        self.app.push_screen(dialog, answered)
+
+    def _ask_to_start_again(self, run: RunSummary) -> None:
+        from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
+
+        question = Ask(
+            f" {run.id} ",
+            "It has no checkpoint to resume from. It can be started again from its first step, in the same run.",
+            [Answer("start", "s", "Start again")],
+        )
+
+        def answered(answer: str | None) -> None:
+            if answer == "start":
+                self._start_again(run)
+
+        self.app.push_screen(question, answered)
+
+    @work(thread=True, group="resume", exclusive=True)
+    def _start_again(self, run: RunSummary) -> None:
+        from sdxl_tui.fleet.launch import start  # noqa: PLC0415
+
+        if self._attempt(run.id, lambda: start(run.directory)):
+            self.post_message(OpenRun(run.id))
+
+    # In threads
+
+    def _attempt(self, title: str, act: Callable[[], object]) -> bool:
+        """Do it; what a person can mend is said. Whether it was done."""
+        try:
+            act()
+        except (UserError, OSError) as error:
+            self._say(title, str(error))
+            return False
+        return True
+
+    def _say(self, title: str, reason: str) -> None:
+        self.app.call_from_thread(
+            self.notify, clean(reason, lines=True), title=title, severity="error", markup=False, timeout=10
+        )

@@ -1,0 +1,262 @@
+"""Measured curves over the steps: ``LineChart``, in braille, with axes, dotted vertical lines, and a text while it is empty.
+
+Give it series and it repaints only the cells that differ from what stands there, so a live chart costs a few bytes a second::
+
+    chart = LineChart(y_text=lr_text, y_from_zero=True, empty="No step has been taken yet")
+    chart.show(
+        [
+            band("raw", spans, "$foreground 25%"),            # (x, low, high) per point or group of points
+            line("average", steps, averages, "$primary"),     # None in ys leaves a gap
+        ],
+        v_lines=[VLine(120, "resumed", "$warning")],
+        x_range=(0, 400),
+    )
+
+Points are reduced to dot columns, a band by their lowest and highest value, so that no spike is lost. The scale leaves out
+the highest and lowest hundredth of a band; what lies beyond is drawn at the edge. Later series are drawn over earlier
+ones. Curves given by a formula alone have ``SchedulePlot``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sdxl_tui.terminal.numbers import format_count
+from sdxl_tui.widgets.axis import decimal_text, round_ticks, spread_range
+from sdxl_tui.widgets.braille import DOTS_ACROSS, DOTS_DOWN, BrailleCanvas
+from sdxl_tui.widgets.painted import Painted, Piece, Row
+
+Span = tuple[float, float, float]
+"""(x, lowest y, highest y)"""
+
+GUTTER: Final = 8
+AXIS: Final = "$foreground 25%"
+LABEL: Final = "$foreground 50%"
+EDGE_SHARE: Final = 0.01
+"""Share of a band's values at either end that the scale may leave out."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A curve: its points by x, its style, and whether the scale must show all of it."""
+
+    name: str
+    spans: Sequence[Span]
+    style: str
+    is_band: bool = False
+
+
+@dataclass(frozen=True)
+class VLine:
+    """A dotted vertical line with a label at its top."""
+
+    x: float
+    label: str = ""
+    style: str = "$warning"
+
+
+def line(name: str, xs: Iterable[float], ys: Iterable[float | None], style: str) -> Series:
+    """One value per x; where it is None (or not finite) the line is broken."""
+    return Series(
+        name, [(x, math.nan, math.nan) if y is None else (x, y, y) for x, y in zip(xs, ys, strict=True)], style
+    )
+
+
+def band(name: str, spans: Sequence[Span], style: str) -> Series:
+    """A lowest and a highest value per x: noisy measurements, or groups of them."""
+    return Series(name, spans, style, is_band=True)
+
+
+class LineChart(Painted):
+    """``y_text(value, distance of ticks)`` writes the labels on the left, ``x_text`` those below."""
+
+    DEFAULT_CSS = """
+    LineChart { width: 1fr; height: 1fr; min-height: 4; }
+    """
+
+    def __init__(
+        self,
+        *,
+        y_text: Callable[[float, float], str] = decimal_text,
+        x_text: Callable[[int], str] = format_count,
+        y_from_zero: bool = False,
+        empty: str = "",
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._y_text = y_text
+        self._x_text = x_text
+        self._y_from_zero = y_from_zero
+        self._empty = empty
+        self._series: tuple[Series, ...] = ()
+        self._v_lines: tuple[VLine, ...] = ()
+        self._x_range: tuple[float, float] | None = None
+
+    def show(
+        self,
+        series: Sequence[Series],
+        *,
+        v_lines: Sequence[VLine] = (),
+        x_range: tuple[float, float] | None = None,
+        empty: str | None = None,
+    ) -> None:
+        """Draw these. x_range: the steps that the axis spans, by default those of the points. empty: text without points."""
+        self._series, self._v_lines, self._x_range = tuple(series), tuple(v_lines), x_range
+        if empty is not None:
+            self._empty = empty
+        self.repaint()
+
+    # Drawing
+
+    def rows_for(self, width: int, height: int) -> list[Row]:
+        """The curves, the axes around them, and the lines across."""
+        columns, rows = width - GUTTER - 1, height - 2
+        if columns < 4 or rows < 2:
+            return []
+        x_range = self._x_range or spread_range(x for series in self._series for x, _, _ in series.spans)
+        y_range = self._y_range()
+        if x_range is None or y_range is None:
+            return [*[()] * (height // 2), ((self._empty[:width].center(width), LABEL),)]
+        x_first, x_last = x_range if x_range[1] > x_range[0] else (x_range[0], x_range[0] + 1)
+        canvas: BrailleCanvas[str] = BrailleCanvas(columns, rows)
+        for series in self._series:
+            _draw(canvas, series, (x_first, x_last), y_range)
+        cells = [self._row(canvas, row) for row in range(rows)]
+        across = {self._column(v_line.x, x_first, x_last, columns): v_line for v_line in self._v_lines}
+        for column, v_line in across.items():
+            _dot_down(cells, column, v_line)
+        x_ticks = [tick for tick in round_ticks(x_first, x_last, max(2, columns // 14)) if tick == round(tick)]
+        places = {self._column(tick, x_first, x_last, columns): self._x_text(round(tick)) for tick in x_ticks}
+        gutters = self._gutters(y_range, rows)
+        axis = [(" " * GUTTER, LABEL), ("╰", AXIS), *(("┴" if at in places else "─", AXIS) for at in range(columns))]
+        body = [[*gutter, *row] for gutter, row in zip(gutters, cells, strict=True)]
+        return [tuple(row) for row in (*body, axis, _labels(places, columns))]
+
+    def _y_range(self) -> tuple[float, float] | None:
+        """The values that the axis spans."""
+        values: list[float] = []
+        for series in self._series:
+            lows = sorted(low for _, low, _ in series.spans if math.isfinite(low))
+            highs = sorted(high for _, _, high in series.spans if math.isfinite(high))
+            if not lows or not highs:
+                continue
+            beyond = int(len(lows) * EDGE_SHARE) if series.is_band else 0
+            values += (lows[beyond], highs[-1 - beyond])
+        if not values:
+            return None
+        low, high = min(values), max(values)
+        if self._y_from_zero:
+            low = min(0.0, low)
+        room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
+        return (low if self._y_from_zero else low - room), high + room
+
+    def _gutters(self, y_range: tuple[float, float], rows: int) -> list[list[Piece]]:
+        """The labels on the left and the axis beside them."""
+        low, high = y_range
+        ticks = round_ticks(low, high, max(2, min(6, rows // 2)))
+        distance = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
+        texts = {_row_of(tick, y_range, rows): self._y_text(tick, distance) for tick in ticks}
+        return [
+            [(texts.get(row, "").rjust(GUTTER - 1)[: GUTTER - 1] + " ", LABEL), ("┤" if row in texts else "│", AXIS)]
+            for row in range(rows)
+        ]
+
+    @staticmethod
+    def _row(canvas: BrailleCanvas[str], row: int) -> list[Piece]:
+        return [canvas.cell(column, row) or (" ", "") for column in range(canvas.columns)]
+
+    @staticmethod
+    def _column(x: float, first: float, last: float, columns: int) -> int:
+        return min(
+            columns - 1, max(0, round((x - first) / (last - first) * (columns * DOTS_ACROSS - 1)) // DOTS_ACROSS)
+        )
+
+
+def _draw(
+    canvas: BrailleCanvas[str], series: Series, x_range: tuple[float, float], y_range: tuple[float, float]
+) -> None:
+    """The series in dots: per dot column from its lowest to its highest value, joined to the column before."""
+    first, last = x_range
+    low, high = y_range
+    per_x = (canvas.width - 1) / (last - first)
+    per_y = (canvas.height - 1) / (high - low)
+    before: tuple[int, int, int] | None = None
+    for x, bottom, top in _by_dot_column(series, first, per_x, canvas.width):
+        if math.isnan(bottom):
+            before = None
+            continue
+        y_top = min(canvas.height - 1, max(0, round((high - top) * per_y)))
+        y_bottom = min(canvas.height - 1, max(0, round((high - bottom) * per_y)))
+        if before is not None:
+            _join(canvas, before, (x, y_top, y_bottom), series.style)
+        for y in range(y_top, y_bottom + 1):
+            canvas.dot(x, y, series.style)
+        before = (x, y_top, y_bottom)
+
+
+def _by_dot_column(series: Series, first: float, per_x: float, width: int) -> list[tuple[int, float, float]]:
+    """(dot column, low, high) from the left; a line's values in a column are averaged. NaN: a gap."""
+    columns: list[tuple[int, float, float]] = []
+    at, low, high, count = -1, math.nan, math.nan, 0
+    for x, bottom, top in series.spans:
+        column = round((x - first) * per_x)
+        if not 0 <= column < width:
+            continue
+        if column != at:
+            if count:
+                columns.append((at, low / count, high / count) if not series.is_band else (at, low, high))
+            at, low, high, count = column, bottom, top, 1
+        elif series.is_band:
+            low, high = min(low, bottom), max(high, top)
+        else:
+            low, high, count = low + bottom, high + top, count + 1
+    if count:
+        columns.append((at, low / count, high / count) if not series.is_band else (at, low, high))
+    return columns
+
+
+def _join(canvas: BrailleCanvas[str], before: tuple[int, int, int], here: tuple[int, int, int], style: str) -> None:
+    """A straight line between what two columns hold, from the ends that face each other."""
+    x0, top0, bottom0 = before
+    x1, top1, bottom1 = here
+    if top1 > bottom0:
+        y0, y1 = bottom0, top1
+    elif bottom1 < top0:
+        y0, y1 = top0, bottom1
+    else:
+        y0 = y1 = max(top0, top1)
+    steps = max(abs(x1 - x0), abs(y1 - y0))
+    for step in range(1, steps):
+        canvas.dot(x0 + round((x1 - x0) * step / steps), y0 + round((y1 - y0) * step / steps), style)
+
+
+def _row_of(value: float, y_range: tuple[float, float], rows: int) -> int:
+    low, high = y_range
+    return min(rows - 1, max(0, round((high - value) / (high - low) * (rows * DOTS_DOWN - 1)) // DOTS_DOWN))
+
+
+def _dot_down(rows: list[list[Piece]], column: int, v_line: VLine) -> None:
+    """The vertical line where nothing else is drawn, and its label beside its top."""
+    for row in rows:
+        if row[column][0] == " ":
+            row[column] = ("┊", v_line.style)
+    text = v_line.label
+    start = column + 1 if column + 1 + len(text) <= len(rows[0]) else column - len(text)
+    if text and start >= 0:
+        rows[0][start : start + len(text)] = [(letter, v_line.style) for letter in text]
+
+
+def _labels(places: dict[int, str], columns: int) -> list[Piece]:
+    """The labels below the axis, each centred below its place; those that would touch are left out."""
+    text = [" "] * columns
+    free = 0
+    for column, label in sorted(places.items()):
+        start = min(max(0, column - len(label) // 2), columns - len(label))
+        if start >= free:
+            text[start : start + len(label)] = label
+            free = start + len(label) + 2
+    return [(" " * (GUTTER + 1), LABEL), ("".join(text), LABEL)]

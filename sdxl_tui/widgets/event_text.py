@@ -1,0 +1,115 @@
+"""A run's events in words. The kinds and their fields stand in docs/files.md; unknown ones are shown by their name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from engine.run.records import as_float, as_int
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_bytes, format_count, format_duration
+from sdxl_tui.widgets.painted import Piece, Row
+
+Event = dict[str, Any]
+
+
+def event_text(event: Event) -> Piece:
+    """What happened, and the style for it."""
+    kind = str(event.get("event", ""))
+    words = _WORDS.get(kind)
+    text = words(event) if words is not None else clean(kind, limit=60)
+    return text, _STYLES.get(kind, "$warning" if kind == "command" and event.get("ok") is False else "")
+
+
+def event_row(event: Event) -> Row:
+    """A line about an event: its local time dim, then what happened."""
+    text, style = event_text(event)
+    return ((f"{_clock(event)} ", "$foreground 40%"), (text, style))
+
+
+def _clock(event: Event) -> str:
+    """``10:15:02``; blanks of that width where the event has no time."""
+    moment = as_float(event.get("time"))
+    try:
+        return " " * 8 if moment is None else time.strftime("%H:%M:%S", time.localtime(moment))
+    except (OverflowError, OSError, ValueError):
+        return " " * 8
+
+
+def _text(event: Event, name: str, limit: int = 500) -> str:
+    value = event.get(name)
+    return "" if value is None else clean(str(value), limit=limit)
+
+
+def _count(event: Event, name: str) -> str:
+    return format_count(as_int(event.get(name)))
+
+
+def _failed(event: Event) -> str:
+    where = _text(event, "where")
+    message = _text(event, "message") or _text(event, "error")
+    hint = _text(event, "hint")
+    return "failed: " + (f"{where}: " if where else "") + message + (f" · {hint}" if hint else "")
+
+
+def _saved(event: Event) -> str:
+    size = format_bytes(as_float(event.get("bytes")))
+    return f"saved {_text(event, 'checkpoint')} ({_text(event, 'reason')}, {size})"
+
+
+def _dataset(event: Event) -> str:
+    skipped = event.get("skipped")
+    left_out = len(skipped) if isinstance(skipped, list) else as_int(skipped)
+    text = f"{_count(event, 'images')} images, {_count(event, 'batches_per_epoch')} batches per epoch"
+    return f"{text}, {format_count(left_out)} files left out" if left_out else text
+
+
+def _cached(event: Event) -> str:
+    took = format_duration(as_float(event.get("seconds")))
+    return f"{_text(event, 'what')} ready: {_count(event, 'count')}, {_count(event, 'built')} new in {took}"
+
+
+def _sampled(event: Event) -> str:
+    files = event.get("files")
+    return f"drew {len(files) if isinstance(files, list) else 0} samples at step {_count(event, 'step')}"
+
+
+def _command(event: Event) -> str:
+    outcome = "done" if event.get("ok") else "not followed"
+    return f"command {_text(event, 'command')}: {_text(event, 'message') or outcome}"
+
+
+def _warning(event: Event) -> str:
+    where = _text(event, "where")
+    return (f"{where}: " if where else "") + _text(event, "message")
+
+
+_WORDS = {
+    "started": lambda e: f"started on {_text(e, 'device')} at step {_count(e, 'step')} of {_count(e, 'total_steps')}",
+    "resumed": lambda e: f"resumed exactly from {_text(e, 'checkpoint')}",
+    "continued": lambda e: f"weights from {_text(e, 'checkpoint')} of {_text(e, 'parent_run')}",
+    "dataset": _dataset,
+    "cached": _cached,
+    "warning": _warning,
+    "saved": _saved,
+    "save_failed": lambda e: f"step {_count(e, 'step')} could not be saved: {_text(e, 'message')}",
+    "pruned": lambda e: f"deleted {_text(e, 'checkpoint')}",
+    "sampled": _sampled,
+    "command": _command,
+    "stopping": lambda e: f"stopping, asked by {_text(e, 'reason')}",
+    "nonfinite": lambda e: f"the {_text(e, 'what')} of step {_count(e, 'step')} is not finite",
+    "stopped": lambda e: f"stopped at step {_count(e, 'step')}",
+    "finished": lambda e: f"finished at step {_count(e, 'step')}",
+    "failed": _failed,
+}
+_STYLES = {
+    "failed": "$error",
+    "save_failed": "$error",
+    "nonfinite": "$error",
+    "warning": "$warning",
+    "stopping": "$warning",
+    "finished": "$success",
+    "saved": "$primary",
+    "resumed": "$accent",
+    "continued": "$accent",
+}

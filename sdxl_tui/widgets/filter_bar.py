@@ -1,0 +1,81 @@
+"""A line to filter a list by words; the list above it shows what matches while one types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+
+class FilterBar(Horizontal):
+    """Hidden until ``open``; stays while there is text. Enter goes back to the list, Escape clears the text."""
+
+    DEFAULT_CSS = """
+    FilterBar {
+        display: none; height: 1; padding: 0 1; background: $surface;
+        &.-open { display: block; }
+        #slash { width: 2; color: $primary; text-style: bold; }
+        Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
+        #matches { width: auto; color: $foreground 60%; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear the filter")]
+
+    @dataclass
+    class Changed(Message):
+        """The words to look for, lower case; none: show everything."""
+
+        words: tuple[str, ...]
+
+    class Left(Message):
+        """Back to the list."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is looked for."""
+        return tuple(self.query_one(Input).value.lower().split())
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content("/"), id="slash")
+        yield Input(compact=True)
+        yield Static(id="matches")
+
+    def open(self) -> None:
+        """Show it and type."""
+        self.add_class("-open")
+        self.query_one(Input).focus()
+
+    def count(self, shown: int, total: int) -> None:
+        """Say how many match."""
+        self.query_one("#matches", Static).update(Content(f"{shown} of {total}" if self.words else ""))
+
+    def action_clear(self) -> None:
+        """No filter."""
+        self.query_one(Input).value = ""
+        self.remove_class("-open")
+        self.post_message(self.Left())
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(self.words))
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.set_class(bool(self.words), "-open")
+        self.post_message(self.Left())
+
+
+def matches(words: Iterable[str], *texts: str) -> bool:
+    """Whether each word stands in one of the texts, whatever the case."""
+    joined = "\n".join(texts).lower()
+    return all(word in joined for word in words)

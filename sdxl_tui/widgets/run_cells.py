@@ -1,0 +1,192 @@
+"""How a run is written: its state with symbol and colour, its progress, its columns in the table of runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from engine.run.layout import CHECKPOINT_NAME
+from engine.run.liveness import RunState
+from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.terminal.numbers import (
+    UNKNOWN,
+    format_count,
+    format_duration,
+    format_loss,
+    format_lr,
+    format_speed,
+)
+from sdxl_tui.widgets.live_table import FLEXIBLE, HIDDEN, Cell, Column
+
+MOMENT: Final = re.compile(r"-\d{8}-\d{6}(-\d+)?")
+MUTED: Final = "$foreground 60%"
+FAINT: Final = "$foreground 35%"
+
+STATES: Final[dict[RunState, tuple[str, str]]] = {
+    RunState.QUEUED: ("○", MUTED),
+    RunState.STARTING: ("◌", "$primary"),
+    RunState.CACHING: ("◍", "$primary"),
+    RunState.TRAINING: ("●", "$success"),
+    RunState.SAMPLING: ("◆", "$accent"),
+    RunState.SAVING: ("◇", "$primary"),
+    RunState.PAUSED: ("‖", "$warning"),
+    RunState.FINISHED: ("✓", "$success"),
+    RunState.STOPPED: ("■", "$secondary"),
+    RunState.FAILED: ("✗", "$error"),
+    RunState.KILLED: ("✗", "$error"),
+    RunState.LOST: ("?", "$warning"),
+}
+"""Symbol and colour of each state; no two states share their word, so colour is never needed."""
+
+REMARK_COLOURS: Final = {RunState.FAILED: "$error", RunState.KILLED: "$error", RunState.LOST: "$warning"}
+"""Where a reason is more than a remark."""
+SHORT_WORDS: Final = {
+    RunState.STARTING: "start",
+    RunState.CACHING: "cache",
+    RunState.TRAINING: "train",
+    RunState.SAMPLING: "sample",
+    RunState.FINISHED: "done",
+    RunState.STOPPED: "stop",
+}
+ROOM_FOR_ID: Final = 24
+"""A column of this width shows whole ids."""
+NARROW: Final = 100
+"""Tables of fewer cells are written tersely."""
+
+
+def state_cell(state: RunState, width: int = 10) -> Cell:
+    """``● training`` in the state's colour; ``● train`` where there are fewer than 10 cells."""
+    symbol, colour = STATES[state]
+    word = state.value if width >= 10 else SHORT_WORDS.get(state, state.value)
+    return ((f"{symbol} {word}", colour),)
+
+
+def bar_cell(share: float | None, width: int, colour: str) -> Cell:
+    """A bar of ``width`` cells, done to half a cell."""
+    if width < 1:
+        return ()
+    halves = 0 if share is None else round(share * width * 2)
+    if share is not None and 0 < share < 1:
+        halves = min(max(halves, 1), width * 2 - 1)
+    full, half = divmod(halves, 2)
+    return (("━" * full + "╸" * half, colour), ("─" * (width - full - half), "$foreground 20%"))
+
+
+def run_columns(now: Callable[[], float]) -> tuple[Column[RunSummary], ...]:
+    """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds)."""
+    return (
+        Column("STATE", _by_room({0: 8, NARROW: 10}), lambda run, width: state_cell(run.state, width)),
+        Column("RUN", _by_room({0: FLEXIBLE}), _name, widest=44),
+        Column("DONE", _by_room({0: HIDDEN, 72: 5, NARROW: 8, 130: 12, 160: 20}), _bar),
+        Column("STEP", _by_room({0: 11, NARROW: 15}), _steps, "right"),
+        Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(run, format_loss(_loss(run))), "right"),
+        Column("LR", _by_room({0: 8}), lambda run, _: _figure(run, format_lr(run.lr)), "right"),
+        Column("IT/S", _by_room({0: HIDDEN, 60: 5, NARROW: HIDDEN}), _steps_per_second, "right"),
+        Column("SPEED", _by_room({0: HIDDEN, NARROW: 9}), _speed, "right"),
+        Column("ETA", _by_room({0: 9}), lambda run, _: _live_figure(run, format_duration(run.eta_seconds)), "right"),
+        Column("DEVICE", _by_room({0: HIDDEN, NARROW: 7}), _device),
+        Column("AGE", _by_room({0: HIDDEN, NARROW: 6}), lambda run, _: ((age(now() - run.created), MUTED),), "right"),
+        Column("", _by_room({0: HIDDEN, 130: FLEXIBLE}), _remark),
+    )
+
+
+def _by_room(widths: dict[int, int]) -> Callable[[int], int]:
+    """A column's width by the table's: that of the largest key the table has room for."""
+    return lambda room: widths[max(least for least in widths if least <= room)]
+
+
+def age(seconds: float) -> str:
+    """How old something is, coarse enough not to move while one looks: ``<1 min``, ``12 min``, ``3 h``, ``2 d``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return "<1 min"
+
+
+def remark(run: RunSummary) -> str:
+    """What there is to say about the run beyond its state: why it ended, what it prepares, what it asks for."""
+    status = run.liveness.status
+    if run.reason:
+        return run.reason
+    if run.alive and status is not None and status.progress is not None:
+        return f"{status.progress.what} {format_count(status.progress.done)}/{format_count(status.progress.total)}"
+    return run.message if run.alive else ""
+
+
+def origin(run: RunSummary) -> str:
+    """Where a child run came from: ``↳ demo-20261124-093000 @20 continue``; empty for a run that started fresh."""
+    if run.origin is None:
+        return ""
+    return f"↳ {run.origin.run} @{format_count(run.origin.step)} {run.origin.route}"
+
+
+def checkpoint_step(run: RunSummary) -> int | None:
+    """The step of its newest checkpoint."""
+    found = CHECKPOINT_NAME.match(run.checkpoint or "")
+    return int(found.group(1)) if found else None
+
+
+def _name(run: RunSummary, width: int) -> Cell:
+    """The id with the name in front standing out, shorter where it has to be; ``↳`` marks a child run."""
+    name, moment = split_id(run)
+    mark = "" if run.origin is None else " ↳"
+    if moment and width < ROOM_FOR_ID:
+        moment = f" {moment[5:9]}-{moment[10:14]}"
+    room = width - len(moment) - len(mark)
+    if room < 4:
+        room, moment = width - len(mark), ""
+    name = name if len(name) <= room else f"{name[: max(0, room - 1)]}…"
+    return ((name, "bold" if run.alive else ""), (moment, FAINT), (mark, "$secondary"))
+
+
+def split_id(run: RunSummary) -> tuple[str, str]:
+    """The run's name and the moment in its id, with the hyphen: ``("demo", "-20261124-101500")``."""
+    if MOMENT.fullmatch(rest := run.id.removeprefix(run.name)):
+        return run.name, rest
+    return run.id, ""
+
+
+def _loss(run: RunSummary) -> float | None:
+    return run.loss if run.loss_avg is None else run.loss_avg
+
+
+def _figure(run: RunSummary, text: str) -> Cell:
+    return ((text, "" if run.alive and text != UNKNOWN else MUTED),)
+
+
+def _live_figure(run: RunSummary, text: str) -> Cell:
+    """A figure that only a live run has."""
+    return ((text, ""),) if run.alive and text != UNKNOWN else (("", ""),)
+
+
+def _speed(run: RunSummary, _: int) -> Cell:
+    return _live_figure(run, format_speed(run.steps_per_second))
+
+
+def _steps_per_second(run: RunSummary, _: int) -> Cell:
+    rate = run.steps_per_second
+    return _live_figure(run, UNKNOWN if not rate else f"{rate:.1f}" if rate >= 0.995 else f"{rate:.3f}".rstrip("0"))
+
+
+def _bar(run: RunSummary, width: int) -> Cell:
+    colour = STATES[run.state][1] if run.alive else MUTED
+    return bar_cell(run.share, width, colour)
+
+
+def _steps(run: RunSummary, width: int) -> Cell:
+    done, total = format_count(run.step), format_count(run.total_steps) if run.total_steps else UNKNOWN
+    if len(done) + len(total) + 1 > width:
+        done, total = (
+            f"{number / 1000:.3g}k" if number >= 1000 else str(number) for number in (run.step, run.total_steps)
+        )
+    return ((done, "" if run.alive else MUTED), (f"/{total}", MUTED))
+
+
+def _device(run: RunSummary, _: int) -> Cell:
+    return ((run.device or UNKNOWN, "" if run.alive else MUTED),)
+
+
+def _remark(run: RunSummary, _: int) -> Cell:
+    said = remark(run)
+    return ((said, REMARK_COLOURS.get(run.state, MUTED)),) if said else ((origin(run), FAINT),)

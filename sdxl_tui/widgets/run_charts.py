@@ -1,0 +1,63 @@
+"""The two curves of a run's page: the loss as measured, and the learning rate as used and as planned."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sdxl_tui.fleet.run_history import Curve, RunHistory
+from sdxl_tui.fleet.run_page import Plan
+from sdxl_tui.widgets.axis import decimal_text, rate_text
+from sdxl_tui.widgets.chart import LineChart, Series, VLine, band, line
+
+RAW: Final = "$foreground 25%"
+RAW_LEGEND: Final = "$foreground 45%"
+AVERAGE: Final = "$primary"
+USED: Final = "$success"
+PLANNED: Final = "$success 40%"
+SEAM: Final = "$warning 80%"
+PLANNED_POINTS: Final = 400
+GROUP_STYLES: Final = (USED, "$accent", "$warning", "$secondary")
+
+
+def loss_chart() -> LineChart:
+    """The loss of each step dim, its running average bright."""
+    return LineChart(y_text=decimal_text, empty="The loss appears with the first step", id="loss", classes="panel")
+
+
+def rate_chart() -> LineChart:
+    """The learning rate used so far bright, the rest of the schedule dim."""
+    return LineChart(
+        y_text=rate_text, y_from_zero=True, empty="The schedule is not known yet", id="rate", classes="panel"
+    )
+
+
+def show_loss(chart: LineChart, history: RunHistory) -> None:
+    """Draw what is measured so far on an axis that ends with the newest step."""
+    series = [band("raw", history.loss.spans(), RAW), line_of(history.loss_avg, "average", AVERAGE)]
+    chart.show(series, v_lines=_seams(history), x_range=(0, max(history.last.step, 1)) if history.last else None)
+
+
+def show_rate(chart: LineChart, history: RunHistory, plan: Plan | None, total_steps: int) -> None:
+    """Draw the rate of each step on an axis of all steps, and what the schedule says about those to come."""
+    series: list[Series] = []
+    done = history.last.step if history.last else 0
+    if plan is not None:
+        last = plan.schedule.total_steps
+        stride = max(1, (last - done) // PLANNED_POINTS)
+        # The step after ``step`` done ones is number ``step + 1``: the metrics name a rate by the step that used it.
+        to_come = [*range(done, last, stride), *([last - 1] if last > done else [])]
+        rates = [plan.schedule.lr(step, plan.base_lr) for step in to_come]
+        series.append(line("planned", [step + 1 for step in to_come], rates, PLANNED))
+        total_steps = max(total_steps, last)
+    styles = dict(zip(history.lr, GROUP_STYLES, strict=False))
+    series += [line_of(curve, group, styles.get(group, USED)) for group, curve in history.lr.items()]
+    chart.show(series, v_lines=_seams(history), x_range=(0, max(total_steps, done, 1)))
+
+
+def line_of(curve: Curve, name: str, style: str) -> Series:
+    """A curve's middle values."""
+    return Series(name, curve.means(), style)
+
+
+def _seams(history: RunHistory) -> list[VLine]:
+    return [VLine(step, "resumed" if len(history.resumes) <= 3 else "", SEAM) for step in history.resumes]
