@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.profile.document import ProfileDocument
 from engine.profile.load import load_profile
 from engine.profile.problems import Problem, ProfileError
 from engine.profile.schema import Profile
@@ -68,3 +69,10 @@ def free_name(folder: Path, wanted: str) -> Path:
         number += 1
         path = folder / f"{wanted}-{number}.toml"
     return path
+
+
+def duplicate(path: Path, folder: Path) -> Path:
+    """Copy a profile, as it is, into ``folder`` under the first free name. Raises ``ProfileError``."""
+    copy = free_name(folder, path.stem)
+    ProfileDocument.new(copy, ProfileDocument.open(path).text).save()
+    return copy

@@ -19,21 +19,20 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Static, TextArea
 
 from engine.errors import UserError
-from engine.profile.document import ProfileDocument
 from engine.profile.fields import ProfileSection, profile_sections
 from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
 from sdxl_tui.fleet.launch import launch
 from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
-from sdxl_tui.fleet.profile_shelf import free_name
-from sdxl_tui.screens.ask import Answer, Ask
+from sdxl_tui.fleet.profile_shelf import duplicate
+from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved, not_launched
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import field_help, section_help
-from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.profile_form import HIDDEN, SectionForm
 from sdxl_tui.widgets.profile_plan import ProfilePlan
-from sdxl_tui.widgets.row_list import Row, RowList
+from sdxl_tui.widgets.profile_sections import DraftTitle, SectionList
+from sdxl_tui.widgets.row_list import RowList
 from sdxl_tui.widgets.toml_editor import TomlEditor
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 MUTED: Final = "$foreground 60%"
 JUDGE_AFTER: Final = 0.08
 """Seconds without a keystroke before the TOML text is judged."""
-TOP: Final = "profile"
-"""What the section without a name is called here."""
 
 
 class ProfileEditor(Place):
@@ -58,13 +55,11 @@ class ProfileEditor(Place):
 
     DEFAULT_CSS = """
     ProfileEditor {
-        #title { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-        #sections { width: 18; border-right: solid $foreground 15%; }
         #pages { width: 1fr; padding: 0 1; }
         ProfilePlan { display: none; width: 36%; border-left: solid $foreground 15%; }
         #help { height: 5; padding: 0 1; border-top: solid $foreground 15%; }
         &.-wide ProfilePlan { display: block; }
-        &.-wide #sections { width: 22; }
+        &.-wide SectionList { width: 22; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
@@ -90,8 +85,7 @@ class ProfileEditor(Place):
         self._form: SectionForm | None = None
         self._judging: Timer | None = None
         self._leave_when_saved = False
-        self._title = Static(id="title")
-        self._sections = RowList(id="sections")
+        self._title, self._sections = DraftTitle(), SectionList()
         self._form_page = Container(id="form")
         self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, highlight_cursor_line=False)
         self._pages = ContentSwitcher(self._form_page, self._toml, id="pages", initial="form")
@@ -126,32 +120,12 @@ class ProfileEditor(Place):
 
     def _show_state(self) -> None:
         """What is wrong, or what is planned."""
-        self._show_title()
-        self._show_sections()
+        self._title.show(self.draft, read_only=self.read_only)
+        self._sections.show(self.draft)
         self._plan.show(self.draft.profile, self.draft.problems)
         if self._form is not None:
             self._form.show_problems(self.draft.complaints)
         self.refresh_bindings()
-
-    def _show_title(self) -> None:
-        count = len(self.draft.complaints)
-        state = ("valid", "$success") if not count else (f"{count} problem{'s' * (count > 1)}", "bold $error")
-        parts: list[str | tuple[str, str]] = [(clean(self.path.name), "bold"), "  ", state]
-        if self.read_only:
-            parts.append(("  shipped, read-only: d duplicates it into your profiles", "$warning"))
-        elif self.unsaved:
-            parts.append(("  ● not saved", "$warning"))
-        parts.append((f"  {clean(short_path(self.path.parent))}", MUTED))
-        self._title.update(Content.assemble(*parts))
-
-    def _show_sections(self) -> None:
-        rows = []
-        for section in profile_sections():
-            wrong = self.draft.complaints_in(section)
-            label = (section.name or TOP, "$error" if wrong else "")
-            rows.append(Row(section.name or TOP, (label,), tail=(f"✗ {wrong}", "$error") if wrong else ("", "")))
-        if list(self._sections.rows) != rows:
-            self._sections.show_rows(rows)
 
     # the form
 
@@ -164,11 +138,11 @@ class ProfileEditor(Place):
         self._form.show_problems(self.draft.complaints)
 
     @on(RowList.Highlighted)
-    async def _section_moved(self, event: RowList.Highlighted) -> None:
-        section = next((section for section in profile_sections() if (section.name or TOP) == event.key), None)
-        if section is not None and self._pages.current == "toml":
+    async def _section_moved(self) -> None:
+        section = self._sections.section
+        if self._pages.current == "toml":
             self._toml.go_to_table(section.name)
-        elif section is not None and (section is not self._section or self._form is None):
+        elif section is not self._section or self._form is None:
             await self._show_section(section)
         if self._sections.has_focus:
             self._help.update(section_help(self._section))
@@ -209,12 +183,8 @@ class ProfileEditor(Place):
             inside = self._form is not None and self._form.has_focus_within
             self._sections.action_move(by)
             if inside:
-                await self._show_section(self._shown_section())
+                await self._show_section(self._sections.section)
                 self._section_chosen()
-
-    def _shown_section(self) -> ProfileSection:
-        key = self._sections.key
-        return next((section for section in profile_sections() if (section.name or TOP) == key), self._section)
 
     # the text
 
@@ -275,11 +245,7 @@ class ProfileEditor(Place):
     async def action_next_problem(self) -> None:
         """Put the cursor where the next problem is."""
         if self._pages.current == "toml":
-            lines = [problem.line for problem in self.draft.problems if problem.line]
-            here = self._toml.cursor_location[0] + 1
-            if lines:
-                line = next((line for line in lines if line > here), lines[0])
-                self._toml.move_cursor((line - 1, 0))
+            self._toml.go_to_next([problem.line for problem in self.draft.problems if problem.line])
             return
         paths = list(self.draft.complaints)
         focused = self._form.field_of(self.focused) if self._form is not None else None
@@ -293,7 +259,7 @@ class ProfileEditor(Place):
             self._open_toml()
             await self.action_next_problem()
             return
-        self._sections.move_to(section.name or TOP)
+        self._sections.go_to(section)
         await self._show_section(section)
         if self._form is not None:
             self._form.focus_field(path)
@@ -332,7 +298,7 @@ class ProfileEditor(Place):
             self.app.call_from_thread(self._launch)
 
     def _saved(self) -> None:
-        self._show_title()
+        self._title.show(self.draft, read_only=self.read_only)
         if complaint := self.draft.first_complaint:
             self.notify(clean(complaint), title="Saved, but not valid yet", severity="warning", markup=False)
         else:
@@ -340,12 +306,7 @@ class ProfileEditor(Place):
 
     @work
     async def _ask_about_conflict(self, then_launch: bool) -> None:
-        text = f"{clean(self.path.name)} was changed by another program since it was opened here."
-        answers = (
-            Answer("reload", "r", "Reload, losing my changes", destroys=True),
-            Answer("overwrite", "o", "Overwrite it", destroys=True),
-        )
-        answer = await self.app.push_screen_wait(Ask(" Changed on disk ", text, answers, back="Keep editing"))
+        answer = await self.app.push_screen_wait(changed_on_disk(self.path))
         if answer == "overwrite":
             self._save(overwrite=True, then_launch=then_launch)
         elif answer == "reload":
@@ -375,7 +336,7 @@ class ProfileEditor(Place):
     @work
     async def _refuse(self, error: Exception) -> None:
         """Say why it was not launched; then the cursor goes to the field that is to blame."""
-        await self.app.push_screen_wait(Ask(" Not launched ", clean(str(error), lines=True), (), back="Close"))
+        await self.app.push_screen_wait(not_launched(error))
         fields = [problem.field for problem in error.problems] if isinstance(error, ProfileError) else []
         if fields and fields[0]:
             await self._go_to_field(without_index(fields[0]))
@@ -383,16 +344,16 @@ class ProfileEditor(Place):
     def _complain(self, title: str, error: Exception) -> None:
         self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)
 
+    @work(thread=True, exclusive=True, group="save")
     def action_duplicate(self) -> None:
         """A copy in the workspace, opened for editing."""
-        copy = free_name(self.workspace.profiles, self.path.stem)
         try:
-            ProfileDocument.new(copy, self.draft.document.text).save()
+            copy = duplicate(self.path, self.workspace.profiles)
             editor = ProfileEditor(self.workspace, copy)
-        except ProfileError as error:
-            self._complain("Not duplicated", error)
+        except UserError as error:
+            self.app.call_from_thread(self._complain, "Not duplicated", error)
         else:
-            self.app.switch_screen(editor)
+            self.app.call_from_thread(self.app.switch_screen, editor)
 
     @work
     async def action_leave(self) -> None:
@@ -400,12 +361,7 @@ class ProfileEditor(Place):
         if self.unsaved is None:
             await self.run_action("app.back")
             return
-        answers = (
-            Answer("save", "s", "Save"),
-            Answer("discard", "d", "Discard the changes", destroys=True),
-        )
-        text = f"Changes to {clean(self.path.name)} are not saved."
-        answer = await self.app.push_screen_wait(Ask(" Leave the editor? ", text, answers, back="Keep editing"))
+        answer = await self.app.push_screen_wait(leave_unsaved(self.path))
         if answer == "discard":
             await self.run_action("app.back")
         elif answer == "save":

@@ -236,21 +236,24 @@ class ProfilesScreen(Place):
 
     def action_duplicate(self) -> None:
         """A copy in the workspace, under the cursor."""
-        from engine.profile.document import ProfileDocument  # noqa: PLC0415 - when first needed
-        from sdxl_tui.fleet.profile_shelf import free_name  # noqa: PLC0415
+        if (entry := self._table.item) is not None:
+            self._duplicate(entry.path)
 
-        entry = self._table.item
-        if entry is None:
-            return
-        copy = free_name(self.workspace.profiles, entry.name)
+    @work(thread=True, exclusive=True, group="duplicate")
+    def _duplicate(self, path: Path) -> None:
+        from sdxl_tui.fleet.profile_shelf import duplicate  # noqa: PLC0415 - pydantic, when first needed
+
         try:
-            ProfileDocument.new(copy, ProfileDocument.open(entry.path).text).save()
+            copy = duplicate(path, self.workspace.profiles)
         except UserError as error:
-            self._complain("Not duplicated", error)
-            return
-        self._wanted = copy
+            self.app.call_from_thread(self._complain, "Not duplicated", error)
+        else:
+            self.app.call_from_thread(self._go_to, copy)
+
+    def _go_to(self, made: Path) -> None:
+        self._wanted = made
         self._refresh()
-        self.notify(clean(copy.name), title="Duplicated as", markup=False, timeout=3)
+        self.notify(clean(made.name), title="Duplicated as", markup=False, timeout=3)
 
     @work
     async def action_delete(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from rich.style import Style
@@ -48,6 +49,13 @@ class TomlEditor(TextArea):
         line = next(lines, None) if name else 0
         if line is not None:
             self.move_cursor((line, 0), center=True)
+
+    def go_to_next(self, lines: Sequence[int]) -> None:
+        """Put the cursor on the next of these lines (from 1), after the last on the first again."""
+        here = self.cursor_location[0] + 1
+        if lines:
+            line = next((line for line in lines if line > here), lines[0])
+            self.move_cursor((line - 1, 0), center=True)
 
     def get_line(self, line_index: int) -> Text:
         """The line, coloured."""

@@ -1,0 +1,36 @@
+"""What the profile editor asks before something would be lost, and what it says when a launch is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdxl_tui.screens.ask import Answer, Ask
+from sdxl_tui.terminal.clean import clean
+
+
+def changed_on_disk(path: Path) -> Ask:
+    """Answered with ``reload`` or ``overwrite``."""
+    return Ask(
+        " Changed on disk ",
+        f"{clean(path.name)} was changed by another program since it was opened here.",
+        (
+            Answer("reload", "r", "Reload, losing my changes", destroys=True),
+            Answer("overwrite", "o", "Overwrite it", destroys=True),
+        ),
+        back="Keep editing",
+    )
+
+
+def leave_unsaved(path: Path) -> Ask:
+    """Answered with ``save`` or ``discard``."""
+    return Ask(
+        " Leave the editor? ",
+        f"Changes to {clean(path.name)} are not saved.",
+        (Answer("save", "s", "Save"), Answer("discard", "d", "Discard the changes", destroys=True)),
+        back="Keep editing",
+    )
+
+
+def not_launched(error: Exception) -> Ask:
+    """Only to be read."""
+    return Ask(" Not launched ", clean(str(error), lines=True), (), back="Close")

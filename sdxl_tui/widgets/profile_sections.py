@@ -1,0 +1,65 @@
+"""The editor's title and its list of sections: what stands against a draft, at a glance."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.profile.fields import ProfileSection, profile_sections
+from sdxl_tui.fleet.profile_draft import ProfileDraft
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.place_bar import short_path
+from sdxl_tui.widgets.row_list import Row, RowList
+
+MUTED: Final = "$foreground 60%"
+TOP: Final = "profile"
+"""What the section without a name is called."""
+
+
+class DraftTitle(Static):
+    """File, whether it is valid, whether it is saved."""
+
+    DEFAULT_CSS = """
+    DraftTitle { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+
+    def show(self, draft: ProfileDraft, *, read_only: bool) -> None:
+        """Show how the draft stands."""
+        count = len(draft.complaints)
+        state = ("valid", "$success") if not count else (f"{count} problem{'s' * (count > 1)}", "bold $error")
+        parts: list[str | tuple[str, str]] = [(clean(draft.path.name), "bold"), "  ", state]
+        if read_only:
+            parts.append(("  shipped, read-only: d duplicates it into your profiles", "$warning"))
+        elif draft.is_changed:
+            parts.append(("  ● not saved", "$warning"))
+        parts.append((f"  {clean(short_path(draft.path.parent))}", MUTED))
+        self.update(Content.assemble(*parts), layout=False)
+
+
+class SectionList(RowList):
+    """The sections of a profile, each with the number of its problems."""
+
+    DEFAULT_CSS = """
+    SectionList { width: 18; border-right: solid $foreground 15%; }
+    """
+
+    def show(self, draft: ProfileDraft) -> None:
+        """Mark the sections that something is wrong in."""
+        rows = []
+        for section in profile_sections():
+            wrong = draft.complaints_in(section)
+            label = (section.name or TOP, "$error" if wrong else "")
+            rows.append(Row(section.name or TOP, (label,), tail=(f"✗ {wrong}", "$error") if wrong else ("", "")))
+        if list(self.rows) != rows:
+            self.show_rows(rows)
+
+    @property
+    def section(self) -> ProfileSection:
+        """The section under the cursor."""
+        return next(section for section in profile_sections() if (section.name or TOP) == (self.key or TOP))
+
+    def go_to(self, section: ProfileSection) -> None:
+        """Put the cursor on a section."""
+        self.move_to(section.name or TOP)
