@@ -34,7 +34,9 @@ def test_the_torch_free_half_loads_no_training_library(modules: str) -> None:
 
 
 def test_the_engine_loads_neither_the_manager_nor_textual() -> None:
-    program = "import sys, engine.__main__, engine.train.loop; print(*({'sdxl_tui', 'textual', 'rich'} & set(sys.modules)))"
+    program = (
+        "import sys, engine.__main__, engine.train.loop; print(*({'sdxl_tui', 'textual', 'rich'} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "sdxl_tui" not in result.stdout.split()
     assert "textual" not in result.stdout.split()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoint_files import make_run, state_of, write_checkpoint
 
 from engine.checkpoint.describe import (
     BrokenCheckpoint,
@@ -19,6 +18,7 @@ from engine.checkpoint.describe import (
     list_checkpoints,
 )
 from engine.schedule import Kind, Phase, Schedule
+from tests.engine.checkpoint.checkpoint_files import make_run, state_of, write_checkpoint
 
 
 def test_it_holds_what_the_state_says(tmp_path: Path) -> None:

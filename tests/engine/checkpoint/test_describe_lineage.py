@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checkpoint_files import add_attempt, make_run
-
 from engine.checkpoint.describe import resume_candidates, resume_point
+from tests.engine.checkpoint.checkpoint_files import add_attempt, make_run
 
 
 def steps_of(folders: list[Path]) -> list[int]:

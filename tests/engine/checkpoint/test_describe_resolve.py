@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from checkpoint_files import add_attempt, make_run, write_checkpoint
 
 from engine.checkpoint.describe import CheckpointError, resolve_checkpoint
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
+from tests.engine.checkpoint.checkpoint_files import add_attempt, make_run, write_checkpoint
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoint_files import write_checkpoint
 
 from engine.checkpoint.manifest import CheckpointError, read_manifest, verify, write_manifest
 from engine.errors import UserError
+from tests.engine.checkpoint.checkpoint_files import write_checkpoint
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkpoint_files import add_attempt, make_run
 
 from engine.checkpoint.describe import resume_candidates
 from engine.checkpoint.retention import prune, sweep_leftovers
 from engine.run.layout import RunDirectory
+from tests.engine.checkpoint.checkpoint_files import add_attempt, make_run
 
 
 def steps_left(run: RunDirectory) -> list[int]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import picture, png_chunk, png_of
 
 from engine.data.image import MAX_PIXELS, UnreadableImageError, read_image_file, upright_picture, upright_size
+from tests.engine.data.small_data import picture, png_chunk, png_of
 
 ORIENTATION = 0x0112
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from small_data import ForbiddenEncoders, SmallEncoders, add_image, dataset, three_shapes
 
 from engine.data.batches import Batch, TrainingSet
 from engine.data.errors import DatasetError, PreparationStopped
 from engine.data.prepare import prepare
+from tests.engine.data.small_data import ForbiddenEncoders, SmallEncoders, add_image, dataset, three_shapes
 
 
 class Heard:
@@ -164,7 +164,7 @@ def test_progress_counts_up_to_the_total_of_each_kind(tmp_path: Path) -> None:
 KILLED_WHILE_CACHING = """
 import os, signal, sys
 from pathlib import Path
-from small_data import SmallEncoders, dataset
+from tests.engine.data.small_data import SmallEncoders, dataset
 from engine.data.prepare import prepare
 
 class Killed(SmallEncoders):

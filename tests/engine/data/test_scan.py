@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_data import add_image, digest_of, picture, png_of
 
 from engine.data.errors import DatasetError, PreparationStopped
 from engine.data.scan import MAX_CAPTION_BYTES, Scan, scan_sources
 from engine.profile.schema import Source
+from tests.engine.data.small_data import add_image, digest_of, picture, png_of
 
 
 def scan(*folders: Path) -> Scan:

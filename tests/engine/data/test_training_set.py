@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_data import POOLED, TOKENS, WIDTH, SmallEncoders, add_image, dataset, picture, three_shapes
 
 from engine.data.batches import TrainingSet
 from engine.data.buckets import BucketRules, place, time_ids
 from engine.data.encoded import place_pixels
 from engine.data.prepare import prepare
 from engine.profile.schema import Dataset, Source
+from tests.engine.data.small_data import POOLED, TOKENS, WIDTH, SmallEncoders, add_image, dataset, picture, three_shapes
 
 
 def prepared(tmp_path: Path, settings: Dataset, encoders: SmallEncoders | None = None) -> TrainingSet:

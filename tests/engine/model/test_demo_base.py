@@ -57,11 +57,17 @@ def test_latents_of_real_pictures_have_unit_scale(base: BaseFolder) -> None:
     assert latents.mean().abs() < 0.5
 
 
-def test_an_untrained_prediction_starts_small(base: BaseFolder, predict: object) -> None:
-    assert callable(predict)
+def test_it_denoises_strong_noise_a_little(base: BaseFolder) -> None:
+    encoders = BaseEncoders(base)
+    latents = encoders.encode_images(_pixels(128, 96, 6))
+    embeddings, pooled = encoders.encode_captions(["a robot"] * 6)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.full((6,), 800)
+    added = {"text_embeds": pooled, "time_ids": torch.tensor([[96.0, 128, 0, 0, 96, 128]]).repeat(6, 1)}
     with torch.no_grad():
-        output = predict(base.unet())
-    assert 0.0 < output.std() < 1.0
+        noisy = base.noise_scheduler().add_noise(latents, noise, timesteps)
+        predicted = base.unet()(noisy, timesteps, encoder_hidden_states=embeddings, added_cond_kwargs=added).sample
+    assert (predicted - noise).square().mean() < 0.6
 
 
 def test_tokenizers_frame_and_pad_as_sdxl_s_do(base: BaseFolder) -> None:

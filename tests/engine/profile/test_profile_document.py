@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from profile_strategies import texts_of_profiles, values
 
 from engine.profile.document import ProfileDocument
 from engine.profile.fields import ProfileField, profile_field, profile_fields
 from engine.profile.load import ProfileConflict, ProfileError, parse_profile
 from engine.schedule import Kind
+from tests.engine.profile.profile_strategies import texts_of_profiles, values
 
 FIELDS = [field for field in profile_fields() if field.kind != "sources"]
 

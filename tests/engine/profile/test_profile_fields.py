@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from profile_strategies import values
 
 from engine.profile.fields import (
     nearest_field,
@@ -24,6 +23,7 @@ from engine.profile.load import ProfileError, parse_profile
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
 from engine.profile.to_toml import toml_value
+from tests.engine.profile.profile_strategies import values
 
 
 def test_every_field_of_the_schema_is_listed_in_its_order() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from profile_strategies import values
 
 from engine.profile.fields import profile_field, profile_fields
 from engine.profile.load import ProfileError, parse_profile
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
+from tests.engine.profile.profile_strategies import values
 
 TEXT = '[model]\nbase = "base"\n[[dataset.sources]]\npath = "images"\n[optimizer]\nlr = 1e-4\n'
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from profile_strategies import profiles, texts_of_profiles
 
 from engine.profile.fields import profile_fields
 from engine.profile.load import parse_profile, profile_to_toml, read_snapshot
 from engine.profile.schema import Profile
 from engine.profile.source_map import scan
 from engine.profile.to_toml import toml_float, toml_text
+from tests.engine.profile.profile_strategies import profiles, texts_of_profiles
 
 FOLDER = Path("/workspace/profiles")
 

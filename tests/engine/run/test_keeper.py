@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from kept_process import SLEEP, bare_run, changed_keeper, is_gone, kept, python, until
 
 from engine.run import keeper
 from engine.run.lock import LockState, lock_state
 from engine.run.process import is_suspended
+from tests.engine.run.kept_process import SLEEP, bare_run, changed_keeper, is_gone, kept, python, until
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 137, 255])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_process import SLEEP, bare_run, kept, python, until
 
 from engine.durable import write_json_atomically
 from engine.run.attempt import begin_attempt, record_own_exit, record_own_process
@@ -24,6 +23,7 @@ from engine.run.lock import RunLock
 from engine.run.process import signal_process
 from engine.run.records import ProcessRecord, Status
 from engine.run.status import StatusWriter
+from tests.engine.run.kept_process import SLEEP, bare_run, kept, python, until
 
 
 @pytest.fixture

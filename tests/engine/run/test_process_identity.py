@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from kept_process import SLEEP
 
 from engine.run import keeper
 from engine.run.keeper import process_record, process_stat, send_signal, start_of
 from engine.run.process import Place, any_running, is_running, is_suspended, place_of, signal_process
 from engine.run.records import ProcessRecord
+from tests.engine.run.kept_process import SLEEP
 
 
 @pytest.fixture

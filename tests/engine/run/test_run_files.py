@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kept_process import bare_run
 
 from engine.durable import write_json_atomically
 from engine.profile.schema import Dataset, Model, Profile, Source
@@ -23,6 +22,7 @@ from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, MetricsReader, newest_attempt_wins
 from engine.run.records import Parent, RunRecord, Status, read_json_object
 from engine.run.status import StatusWriter
+from tests.engine.run.kept_process import bare_run
 
 PROFILE = Profile(
     name="demo", model=Model(base="bundled:demo-base"), dataset=Dataset(sources=(Source(path="bundled:demo-images"),))

@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from kept_process import SLEEP, bare_run, kept, until
 
 from engine.run.attempt import begin_attempt
 from engine.run.errors import RunBusy, RunError
 from engine.run.lock import LockState, RunLock, holders, is_held, lock_state
+from tests.engine.run.kept_process import SLEEP, bare_run, kept, until
 
 
 def test_a_lock_is_held_until_it_is_closed(tmp_path: Path) -> None:

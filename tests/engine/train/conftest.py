@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from train_runs import Lab, make_lab
+
+from tests.engine.train.train_runs import Lab, make_lab
 
 torch.set_num_threads(1)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from train_runs import Lab, arithmetic, events, metrics, same_tensors, state, status, train
 
 from engine.data.order import BatchOrder
 from engine.model.adapter import Adapter
@@ -16,6 +15,7 @@ from engine.run.layout import RunDirectory
 from engine.train import rng
 from engine.train.average import LossAverage
 from engine.train.optimizer import NamedAdamW
+from tests.engine.train.train_runs import Lab, arithmetic, events, metrics, same_tensors, state, status, train
 
 # 6 pictures in batches of 2 are 3 batches an epoch; 2 of them a step: step 3 ends with epoch 2, step 4 in the middle of epoch 3.
 HARD = ("training.gradient_accumulation=2", "network.dropout=0.2")

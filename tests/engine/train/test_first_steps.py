@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from train_runs import Lab, metrics, state, train
 
 from engine.data.batches import Batch
 from engine.data.prepare import prepare
@@ -21,6 +20,7 @@ from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
 from engine.run.layout import RunDirectory
 from engine.train import rng
+from tests.engine.train.train_runs import Lab, metrics, state, train
 
 LR, CLIP, WEIGHT_DECAY, EPS = 1e-2, 1e-3, 0.01, 1e-8
 

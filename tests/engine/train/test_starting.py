@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from train_runs import Lab, events, metrics, state, status, train
 
 from engine import __main__ as command_line
 from engine.run.attempt import begin_attempt
@@ -26,6 +25,7 @@ from engine.train.assemble import assemble
 from engine.train.attempt import run_engine
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
+from tests.engine.train.train_runs import Lab, events, metrics, state, status, train
 
 
 @pytest.fixture(autouse=True)

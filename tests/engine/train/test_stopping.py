@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_runs import Lab, events, metrics, status, train
 
 from engine.checkpoint.manifest import verify
 from engine.checkpoint.save import save_checkpoint
@@ -27,6 +26,7 @@ from engine.train.loop import optimizer_step
 from engine.train.meter import StepResult
 from engine.train.requests import Requests
 from engine.train.training import Training
+from tests.engine.train.train_runs import Lab, events, metrics, status, train
 
 
 def after_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], Any]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from train_runs import Lab, events, make_lab, metrics, state, status, train
 
 from engine.checkpoint.manifest import CheckpointError, verify
 from engine.checkpoint.save import SaveError, save_checkpoint
@@ -23,6 +22,7 @@ from engine.train.meter import StepResult
 from engine.train.requests import Requests
 from engine.train.saver import Patience
 from engine.train.training import Training
+from tests.engine.train.train_runs import Lab, events, make_lab, metrics, state, status, train
 
 
 class FullDisk:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_runner import CommandLine, Result, run_in_process
 
 from engine.profile.load import load_profile, profile_to_toml
 from engine.profile.shipped import find_profile
+from tests.sdxl_tui.cli.cli_runner import CommandLine, Result, run_in_process
 
 SHORTER = (
     "training.steps=6",

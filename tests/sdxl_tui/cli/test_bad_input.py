@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli_runner import CommandLine, Result
 
 import engine.demo
+from tests.sdxl_tui.cli.cli_runner import CommandLine, Result
 
 GOOD = """\
 name = "mine"

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_runner import CommandLine, run_in_process
 
 import engine
 from sdxl_tui.cli import run_commands
 from sdxl_tui.cli.entry import build_parser, main
+from tests.sdxl_tui.cli.cli_runner import CommandLine, run_in_process
 
 COMMANDS = (
     *("demo", "launch", "runs", "logs", "stop", "checkpoints", "inspect", "resume", "continue"),

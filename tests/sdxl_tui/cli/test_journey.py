@@ -8,15 +8,17 @@ import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from cli_runner import CommandLine, Result, run_in_process
 
 import engine
 from engine.checkpoint.describe import describe
@@ -27,6 +29,7 @@ from engine.run.records import Status
 from engine.schedule import Schedule
 from sdxl_tui.cli import main
 from sdxl_tui.cli.progress import follow
+from tests.sdxl_tui.cli.cli_runner import CommandLine, Result, run_in_process
 
 SMALL = (
     *("--set", "training.steps=40"),
@@ -239,10 +242,9 @@ def test_ctrl_c_leaves_the_run_alone_and_a_killed_run_fails(cli: CommandLine) ->
 
 def test_the_demo_opens_the_app_and_reopens_a_run_that_trains(cli: CommandLine, tmp_path: Path) -> None:
     folder = cli.workspace
-    screen = on_a_terminal("demo", "--dir", str(folder), until=lambda: "training" in states(cli), then=b"q")
+    on_a_terminal("demo", "--dir", str(folder), until=lambda screen: is_shown_training(cli, screen), then=b"q")
     (run,) = cli("runs", "--json").json
     assert run["alive"]
-    assert run["id"] in screen
     own = folder / "profiles" / "demo.toml"
     assert own.read_bytes() == find_profile("demo", tmp_path).read_bytes()
     again = run_in_process("demo", "--dir", str(folder), "--no-app")
@@ -260,22 +262,22 @@ def test_the_demo_trains_the_profile_as_the_user_left_it(trained: CommandLine, f
     assert load_profile(own).profile == snapshot
 
 
-def states(cli: CommandLine) -> set[str]:
-    """The states of the runs; none while there is no workspace."""
+def is_shown_training(cli: CommandLine, screen: str) -> bool:
+    """The one run trains, and its id has been drawn."""
     result = cli("runs", "--json")
-    return {run["state"] for run in result.json} if result.code == 0 else set()
+    return result.code == 0 and any(run["state"] == "training" and run["id"] in screen for run in result.json)
 
 
-def on_a_terminal(*words: str, until: Callable[[], bool], then: bytes) -> str:
-    """What a command wrote to a terminal; ``then`` is typed once ``until`` holds. It must end well."""
+def on_a_terminal(*words: str, until: Callable[[str], bool], then: bytes) -> None:
+    """Run a command on a terminal of 80 × 24; ``then`` is typed once ``until`` holds for what it wrote. It must end well."""
     master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "LINES": "24", "COLUMNS": "80"}
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = subprocess.Popen(
         [sys.executable, "-m", "sdxl_tui", *words],
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**environment, "PYTHONPATH": str(Path(engine.__file__).parent.parent)},
+        env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(Path(engine.__file__).parent.parent)},
     )
     os.close(slave)
     received, typed, deadline = bytearray(), False, time.monotonic() + 60
@@ -283,15 +285,13 @@ def on_a_terminal(*words: str, until: Callable[[], bool], then: bytes) -> str:
         while time.monotonic() < deadline:
             if select.select([master], [], [], 0.1)[0]:
                 received += os.read(master, 65536)
-            elif not typed and until():
+            elif not typed and until(received.decode(errors="replace")):
                 typed = os.write(master, then) > 0
         raise TimeoutError(received.decode(errors="replace")[-2000:])
     except OSError as ended:
         if ended.errno != errno.EIO:
             raise
-        shown = received.decode(errors="replace")
-        assert command.wait(timeout=10) == 0, shown[-3000:]
-        return shown
+        assert command.wait(timeout=10) == 0, received.decode(errors="replace")[-3000:]
     finally:
         command.kill()
         command.wait()

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stand_in
-from stand_in import engine_of, is_gone, loaded, pids, process_of, speaks, standing_in, until
 
 import engine
 from engine.profile.problems import ProfileError
@@ -32,11 +30,13 @@ from engine.run.status import StatusWriter
 from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.workspace import Workspace
+from tests.sdxl_tui.fleet import stand_in
+from tests.sdxl_tui.fleet.stand_in import engine_of, is_gone, loaded, pids, process_of, speaks, standing_in, until
 
 LAUNCHER = """
 import sys; from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-import stand_in
+from tests.sdxl_tui.fleet import stand_in
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet import launch
 from sdxl_tui.workspace import Workspace

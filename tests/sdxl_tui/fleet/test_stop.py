@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stand_in import engine_of, is_gone, loaded, pids, speaks, standing_in, until
 
 from engine.run.commands import CommandBox
 from engine.run.errors import RunError
@@ -24,6 +23,7 @@ from engine.run.records import Status
 from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.stop import kill, request_stop, stop_now
 from sdxl_tui.workspace import Workspace
+from tests.sdxl_tui.fleet.stand_in import engine_of, is_gone, loaded, pids, speaks, standing_in, until
 
 DEAF = """
 import os, signal, subprocess, sys, time

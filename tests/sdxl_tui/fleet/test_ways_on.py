@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stand_in import engine_of, loaded, pids, process_of, standing_in
 
 from engine.checkpoint.describe import describe
 from engine.checkpoint.manifest import CheckpointError, write_manifest
@@ -22,6 +21,7 @@ from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.workspace import Workspace
+from tests.sdxl_tui.fleet.stand_in import engine_of, loaded, pids, process_of, standing_in
 
 TOTAL = 40
 

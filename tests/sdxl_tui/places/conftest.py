@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from place_field import Field
 
 from sdxl_tui.workspace import Workspace
+from tests.sdxl_tui.places.place_field import Field
 
 
 @pytest.fixture

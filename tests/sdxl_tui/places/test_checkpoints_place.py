@@ -6,13 +6,13 @@ import statistics
 import time
 from pathlib import Path
 
-from place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
 from textual.pilot import Pilot
 
 from engine.run.records import Parent
 from engine.schedule import Kind, Schedule
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.widgets.row_list import RowList
+from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
 
 
 def shell(field: Field) -> Shell:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -18,6 +17,7 @@ from engine.schedule import Kind, Schedule
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.continue_dialog import ContinueDialog
 from sdxl_tui.widgets.labelled_field import LabelledField
+from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
 
 
 @pytest.fixture

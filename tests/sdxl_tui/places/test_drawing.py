@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from place_field import screen_text
 from textual.app import App, ComposeResult
 
 from engine.schedule import Kind, Schedule
 from sdxl_tui.widgets.braille import BLANK, BrailleCanvas
 from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, plot_lines, seam_curves, stored_curve
+from tests.sdxl_tui.places.place_field import screen_text
 
 
 def drawn(canvas: BrailleCanvas[str]) -> set[tuple[int, int]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from place_field import NOW, Field
 
 import sdxl_tui.fleet.families as families_module
 from engine.checkpoint.describe import BrokenCheckpoint, CheckpointSummary
 from engine.run.records import Parent
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
 from sdxl_tui.widgets.family_rows import family_rows
+from tests.sdxl_tui.places.place_field import NOW, Field
 
 
 def described(shelf: CheckpointShelf) -> tuple[Family, ...]:

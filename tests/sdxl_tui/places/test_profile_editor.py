@@ -6,7 +6,6 @@ import difflib
 from pathlib import Path
 
 import pytest
-from place_field import PROFILE, Field, Shell, matches_snapshot, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -20,6 +19,7 @@ from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 from sdxl_tui.widgets.toml_editor import TomlEditor
 from sdxl_tui.workspace import Workspace
+from tests.sdxl_tui.places.place_field import PROFILE, Field, Shell, matches_snapshot, screen_text, until
 
 
 def shell(field: Field, text: str = PROFILE, **options: bool) -> Shell:

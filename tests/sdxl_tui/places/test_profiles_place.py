@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from place_field import PROFILE, Field, Shell, matches_snapshot, screen_text, until
 from textual.pilot import Pilot
 
 import sdxl_tui.fleet.launch as launch_module
@@ -16,6 +15,7 @@ from sdxl_tui.screens.new_profile import NewProfile
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.screens.profiles import ProfilesScreen
 from sdxl_tui.workspace import Workspace
+from tests.sdxl_tui.places.place_field import PROFILE, Field, Shell, matches_snapshot, screen_text, until
 
 
 def shell(field: Field) -> Shell:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from place_field import NOW, Field, Shell, screen_text, until
 from textual.pilot import Pilot
 
 import sdxl_tui.screens.resume_dialog as dialog_module
@@ -17,6 +16,7 @@ from engine.schedule import Kind, Schedule
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.continue_dialog import ContinueDialog
 from sdxl_tui.screens.resume_dialog import ResumeDialog
+from tests.sdxl_tui.places.place_field import NOW, Field, Shell, screen_text, until
 
 
 @pytest.fixture
