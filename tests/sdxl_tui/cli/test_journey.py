@@ -40,7 +40,7 @@ SMALL = (
 )
 
 
-def wait_until(claim: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(claim: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < deadline, "it took too long"
@@ -199,7 +199,7 @@ def test_stopping_and_resuming_goes_on_at_the_stored_step(cli: CommandLine) -> N
     assert busy.code == 2
     stopped = cli("stop", run_id[:-1], "--wait")
     assert stopped.code == 0, stopped.err
-    logged, _ = follower.communicate(timeout=30)
+    logged, _ = follower.communicate(timeout=120)
     assert follower.returncode == 0
     assert logged.splitlines() == run.attempt(1).log.read_text().splitlines()
     step = cli("checkpoints", run_id, "--json").json[-1]["step"]
@@ -221,7 +221,7 @@ def test_ctrl_c_leaves_the_run_alone_and_a_killed_run_fails(cli: CommandLine) ->
     run = cli.run(waiting.stdout.readline().strip())
     wait_until(run.status.exists)
     waiting.send_signal(signal.SIGINT)
-    _, told = waiting.communicate(timeout=30)
+    _, told = waiting.communicate(timeout=120)
     assert waiting.returncode == 130
     assert f"{run.id} goes on" in told
     assert "Traceback" not in told
@@ -280,7 +280,7 @@ def on_a_terminal(*words: str, until: Callable[[str], bool], then: bytes) -> Non
         env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(Path(engine.__file__).parent.parent)},
     )
     os.close(slave)
-    received, typed, deadline = bytearray(), False, time.monotonic() + 60
+    received, typed, deadline = bytearray(), False, time.monotonic() + 180
     try:
         while time.monotonic() < deadline:
             if select.select([master], [], [], 0.1)[0]:
@@ -291,7 +291,7 @@ def on_a_terminal(*words: str, until: Callable[[str], bool], then: bytes) -> Non
     except OSError as ended:
         if ended.errno != errno.EIO:
             raise
-        assert command.wait(timeout=10) == 0, received.decode(errors="replace")[-3000:]
+        assert command.wait(timeout=60) == 0, received.decode(errors="replace")[-3000:]
     finally:
         command.kill()
         command.wait()
