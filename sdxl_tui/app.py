@@ -213,7 +213,7 @@ class SdxlTui(App[None]):
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - not needed for the first frame
 
         question = Ask(
-            " Quit without saving? ",
+            "Quit without saving?",
             f"Not saved: {clean(', '.join(unsaved))}. Runs go on in any case.",
             [Answer("quit", "y", "Quit and lose the changes", destroys=True)],
         )

@@ -1,4 +1,8 @@
-"""The colours of the app: dark and calm, colour only where it says something."""
+"""The colours of the app: dark and calm, colour only where it says something.
+
+The greys are so little tinted that a terminal of 256 colours (tmux without true colour) shows greys too: Rich takes a colour of
+less than 15 % saturation from the grey ramp, any other from a coarse cube in which dark blue-grey becomes black or navy.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ from textual.theme import Theme
 CALM: Final = Theme(
     name="calm",
     dark=True,
-    background="#101318",
-    surface="#161a21",
-    panel="#1c2129",
+    background="#121417",
+    surface="#181a1e",
+    panel="#1f2226",
     foreground="#ccd3dd",
     primary="#7cb3e8",
     secondary="#8f9db3",
@@ -20,22 +24,22 @@ CALM: Final = Theme(
     warning="#e2b860",
     error="#ec7a76",
     variables={
-        "border": "#323a46",
-        "border-blurred": "#262d37",
-        "block-cursor-background": "#2b4562",
+        "border": "#3a3e45",
+        "border-blurred": "#2e3238",
+        "block-cursor-background": "#2c4a78",
         "block-cursor-foreground": "#f0f4f8",
         "block-cursor-text-style": "none",
-        "block-cursor-blurred-background": "#222a35",
+        "block-cursor-blurred-background": "#2a2d32",
         "block-cursor-blurred-foreground": "#ccd3dd",
         "footer-key-foreground": "#7cb3e8",
-        "footer-background": "#1c2129",
-        "scrollbar": "#323a46",
-        "scrollbar-hover": "#445063",
+        "footer-background": "#1f2226",
+        "scrollbar": "#3a3e45",
+        "scrollbar-hover": "#50555e",
         "scrollbar-active": "#7cb3e8",
-        "scrollbar-background": "#101318",
-        "scrollbar-background-hover": "#101318",
-        "scrollbar-background-active": "#101318",
-        "scrollbar-corner-color": "#101318",
+        "scrollbar-background": "#121417",
+        "scrollbar-background-hover": "#121417",
+        "scrollbar-background-active": "#121417",
+        "scrollbar-corner-color": "#121417",
         "input-cursor-background": "#ccd3dd",
         "input-selection-background": "#7cb3e8 30%",
         "link-color": "#7cb3e8",

@@ -50,8 +50,8 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
-            box.border_title = Content(f" {self._topic} ")
-            box.border_subtitle = Content(" esc closes ")
+            box.border_title = Content(self._topic)
+            box.border_subtitle = Content("esc closes")
             yield Static(self._text())
 
     def _text(self) -> Content:
@@ -70,9 +70,20 @@ class HelpScreen(ModalScreen[None]):
 
 
 def keys_of(screen: Screen[Any]) -> tuple[tuple[str, str], ...]:
-    """The keys that work on ``screen`` now, without those of the app: (keys, what they do), one line per action."""
-    keys: dict[tuple[str, str], list[str]] = {}
+    """The keys that work on ``screen`` now, without those that work anywhere: (keys, what they do), one line per action.
+
+    Those of the key bar come first, in its order.
+    """
+    keys: dict[str, list[str]] = {}
+    words: dict[str, str] = {}
+    shown: list[str] = []
     for key, (node, binding, _, _) in screen.active_bindings.items():
-        if node is not screen.app and binding.description and not binding.action.startswith("app."):
-            keys.setdefault((binding.action, binding.description), []).append(binding.key_display or key_name(key))
-    return tuple((" ".join(names), description) for (_, description), names in keys.items())
+        action = binding.action
+        if node is screen.app or not binding.description or action.startswith(("app.", "screen.")):
+            continue
+        keys.setdefault(action, []).append(binding.key_display or key_name(key))
+        words.setdefault(action, binding.description)
+        if binding.show and action not in shown:
+            shown.append(action)
+    order = [*shown, *(action for action in keys if action not in shown)]
+    return tuple((" ".join(keys[action]), words[action]) for action in order)

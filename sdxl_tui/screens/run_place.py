@@ -124,7 +124,7 @@ class RunPlace(Place):
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
 
         question = Ask(
-            f" {run.id} ",
+            run.id,
             "It has no checkpoint to resume from. It can be started again from its first step, in the same run.",
             [Answer("start", "s", "Start again")],
         )

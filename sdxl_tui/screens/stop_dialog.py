@@ -36,8 +36,8 @@ class StopChoice:
     act: Callable[[RunDirectory], object]
 
 
-class ChoiceRow(Static):
-    """One way, on as many lines as it needs."""
+class ChoiceRow(Vertical):
+    """One way: its key and words, below them what it does."""
 
     class Clicked(Message):
         """It was clicked."""
@@ -47,10 +47,15 @@ class ChoiceRow(Static):
             self.at = at
 
     def __init__(self, choice: StopChoice, at: int) -> None:
-        super().__init__(
-            Content.assemble((f"{choice.key}  ", "bold $primary"), (choice.words, "bold"), f"\n   {choice.effect}")
-        )
+        super().__init__()
+        self.choice = choice
         self.at = at
+
+    def compose(self) -> ComposeResult:
+        yield Static(
+            Content.assemble((f"{self.choice.key}  ", "bold $primary"), (self.choice.words, "bold $foreground"))
+        )
+        yield Static(Content(self.choice.effect), classes="effect")
 
     def on_click(self, event: Click) -> None:
         """Choose it."""
@@ -69,7 +74,8 @@ class StopDialog(ModalScreen["StopChoice | None"]):
             background: $surface; border: round $warning; padding: 1 1 0 1;
             border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $foreground 60%;
         }
-        ChoiceRow { padding: 0 1; margin-bottom: 1; color: $foreground 70%; }
+        ChoiceRow { height: auto; padding: 0 1; margin-bottom: 1; color: $foreground 65%; }
+        ChoiceRow .effect { padding-left: 3; }
         ChoiceRow.-here { background: $block-cursor-background; color: $foreground; }
         KeyBar { background: $surface; }
     }
@@ -86,8 +92,8 @@ class StopDialog(ModalScreen["StopChoice | None"]):
 
     def __init__(self, run: RunSummary) -> None:
         super().__init__()
-        self._title = f" Stop {run.id} "
-        self._subtitle = f" {run.state} · step {format_count(run.step)} "
+        self._title = f"Stop {run.id}"
+        self._subtitle = f"{run.state} · step {format_count(run.step)}"
         self.choices = ways_to_stop(run)
         self.at = 0
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten within [low, high], about ``most`` of them at most; at least one range."""
+    """As many multiples of 1, 2 or 5 times a power of ten within [low, high] as there may be; ``low`` if it is no range."""
     if not high > low:
         return [low]
-    raw = (high - low) / max(1, most)
-    power = 10.0 ** math.floor(math.log10(raw))
-    distance = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    first = math.ceil(low / distance - 1e-9)
-    last = math.floor(high / distance + 1e-9)
-    return [number * distance for number in range(first, last + 1)]
+    power = 10.0 ** math.floor(math.log10((high - low) / max(1, most)))
+    for distance in (factor * scale for scale in (power, 10 * power) for factor in (1, 2, 5)):
+        first, last = math.ceil(low / distance - 1e-9), math.floor(high / distance + 1e-9)
+        if last - first < most:
+            return [number * distance for number in range(first, last + 1)] or [low]
+    return [low]
 
 
 def spread_range(values: Iterable[float]) -> tuple[float, float] | None:

@@ -129,7 +129,7 @@ class LineChart(Painted):
         across = {self._column(v_line.x, x_first, x_last, columns): v_line for v_line in self._v_lines}
         for column, v_line in across.items():
             _dot_down(cells, column, v_line)
-        x_ticks = [tick for tick in round_ticks(x_first, x_last, max(2, columns // 14)) if tick == round(tick)]
+        x_ticks = [tick for tick in round_ticks(x_first, x_last, max(2, columns // 11)) if tick == round(tick)]
         places = {self._column(tick, x_first, x_last, columns): self._x_text(round(tick)) for tick in x_ticks}
         gutters = self._gutters(y_range, rows)
         axis = [(" " * GUTTER, LABEL), ("╰", AXIS), *(("┴" if at in places else "─", AXIS) for at in range(columns))]
@@ -157,7 +157,7 @@ class LineChart(Painted):
     def _gutters(self, y_range: tuple[float, float], rows: int) -> list[list[Piece]]:
         """The labels on the left and the axis beside them."""
         low, high = y_range
-        ticks = round_ticks(low, high, max(2, min(6, rows // 2)))
+        ticks = round_ticks(low, high, max(2, min(7, rows // 2 + 1)))
         distance = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
         texts = {_row_of(tick, y_range, rows): self._y_text(tick, distance) for tick in ticks}
         return [

@@ -47,7 +47,7 @@ class Column(Generic[Item]):
     """Most cells a flexible column takes."""
 
 
-class LiveTable(ScrollView, Generic[Item], can_focus=True):
+class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False):
     """``key_of(item)`` tells items apart. ``cursor`` is the row under the cursor."""
 
     DEFAULT_CSS = """

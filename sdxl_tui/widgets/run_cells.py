@@ -73,6 +73,13 @@ def bar_cell(share: float | None, width: int, colour: str) -> Cell:
     return (("━" * full + "╸" * half, colour), ("─" * (width - full - half), "$foreground 20%"))
 
 
+def bar_colour(run: RunSummary) -> str:
+    """Of its bar: it does not change with every save."""
+    if not run.alive:
+        return MUTED
+    return "$warning" if run.state is RunState.PAUSED else "$success"
+
+
 def run_columns(now: Callable[[], float]) -> tuple[Column[RunSummary], ...]:
     """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds)."""
     return (
@@ -170,8 +177,7 @@ def _steps_per_second(run: RunSummary, _: int) -> Cell:
 
 
 def _bar(run: RunSummary, width: int) -> Cell:
-    colour = STATES[run.state][1] if run.alive else MUTED
-    return bar_cell(run.share, width, colour)
+    return bar_cell(run.share, width, bar_colour(run))
 
 
 def _steps(run: RunSummary, width: int) -> Cell:

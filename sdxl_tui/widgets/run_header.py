@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import (
+    UNKNOWN,
     format_age,
     format_count,
     format_duration,
@@ -22,8 +23,8 @@ from sdxl_tui.widgets.run_cells import (
     FAINT,
     MUTED,
     REMARK_COLOURS,
-    STATES,
     bar_cell,
+    bar_colour,
     checkpoint_step,
     origin,
     remark,
@@ -93,24 +94,21 @@ def _progress(run: RunSummary, width: int) -> Row:
     if run.share is not None:
         steps.append((f"  {format_percent(run.share):>5}", MUTED))
     room = width - _cells(steps)
-    colour = STATES[run.state][1] if run.alive else MUTED
-    return (*bar_cell(run.share, room, colour), *steps)
+    return (*bar_cell(run.share, room, bar_colour(run)), *steps)
 
 
 def _figures(run: RunSummary, width: int) -> Row:
     """As many figures as there is room for, each with its name."""
     status = run.liveness.status
-    figures = [
-        ("loss", format_loss(run.loss)),
-        ("avg", format_loss(run.loss_avg)),
-        ("LR", format_lr(run.lr)),
-    ]
-    if run.alive:
-        figures += [("", format_speed(run.steps_per_second)), ("ETA", format_duration(run.eta_seconds))]
+    figures = [("loss", format_loss(run.loss)), ("avg", format_loss(run.loss_avg)), ("LR", format_lr(run.lr))]
+    if run.alive and run.steps_per_second:
+        figures.append(("", format_speed(run.steps_per_second)))
+    if run.alive and run.eta_seconds is not None:
+        figures.append(("ETA", format_duration(run.eta_seconds)))
     if status is not None and status.epoch is not None and run.step:
         figures.append(("epoch", f"{status.epoch}" + (f"/{status.epochs}" if status.epochs else "")))
     saved = checkpoint_step(run)
-    figures.append(("saved", "–" if saved is None else format_count(saved)))
+    figures.append(("saved", UNKNOWN if saved is None else format_count(saved)))
     row: list[Piece] = []
     for name, value in figures:
         pieces: list[Piece] = [(f"{name} ", MUTED)] if name else []
