@@ -85,14 +85,14 @@ def _write_history(run: RunDirectory, *, ended: bool) -> None:
 
 
 @contextlib.contextmanager
-def workspace_of(count: int) -> Iterator[Workspace]:
-    """A workspace with ``count`` runs, some of them alive, removed afterwards."""
+def workspace_of(count: int, *, are_alive: bool = True) -> Iterator[Workspace]:
+    """A workspace with ``count`` runs, some of them alive (or else lost), removed afterwards."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as locks:
         workspace = Workspace(Path(folder))
         workspace.create()
         for number in range(count):
             run = add_run(workspace, number)
-            if number % LIVE_EVERY == 0:
+            if are_alive and number % LIVE_EVERY == 0:
                 locks.enter_context(RunLock.acquire(run.lock))
         yield workspace
 
