@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,11 +19,13 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
+from engine.run.liveness import RunState
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
+from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.theme import CALM
 from sdxl_tui.widgets.place_bar import PlaceBar
 
@@ -53,6 +55,12 @@ class RunsUnreadable(Message):
     """The runs folder cannot be read."""
 
     reason: str
+
+
+def ended_since(before: Sequence[RunSummary], after: Sequence[RunSummary]) -> list[RunSummary]:
+    """The runs that were alive and are not any more."""
+    alive = {run.id for run in before if run.alive}
+    return [run for run in after if run.id in alive and not run.alive]
 
 
 class SdxlTui(App[None]):
@@ -92,6 +100,8 @@ class SdxlTui(App[None]):
             lambda runs: self._tell(RunsSeen(runs)),
             lambda reason: self._tell(RunsUnreadable(reason)),
         )
+        self._is_listening = False
+        self._watch.start()
         self.register_theme(CALM)
         self.theme = CALM.name
 
@@ -106,8 +116,13 @@ class SdxlTui(App[None]):
         return CheckpointsScreen(self.workspace)
 
     def on_mount(self) -> None:
-        """Begin to watch the runs; open the page that was asked for."""
-        self._watch.start()
+        """Take what the watch has found by now; open the page that was asked for."""
+        self._is_listening = True
+        match self._watch.last:
+            case str(reason):
+                self._tell(RunsUnreadable(reason))
+            case tuple(runs):
+                self.runs = runs
         if self._open_run is not None:
             self.post_message(OpenRun(self._open_run))
 
@@ -116,24 +131,26 @@ class SdxlTui(App[None]):
         self._watch.stop()
 
     def _tell(self, message: Message) -> None:
-        """Called in the watch's thread."""
-        self.post_message(message)
+        """Called in the watch's thread; what is found before the app runs is taken at its start."""
+        if self._is_listening:
+            self.post_message(message)
 
     def on_runs_seen(self, message: RunsSeen) -> None:
-        """The runs changed."""
+        """The runs changed; those that ended meanwhile are told of, wherever one is."""
+        for run in ended_since(self.runs or (), message.runs):
+            bad = run.state in (RunState.FAILED, RunState.KILLED, RunState.LOST)
+            self.notify(
+                f"{run.state} at step {format_count(run.step)}" + (f": {run.reason}" if run.reason else ""),
+                title=run.id,
+                severity="error" if bad else "information",
+                markup=False,
+            )
         self.runs = message.runs
-        self._show_live()
 
     def on_runs_unreadable(self, message: RunsUnreadable) -> None:
         """The runs folder cannot be read: say so and show none."""
         self.runs = ()
         self.notify(clean(message.reason, lines=True), title="Runs", severity="error", markup=False)
-
-    def _show_live(self) -> None:
-        """How many runs are alive, in the bar of the screen in front."""
-        live = None if self.runs is None else sum(run.alive for run in self.runs)
-        for bar in self.screen.query(PlaceBar):
-            bar.live = live
 
     # Going places
 
@@ -141,14 +158,10 @@ class SdxlTui(App[None]):
         """Go to a place as it was left; if one is there already, to its first page."""
         if place != self.current_mode:
             self._came_from = None
-            self._switch(place)
+            self.switch_mode(place)
         else:
             while len(self.screen_stack) > 1 and isinstance(self.screen, Place) and self.screen.unsaved is None:
                 self.pop_screen()
-
-    def _switch(self, place: str) -> None:
-        self.switch_mode(place)
-        self._show_live()
 
     async def action_back(self) -> None:
         """One page up; from a place's first page to where it was opened from."""
@@ -156,7 +169,7 @@ class SdxlTui(App[None]):
             self.pop_screen()
         elif self._came_from is not None:
             place, self._came_from = self._came_from, None
-            self._switch(place)
+            self.switch_mode(place)
 
     def on_open_place(self, message: OpenPlace) -> None:
         """A screen asks for a place."""
@@ -169,18 +182,18 @@ class SdxlTui(App[None]):
     def _go_from_here(self, place: PlaceName) -> None:
         here = PlaceName(self.current_mode)
         if here != place:
-            self._switch(place)
+            self.switch_mode(place)
             self._came_from = here
 
     async def on_open_run(self, message: OpenRun) -> None:
         """A screen asks for a run's page: it is put on the Runs place in the place of another run's page."""
         from sdxl_tui.screens.run import RunScreen  # noqa: PLC0415 - not needed for the first frame
 
+        self._watch.look_now()
         self._go_from_here(PlaceName.RUNS)
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         await self.push_screen(RunScreen(self.workspace, message.run_id))
-        self._show_live()
 
     async def on_open_checkpoints(self, message: OpenCheckpoints) -> None:
         """A screen asks for a run's checkpoints."""

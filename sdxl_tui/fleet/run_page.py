@@ -54,19 +54,26 @@ class RunPageData:
         self.samples: tuple[Sample, ...] = ()
         self.plan: Plan | None = None
         self._events = JsonLines(run.events)
+        self.is_gone = False
+        """There is no such folder (any more)."""
         self._planned = False
         self._samples_seen: int | None = None
 
     def poll(self) -> frozenset[str]:
-        """Read on; which of ``history``, ``log``, ``events``, ``samples``, ``plan`` are different now."""
+        """Read on; which of ``history``, ``log``, ``events``, ``samples``, ``plan``, ``gone`` are different now."""
         looks = {
             "history": self._poll_history,
             "log": self.log.poll,
             "events": self._poll_events,
             "samples": self._poll_samples,
             "plan": self._read_plan,
+            "gone": self._poll_folder,
         }
         return frozenset(name for name, look in looks.items() if look())
+
+    def _poll_folder(self) -> bool:
+        before, self.is_gone = self.is_gone, not self.run.path.is_dir()
+        return self.is_gone != before
 
     def _poll_history(self) -> bool:
         until = time.monotonic() + SECONDS_PER_LOOK

@@ -38,6 +38,11 @@ class RunsWatch:
         """Look for the first time, then again and again."""
         self._thread.start()
 
+    @property
+    def last(self) -> tuple[RunSummary, ...] | str | None:
+        """What was found last: the runs, or why they cannot be read; None before the first look is over."""
+        return self._last
+
     def look_now(self) -> None:
         """Do not wait for the next look: something was just done to a run."""
         self._wake.set()
@@ -68,3 +73,5 @@ class RunsWatch:
             return tuple(list_runs(self.workspace, known))
         except (UserError, OSError) as error:
             return str(error)
+        except Exception as error:  # a defect must be seen, not leave a table that is silently out of date
+            return f"the runs cannot be read: {error!r}"

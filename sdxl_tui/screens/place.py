@@ -9,7 +9,7 @@ back. Screens never import the app: they post ``OpenRun``, ``OpenCheckpoints`` o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -25,6 +25,7 @@ from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
 
 
@@ -76,6 +77,14 @@ class Place(Screen[None]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
+
+    def on_mount(self) -> None:
+        """Count the live runs in the bar, if the app knows them."""
+        if hasattr(self.app, "runs"):
+            self.watch(self.app, "runs", self._show_live)
+
+    def _show_live(self, runs: Sequence[RunSummary] | None) -> None:
+        self.query_one(PlaceBar).live = None if runs is None else sum(run.alive for run in runs)
 
     def compose(self) -> ComposeResult:
         yield PlaceBar(self.place, self.workspace.path)

@@ -155,6 +155,7 @@ class RunScreen(RunPlace):
             self._log.show_log(tuple(data.log.lines), data.log.unfinished, data.log.dropped)
         if "events" in changed:
             self._events.show([event_row(event) for event in data.events])
+        if changed & {"events", "gone"}:
             self._show_header()
         if changed & {"samples", "plan"}:
             prompts = data.plan.prompts if data.plan else ()
@@ -170,6 +171,8 @@ class RunScreen(RunPlace):
 
     def _show_header(self) -> None:
         latest = event_row(self._data.events[-1]) if self._data.events else ()
+        if self._data.is_gone:
+            self._summary, latest = None, (("There is no such run in this workspace (any more).", "$warning"),)
         self._header.show(self._summary, latest, self.now())
 
     @property

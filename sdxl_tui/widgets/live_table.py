@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Literal, TypeVar
 
-from rich.segment import Segment
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -21,9 +19,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 
+from sdxl_tui.widgets.painted import Piece, fitted, painted_strip
+
 Item = TypeVar("Item")
-Cell = tuple[tuple[str, str], ...]
-"""Pieces of text with their Textual styles (``"$text-muted"``, ``"bold $success"``, ``""``)."""
+Cell = tuple[Piece, ...]
 
 HEADER_ROWS: Final = 1
 
@@ -97,6 +96,7 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         self._items: tuple[Item, ...] = ()
         self._cells: dict[str, tuple[Cell, ...]] = {}
         self._strips: dict[str, Strip] = {}
+        self._strips_style: Style | None = None
         self._layout_of_columns: tuple[tuple[Column[Item], int, int], ...] = ()
         self._told: str | None = None
 
@@ -127,7 +127,7 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         if keys == keys_before:
             self._repaint_changed()
         else:
-            self._forget()
+            self._cells, self._strips = {}, {}
             self._fit()
             self._scroll_to_cursor()
             self.refresh()
@@ -142,11 +142,6 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         return False
 
     # Cells
-
-    def _forget(self) -> None:
-        keys = {self._key_of(item) for item in self._items}
-        self._cells = {key: cells for key, cells in self._cells.items() if key in keys}
-        self._strips = {}
 
     def _repaint_changed(self) -> None:
         for at, item in enumerate(self._items):
@@ -184,7 +179,7 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
                 spare, flexible = spare - width, flexible - 1
             layout.append((column, left, width))
             left += width + self._gap
-        if tuple(layout) != self._layout_of_columns:
+        if tuple(layout) != self._layout_of_columns or room != self.virtual_size.width:
             self._layout_of_columns = tuple(layout)
             self._cells, self._strips = {}, {}
         self.virtual_size = Size(room, len(self._items) + HEADER_ROWS)
@@ -216,25 +211,22 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         return self._painted(tuple(((column.title, ""),) for column, _, _ in self._layout_of_columns), style)
 
     def _painted(self, cells: tuple[Cell, ...], style: Style) -> Strip:
-        pieces: list[Content] = []
+        row: list[Piece] = []
         for (column, _, width), cell in zip(self._layout_of_columns, cells, strict=True):
-            content = Content.assemble(*cell).truncate(width, ellipsis=True)
-            space = " " * (width - content.cell_length)
-            pieces.append(Content(space) + content if column.align == "right" else content + Content(space))
-        line = Content(" " * self._gap).join(pieces)
-        parts = line.render(style, end="", parse_style=self.app.stylesheet.parse_style)
-        strip = Strip([Segment(text, part.rich_style) for text, part in parts])
-        return strip.adjust_cell_length(self.size.width, style.rich_style)
+            if row:
+                row.append((" " * self._gap, ""))
+            row += fitted(cell, width, right=column.align == "right")
+        return painted_strip(self, row, self.size.width, style)
 
     def notify_style_update(self) -> None:
-        """Colours changed: painted rows are void."""
+        """Colours may have changed: painted rows are void if they did."""
         super().notify_style_update()
-        self._strips = {}
+        if self.visual_style != self._strips_style:
+            self._strips, self._strips_style = {}, self.visual_style
 
     def on_resize(self, event: Resize) -> None:
         """Choose the columns anew."""
         self._fit()
-        self._strips = {}
         self._scroll_to_cursor()
         self.refresh()
 

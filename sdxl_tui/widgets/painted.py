@@ -6,13 +6,15 @@ Over a slow line a screen that is watched all day must cost next to nothing: a l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from textual.content import Content
+from rich.style import Style as RichStyle
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
+from textual.style import Style
 from textual.widget import Widget
 
 Piece = tuple[str, str]
@@ -57,23 +59,32 @@ class Painted(Widget):
         return painted_strip(self, self._rows[y], width)
 
 
-def painted_strip(widget: Widget, row: Sequence[Piece], width: int) -> Strip:
-    """``row`` in the widget's colours, cut or filled to ``width`` cells."""
-    style = widget.visual_style
-    content = Content.assemble(*joined(row)).truncate(width, ellipsis=True)
-    parts = content.render(style, end="", parse_style=widget.app.stylesheet.parse_style)
-    strip = Strip([Segment(text, part.rich_style) for text, part in parts])
-    return strip.adjust_cell_length(width, style.rich_style)
+def painted_strip(widget: Widget, row: Sequence[Piece], width: int, base: Style | None = None) -> Strip:
+    """``row`` in the widget's colours, or on those of ``base``, cut or filled to ``width`` cells."""
+    style = widget.visual_style if base is None else base
+    parse = widget.app.stylesheet.parse_style
+    return Strip([Segment(text, _blended(style, parse(own))) for text, own in fitted(row, width)], width)
 
 
-def joined(row: Sequence[Piece]) -> list[Piece]:
-    """Neighbouring pieces of one style as one."""
+@lru_cache(maxsize=1024)
+def _blended(base: Style, own: Style) -> RichStyle:
+    """A style on top of another, as Rich writes it."""
+    return (base + own).rich_style
+
+
+def fitted(row: Sequence[Piece], width: int, *, right: bool = False) -> list[Piece]:
+    """``row`` as exactly ``width`` cells: filled with blanks at one side, or cut with an ellipsis."""
+    spare = width - sum(cell_len(text) for text, _ in row)
+    if spare >= 0:
+        blank = [(" " * spare, "")] if spare else []
+        return [*blank, *row] if right else [*row, *blank]
     found: list[Piece] = []
+    room = width - 1
     for text, style in row:
-        if found and found[-1][1] == style:
-            found[-1] = (found[-1][0] + text, style)
-        else:
-            found.append((text, style))
+        if (cells := cell_len(text)) > room:
+            return [*found, (f"{set_cell_size(text, max(0, room))}…"[: width or 0], style)]
+        found.append((text, style))
+        room -= cells
     return found
 
 

@@ -21,14 +21,18 @@ GROUP_STYLES: Final = (USED, "$accent", "$warning", "$secondary")
 
 def loss_chart() -> LineChart:
     """The loss of each step dim, its running average bright."""
-    return LineChart(y_text=decimal_text, empty="The loss appears with the first step", id="loss", classes="panel")
+    chart = LineChart(y_text=decimal_text, empty="The loss appears with the first step", id="loss", classes="panel")
+    chart.can_focus = True  # to be zoomed
+    return chart
 
 
 def rate_chart() -> LineChart:
     """The learning rate used so far bright, the rest of the schedule dim."""
-    return LineChart(
+    chart = LineChart(
         y_text=rate_text, y_from_zero=True, empty="The schedule is not known yet", id="rate", classes="panel"
     )
+    chart.can_focus = True
+    return chart
 
 
 def show_loss(chart: LineChart, history: RunHistory) -> None:

@@ -57,7 +57,7 @@ class RunHeader(Painted):
     def rows_for(self, width: int, height: int) -> Sequence[Row]:
         run = self._run
         if run is None:
-            return (((self._run_id, "bold"),), (("Reading the run …", MUTED),))
+            return (((self._run_id, "bold"),), self._event or (("Reading the run …", MUTED),))
         return (_title(run, self._now, width), _progress(run, width), _figures(run, width), self._latest(run))
 
     def _latest(self, run: RunSummary) -> Row:
