@@ -204,6 +204,23 @@ def test_a_sigkill_is_an_out_of_memory_only_if_the_counter_grew(
             assert (run.ended().cause, run.ended().signal) == (cause, signal.SIGKILL)
 
 
+def test_a_kill_for_memory_of_another_program_long_ago_is_not_taken_for_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = tmp_path / "memory.events"
+    counter.write_text("oom_kill 4\n")
+    changes = {
+        'return [*counters, Path("/proc/vmstat")]': f"return [Path({str(counter)!r})]",
+        "OOM_SAMPLE_SECONDS = 5.0": "OOM_SAMPLE_SECONDS = 0.1",
+    }
+    monkeypatch.setattr(keeper, "__file__", changed_keeper(tmp_path, changes))
+    with kept(bare_run(tmp_path), SLEEP) as run:
+        counter.write_text("oom_kill 5\n")
+        time.sleep(1.0)
+        os.kill(run.engine, signal.SIGKILL)
+        assert run.ended().cause == "killed"
+
+
 def test_an_engine_that_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     run = bare_run(tmp_path)
     (run.attempt(1).path / "process.json").mkdir(parents=True)

@@ -166,7 +166,7 @@ def test_listing_fifty_runs_takes_a_fraction_of_the_time_one_can_see(workspace: 
         assert len(list_runs(workspace)) == 50
         return time.process_time() - begun
 
-    assert min(seconds() for _ in range(5)) < 0.05
+    assert min(seconds() for _ in range(5)) < 0.1
 
 
 def test_asking_again_looks_only_at_runs_that_may_have_changed(
