@@ -13,7 +13,7 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.content import Content
-from textual.events import DescendantFocus
+from textual.events import DescendantFocus, Mount
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Static, TextArea
@@ -57,7 +57,7 @@ class ProfileEditor(Place):
     ProfileEditor {
         #pages { width: 1fr; padding: 0 1; }
         ProfilePlan { display: none; width: 36%; border-left: solid $foreground 15%; }
-        #help { height: 5; padding: 0 1; border-top: solid $foreground 15%; }
+        #help { height: auto; min-height: 5; max-height: 7; padding: 0 1; border-top: solid $foreground 15%; }
         &.-wide ProfilePlan { display: block; }
         &.-wide SectionList { width: 22; }
     }
@@ -107,8 +107,9 @@ class ProfileEditor(Place):
         yield Horizontal(self._sections, self._pages, self._plan)
         yield self._help
 
-    async def on_mount(self) -> None:
-        """Judge the text; show the first section, or the text itself where it is no TOML."""
+    @on(Mount)
+    async def _open(self) -> None:
+        """Show the first section, or the text itself where it is no TOML."""
         self._show_state()
         if self.draft.is_toml:
             await self._show_section(self._section)

@@ -20,7 +20,7 @@ RESUME_STYLE: Final = {AtResume.APPLIED: "$success", AtResume.RESTORED: "$warnin
 
 
 def field_help(field: ProfileField, *, is_set: bool) -> Content:
-    """Name, range, default; help and detail; what a resume does with a changed value."""
+    """Name, range, default; what a resume does with a changed value; help and detail."""
     unit = f" {field.unit}" if field.unit else ""
     facts = [field.requirement]
     if not field.required:
@@ -29,11 +29,11 @@ def field_help(field: ProfileField, *, is_set: bool) -> Content:
     return Content.assemble(
         (field.path, "bold"),
         (f"  {' · '.join(facts)}\n", MUTED),
-        f"{field.help} ",
-        (f"{field.detail}\n" if field.detail else "\n", MUTED),
         ("at resume ", MUTED),
         (word, RESUME_STYLE[field.at_resume]),
-        (f": {happens}", MUTED),
+        (f": {happens}\n", MUTED),
+        f"{field.help} ",
+        (field.detail, MUTED),
     )
 
 

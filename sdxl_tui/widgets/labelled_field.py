@@ -31,6 +31,7 @@ class LabelledField(Horizontal):
         super().__init__(id=id)
         self.label = label
         self.control = control
+        self._said: tuple[str, bool] = ("", False)
 
     def compose(self) -> ComposeResult:
         yield Static(Content(self.label), classes="field-label")
@@ -46,6 +47,10 @@ class LabelledField(Horizontal):
         self._say(text, error=True)
 
     def _say(self, text: str | Content, *, error: bool) -> None:
+        plain = text.plain if isinstance(text, Content) else text
+        if self._said == (plain, error):
+            return
+        self._said = (plain, error)
         self.set_class(error, "-error")
         self.control.set_class(error, "-error")
         self.query_one(".field-note", Static).update(text if isinstance(text, Content) else Content(text))

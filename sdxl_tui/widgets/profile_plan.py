@@ -35,6 +35,7 @@ class ProfilePlan(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._summary, self._plot = Static(id="summary"), SchedulePlot()
+        self._shown: tuple[Profile | None, tuple[Problem, ...]] = (None, ())
 
     def compose(self) -> ComposeResult:
         yield self._summary
@@ -42,19 +43,18 @@ class ProfilePlan(Vertical):
 
     def show(self, profile: Profile | None, problems: tuple[Problem, ...] = ()) -> None:
         """Show a profile, or the problems that keep it from being one."""
+        if (profile, problems) == self._shown:
+            return
+        before, self._shown = self._shown[0], (profile, problems)
         self.set_class(profile is None, "-wrong")
         if profile is not None:
-            self._summary.update(summary_lines(profile))
+            self._summary.update(summary_lines(profile), layout=before is None)  # always as many lines
             self._plot.show(profile_curve(profile))
             return
         lines = [Content.assemble((_place(problem), "$foreground 60%"), clean(problem.message)) for problem in problems]
         if len(lines) > SHOWN:
             lines[SHOWN:] = [Content.styled(f"… and {len(problems) - SHOWN} more", "$foreground 60%")]
         self._summary.update(Content("\n").join(lines))
-
-    def clear(self) -> None:
-        """Show nothing."""
-        self.show(None)
 
 
 def _place(problem: Problem) -> str:

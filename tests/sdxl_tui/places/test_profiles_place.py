@@ -160,8 +160,9 @@ async def test_launch_with_a_missing_base_model_names_the_folder(field: Field) -
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await shows(pilot, "fox")
         await pilot.press("l")
-        await shows(pilot, 'model.base = "/nowhere/sdxl"')
-        assert "6:1" in screen_text(app)
+        await until(pilot, lambda: isinstance(app.screen, Ask), "the refusal")
+        assert isinstance(app.screen, Ask)
+        assert 'fox.toml:6:1: model.base = "/nowhere/sdxl": there is no such folder' in app.screen.text.plain
     assert list(field.workspace.runs.iterdir()) == []
 
 
