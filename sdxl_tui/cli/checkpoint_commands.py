@@ -67,7 +67,7 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
 
 def show_checkpoints(arguments: argparse.Namespace) -> int:
     """``sdxl-tui checkpoints RUN``."""
-    from engine.checkpoint.describe import list_checkpoints, resume_point  # noqa: PLC0415 - hashlib takes its time
+    from engine.checkpoint.describe import CheckpointSummary, list_checkpoints, resume_point  # noqa: PLC0415 - slow
     from sdxl_tui.cli.checkpoint_text import print_checkpoints, row_as_json  # noqa: PLC0415
 
     run = find_run(workspace_to_read(arguments), arguments.run)
@@ -77,8 +77,11 @@ def show_checkpoints(arguments: argparse.Namespace) -> int:
         out().json([row_as_json(item, next_start) for item in found])
     elif found:
         print_checkpoints(out(), found, next_start)
-        if next_start:
+        starred = next((item for item in found if item.folder == next_start), None)
+        if isinstance(starred, CheckpointSummary) and starred.steps_left:
             err().line(f"* where resume would go on: {program(arguments)} resume {run.id}")
+        elif starred is not None:
+            err().line(f"* all steps are done; to train on: {program(arguments)} continue {run.id} --lr LR")
     else:
         err().line(f"{run.id} has no checkpoint yet.")
     return EXIT_OK

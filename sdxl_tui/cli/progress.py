@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.2
 PLAIN_SECONDS: Final = 30.0
 _PREPARING: Final = frozenset({RunState.STARTING, RunState.CACHING})
+_ENDING: Final = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.KILLED, RunState.LOST})
 _IN_PASSING: Final = frozenset({RunState.SAVING, RunState.SAMPLING})
 LEFTOVER_SECONDS: Final = 15.0
 
@@ -156,6 +157,8 @@ class _PlainLines:
         self._printed_at = 0.0
 
     def update(self, liveness: Liveness) -> None:
+        if liveness.state in _ENDING:
+            return
         status = liveness.status
         tenth = 10 * status.step // max(1, status.total_steps) if status else 0
         state = RunState.TRAINING if liveness.state in _IN_PASSING else liveness.state

@@ -111,7 +111,9 @@ def test_what_an_engine_prints_cannot_reach_the_terminal(copied: CommandLine, fi
 
 
 def test_checkpoints_of_a_run(trained: CommandLine, finished: Result) -> None:
-    table = trained("checkpoints", "latest").out.splitlines()
+    listed = trained("checkpoints", "latest")
+    assert f"continue {finished.out.strip()} --lr LR" in listed.err
+    table = listed.out.splitlines()
     assert [line.split()[0] for line in table[1:]] == ["step-00000002", "step-00000004", "step-00000006"]
     assert [("*" in line) for line in table[1:]] == [False, False, True]
     entries = trained("checkpoints", "latest", "--json").json
