@@ -81,7 +81,7 @@ class SdxlTui(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    runs: reactive[tuple[RunSummary, ...] | None] = reactive(None)
+    runs: reactive[tuple[RunSummary, ...] | None] = reactive(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
 
     def __init__(
@@ -90,6 +90,8 @@ class SdxlTui(App[None]):
         super().__init__()
         self.workspace = workspace
         self.now = now
+        self.runs_problem = ""
+        """Why the runs cannot be read; empty while they can."""
         self._open_run = open_run
         self._came_from: PlaceName | None = None
         self.add_mode(PlaceName.RUNS, lambda: RunsScreen(workspace))
@@ -145,12 +147,13 @@ class SdxlTui(App[None]):
                 severity="error" if bad else "information",
                 markup=False,
             )
+        self.runs_problem = ""
         self.runs = message.runs
 
     def on_runs_unreadable(self, message: RunsUnreadable) -> None:
-        """The runs folder cannot be read: say so and show none."""
+        """The runs folder cannot be read: the Runs place says so until it can."""
+        self.runs_problem = message.reason
         self.runs = ()
-        self.notify(clean(message.reason, lines=True), title="Runs", severity="error", markup=False)
 
     # Going places
 

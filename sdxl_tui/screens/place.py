@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.events import Mount
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
@@ -78,7 +80,8 @@ class Place(Screen[None]):
         super().__init__()
         self.workspace = workspace
 
-    def on_mount(self) -> None:
+    @on(Mount)
+    def _follow_runs(self) -> None:
         """Count the live runs in the bar, if the app knows them."""
         if hasattr(self.app, "runs"):
             self.watch(self.app, "runs", self._show_live)

@@ -90,7 +90,8 @@ class RunsScreen(RunPlace):
         message.set_class(bool(runs), "-hidden")
         page.set_class(bool(runs), "-shown")
         if not runs:
-            message.update(self._first_steps())
+            problem: str = getattr(self.app, "runs_problem", "")
+            message.update(Content.styled(clean(problem, lines=True), "$error") if problem else self._first_steps())
         elif not self._table.items and self.focused is None:
             self._table.focus()
         words = self.query_one(FilterBar).words

@@ -38,6 +38,10 @@ class FilterBar(Horizontal):
     class Left(Message):
         """Back to the list."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = ""
+
     @property
     def words(self) -> tuple[str, ...]:
         """What is looked for."""
@@ -55,7 +59,10 @@ class FilterBar(Horizontal):
 
     def count(self, shown: int, total: int) -> None:
         """Say how many match."""
-        self.query_one("#matches", Static).update(Content(f"{shown} of {total}" if self.words else ""))
+        said = f"{shown} of {total}" if self.words else ""
+        if said != self._said:
+            self._said = said
+            self.query_one("#matches", Static).update(Content(said))
 
     def action_clear(self) -> None:
         """No filter."""

@@ -36,9 +36,9 @@ def _brief(run: RunSummary, now: float) -> Content:
     if status is not None and status.epoch is not None and status.step:
         facts.append(f"epoch {status.epoch}" + (f"/{status.epochs}" if status.epochs else ""))
     if run.liveness.attempt > 1:
-        facts.append(f"start {run.liveness.attempt}")
+        facts.append(f"attempt {run.liveness.attempt}")
     saved = checkpoint_step(run)
-    facts.append("no checkpoint yet" if saved is None else f"checkpoint at {format_count(saved)}")
+    facts.append("no checkpoint yet" if saved is None else f"saved {format_count(saved)}")
     first = Content.assemble((run.id, "bold"), ("  " + " · ".join(fact for fact in facts if fact), MUTED))
     said, came_from = remark(run), origin(run)
     second = Content("   ").join(

@@ -49,7 +49,7 @@ SHORT_WORDS: Final = {
     RunState.FINISHED: "done",
     RunState.STOPPED: "stop",
 }
-ROOM_FOR_ID: Final = 24
+ROOM_FOR_ID: Final = 28
 """A column of this width shows whole ids."""
 NARROW: Final = 100
 """Tables of fewer cells are written tersely."""
