@@ -193,8 +193,9 @@ def _ended_by_signal(look: _Look, record: ExitRecord, number: int) -> tuple[RunS
     if record.cause == "out_of_memory":
         peak = f" (peak {record.max_rss_kb / 1e6:.1f} GB)" if record.max_rss_kb else ""
         return RunState.KILLED, f"out of memory{peak}"
-    if number in (signal.SIGTERM, signal.SIGINT) and _stop_is_waiting(look.run):
-        return RunState.STOPPED, "stopped before the training began"
+    if number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL) and _stop_is_waiting(look.run):
+        # It was asked to stop and ended before it could answer: what happened is what was wanted, without the saving.
+        return RunState.STOPPED, "ended without saving"
     return RunState.KILLED, f"killed by {_signal_name(number)}"
 
 

@@ -22,6 +22,7 @@ from sdxl_tui.fleet.launch import wait
 
 PATIENCE_SECONDS: Final = 10.0
 KILL_SECONDS: Final = 15.0
+STARTING_SECONDS: Final = 2.0
 
 
 def request_stop(run: RunDirectory, save: bool = True, *, at_step: int | None = None) -> None:
@@ -47,9 +48,12 @@ def request_stop(run: RunDirectory, save: bool = True, *, at_step: int | None = 
 def stop_now(run: RunDirectory, *, patience: float = PATIENCE_SECONDS) -> Liveness:
     """End the run without saving: ask, and kill what has not ended within ``patience`` seconds. Blocks until it has ended.
 
-    What was trained since the last checkpoint is lost. Raises ``RunError`` if the run is not alive here.
+    What was trained since the last checkpoint is lost. An engine that is only starting, deaf while it loads its libraries,
+    gets two seconds. Raises ``RunError`` if the run is not alive here.
     """
-    _here(run)
+    state, _ = _here(run)
+    if state is RunState.STARTING:
+        patience = min(patience, STARTING_SECONDS)
     with contextlib.suppress(RunError):  # ended meanwhile, or a full disk: then we need not ask
         request_stop(run, save=False)
     liveness = wait(run, patience)
@@ -62,7 +66,7 @@ def kill(run: RunDirectory) -> Liveness:
     The keeper is left to record it, unless it hangs too. The last checkpoint stays. Raises ``RunError`` if the run is not
     alive here.
     """
-    process = _here(run)
+    _, process = _here(run)
     victims = [(process.engine_pid, process.engine_start), *_workers(run, process)]
     _wake(process)
     for pid, started in victims:
@@ -81,9 +85,10 @@ def _alive(run: RunDirectory) -> Liveness:
     return liveness
 
 
-def _here(run: RunDirectory) -> ProcessRecord:
-    """The processes of a run that is alive on this machine and can be signalled from here."""
-    process = _alive(run).process
+def _here(run: RunDirectory) -> tuple[RunState, ProcessRecord]:
+    """What a run is doing that is alive on this machine, and its processes, which can be signalled from here."""
+    liveness = _alive(run)
+    process = liveness.process
     if process is None:
         raise RunError("is only just starting", where=run.id, hint="Try again in a moment.")
     if place_of(process) is not Place.HERE:
@@ -92,7 +97,7 @@ def _here(run: RunDirectory) -> ProcessRecord:
             where=run.id,
             hint=f"Ask it to save and end: sdxl-tui stop {run.id}",
         )
-    return process
+    return liveness.state, process
 
 
 def _terminate(process: ProcessRecord | None) -> bool:

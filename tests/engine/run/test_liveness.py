@@ -188,10 +188,21 @@ def test_a_failure_without_a_message_quotes_the_end_of_the_log(run: RunDirectory
     assert assess(run).reason == "exit code 1: ModuleNotFoundError: No module named 'torch'"
 
 
-def test_a_stop_that_met_an_engine_without_ears_is_a_stop(run: RunDirectory, begun: AttemptDirectory) -> None:
-    send_command(run, "stop", save=True)
-    end(begun, cause="killed", killed_by=15)
-    assert (assess(run).state, assess(run).reason) == (RunState.STOPPED, "stopped before the training began")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_engine_that_ended_before_it_answered_a_stop_was_stopped(
+    run: RunDirectory, begun: AttemptDirectory, number: int
+) -> None:
+    send_command(run, "stop", save=False)
+    end(begun, cause="killed", killed_by=number)
+    assert (assess(run).state, assess(run).reason) == (RunState.STOPPED, "ended without saving")
+
+
+def test_a_crash_is_a_crash_also_with_a_stop_waiting(run: RunDirectory, begun: AttemptDirectory) -> None:
+    send_command(run, "stop")
+    end(begun, cause="killed", killed_by=signal.SIGSEGV)
+    assert (assess(run).state, assess(run).reason) == (RunState.KILLED, "killed by SIGSEGV")
+    end(begun, cause="out_of_memory", killed_by=signal.SIGKILL)
+    assert (assess(run).state, assess(run).reason) == (RunState.KILLED, "out of memory")
 
 
 @pytest.mark.usefixtures("held")

@@ -127,7 +127,18 @@ def test_a_deaf_run_that_is_ended_now_is_killed_after_a_while(deaf: RunDirectory
     begun = time.monotonic()
     end = stop_now(deaf, patience=0.3)
     assert time.monotonic() - begun >= 0.3
-    assert (end.state, end.alive, end.reason) == (RunState.KILLED, False, "killed by SIGKILL")
+    assert (end.state, end.alive, end.reason) == (RunState.STOPPED, False, "ended without saving")
+    assert end.exit is not None and end.exit.signal == signal.SIGKILL
+
+
+def test_an_engine_that_only_starts_is_not_waited_for_as_long(
+    deaf: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdxl_tui.fleet.stop.STARTING_SECONDS", 0.2)
+    assert assess(deaf).state is RunState.STARTING
+    begun = time.monotonic()
+    assert stop_now(deaf, patience=60).state is RunState.STOPPED
+    assert time.monotonic() - begun < 30
 
 
 def test_a_killed_run_is_gone_with_all_that_it_started(deaf: RunDirectory) -> None:
@@ -202,7 +213,7 @@ def test_a_stop_before_the_engine_listens_is_a_stop(workspace: Workspace, monkey
     run = launch.launch(workspace, loaded(workspace.path))
     request_stop(run, save=False)
     end = launch.wait(run, 10)
-    assert (end.state, end.reason) == (RunState.STOPPED, "stopped before the training began")
+    assert (end.state, end.reason) == (RunState.STOPPED, "ended without saving")
     monkeypatch.setattr(launch, "engine_command", engine_of(5))
     assert launch.start(run) == 2
     assert launch.wait(run, 10).state is RunState.FINISHED, "the old request does not stop the new attempt"
