@@ -90,7 +90,7 @@ class RunHistory:
         if self._reader.restarted:
             self._begin()
         for point in points:
-            self._add(point)
+            self.take(point)
         return bool(points) or self._reader.restarted
 
     @property
@@ -98,7 +98,7 @@ class RunHistory:
         """There was no more to read at the last poll."""
         return self._reader.caught_up
 
-    def _add(self, point: MetricPoint) -> None:
+    def take(self, point: MetricPoint) -> None:
         """Attempts follow each other in the file, and each replaces what is older from its own first step on."""
         if self.last is not None and point.attempt < self.last.attempt:
             return

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from sdxl_tui.terminal.numbers import format_count
@@ -185,7 +186,7 @@ def _draw(
     per_x = (canvas.width - 1) / (last - first)
     per_y = (canvas.height - 1) / (high - low)
     before: tuple[int, int, int] | None = None
-    for x, bottom, top in _by_dot_column(series, first, per_x, canvas.width):
+    for x, bottom, top in values_by_dot_column(series, first, per_x, canvas.width):
         if math.isnan(bottom):
             before = None
             continue
@@ -198,24 +199,23 @@ def _draw(
         before = (x, y_top, y_bottom)
 
 
-def _by_dot_column(series: Series, first: float, per_x: float, width: int) -> list[tuple[int, float, float]]:
-    """(dot column, low, high) from the left; a line's values in a column are averaged. NaN: a gap."""
+def values_by_dot_column(series: Series, first: float, per_x: float, width: int) -> list[tuple[int, float, float]]:
+    """(dot column, low, high) from the left: a band's extremes, a line's mean. NaN where a column has only gaps."""
     columns: list[tuple[int, float, float]] = []
-    at, low, high, count = -1, math.nan, math.nan, 0
-    for x, bottom, top in series.spans:
-        column = round((x - first) * per_x)
+    for column, spans in groupby(series.spans, key=lambda span: round((span[0] - first) * per_x)):
         if not 0 <= column < width:
             continue
-        if column != at:
-            if count:
-                columns.append((at, low / count, high / count) if not series.is_band else (at, low, high))
-            at, low, high, count = column, bottom, top, 1
+        lows, highs = [], []
+        for _, low, high in spans:
+            if math.isfinite(low) and math.isfinite(high):
+                lows.append(low)
+                highs.append(high)
+        if not lows:
+            columns.append((column, math.nan, math.nan))
         elif series.is_band:
-            low, high = min(low, bottom), max(high, top)
+            columns.append((column, min(lows), max(highs)))
         else:
-            low, high, count = low + bottom, high + top, count + 1
-    if count:
-        columns.append((at, low / count, high / count) if not series.is_band else (at, low, high))
+            columns.append((column, sum(lows) / len(lows), sum(highs) / len(highs)))
     return columns
 
 

@@ -39,7 +39,17 @@ async def test_a_row_says_state_steps_loss_rate_speed_time_left_and_device(runs:
     async with app.run_test(size=(120, 30)) as pilot:
         await wait_for_text(pilot, "training")
         row = next(line for line in screen_lines(app) if "training" in line)
-    for text in ("● training", "fox 1124-1000", "420/1,200", "0.0960", "7.75e-5", "1.6 it/s", "8 m 08 s", "cuda:3", "1 h"):
+    for text in (
+        "● training",
+        "fox 1124-1000",
+        "420/1,200",
+        "0.0960",
+        "7.75e-5",
+        "1.6 it/s",
+        "8 m 08 s",
+        "cuda:3",
+        "1 h",
+    ):
         assert text in row
 
 
