@@ -63,10 +63,11 @@ class Requests:
 
     def poll(self, step: int) -> None:
         """Look for new requests after ``step`` optimizer steps. Costs some microseconds when there is none."""
-        if self._signal is not None:
-            self._ask_to_stop(StopRequest(self._signal))
+        asked_by_signal = self._signal  # read first: whoever sends a signal has written the command before it
         for command in self._box.poll() if self._box else ():
             self._take(command, step)
+        if asked_by_signal is not None:
+            self._ask_to_stop(StopRequest(asked_by_signal))
         if self.stop is not None and self.stop_is_due(step) and self._on_stop is not None and not self._announced:
             self._announced = True
             self._on_stop(self.stop)
