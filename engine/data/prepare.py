@@ -87,9 +87,16 @@ def _warn_of(scan: Scan, warn: Warn) -> None:
         names = ", ".join(shown(path.name) for path in scan.uncaptioned[:5])
         more = f" and {len(scan.uncaptioned) - 5} more" if len(scan.uncaptioned) > 5 else ""
         count = len(scan.uncaptioned)
-        verb = "image has" if count == 1 else "images have"
+        verb, is_trained = (
+            ("image has", "is trained with an empty one")
+            if count == 1
+            else (
+                "images have",
+                "are trained with an empty one",
+            )
+        )
         warn(
-            f"{count} {verb} no caption and is trained with an empty one: {names}{more}",
+            f"{count} {verb} no caption and {is_trained}: {names}{more}",
             shown(scan.uncaptioned[0].parent),
         )
 
