@@ -87,16 +87,9 @@ def _warn_of(scan: Scan, warn: Warn) -> None:
         names = ", ".join(shown(path.name) for path in scan.uncaptioned[:5])
         more = f" and {len(scan.uncaptioned) - 5} more" if len(scan.uncaptioned) > 5 else ""
         count = len(scan.uncaptioned)
-        verb, is_trained = (
-            ("image has", "is trained with an empty one")
-            if count == 1
-            else (
-                "images have",
-                "are trained with an empty one",
-            )
-        )
+        what = "image has no caption and is" if count == 1 else "images have no caption and are"
         warn(
-            f"{count} {verb} no caption and {is_trained}: {names}{more}",
+            f"{count} {what} trained with an empty one: {names}{more}",
             shown(scan.uncaptioned[0].parent),
         )
 
