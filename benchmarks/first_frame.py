@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from runs_listing import workspace_of
+from benchmarks.runs_listing import workspace_of
 
 COLUMNS: Final = 200
 LINES: Final = 60

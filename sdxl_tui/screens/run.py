@@ -60,10 +60,11 @@ class RunScreen(RunPlace):
         .panel:focus { border: round $primary; border-title-color: $foreground; }
         .pane { padding: 0 1; column-span: 2; display: none; }
         &.-log #log, &.-events #events, &.-samples #samples { display: block; }
-        &.-wide.-high #grid { grid-size: 6; grid-rows: 3fr 2fr; }
-        &.-wide.-high #loss, &.-wide.-high #rate, &.-wide.-high #log { column-span: 3; }
-        &.-wide.-high #events { column-span: 2; }
-        &.-wide.-high #samples { column-span: 1; }
+        &.-wide.-high #grid { grid-size: 12; grid-rows: 3fr 2fr; }
+        &.-wide.-high #loss, &.-wide.-high #rate { column-span: 6; }
+        &.-wide.-high #log { column-span: 5; }
+        &.-wide.-high #events { column-span: 4; }
+        &.-wide.-high #samples { column-span: 3; }
         &.-wide.-high .pane { display: block; }
         #grid.-zoomed { layout: vertical; }
         #grid.-zoomed .panel { display: none; }

@@ -41,21 +41,22 @@ class FilterBar(Horizontal):
     def __init__(self) -> None:
         super().__init__()
         self._said = ""
+        self._input = Input(compact=True)
 
     @property
     def words(self) -> tuple[str, ...]:
         """What is looked for."""
-        return tuple(self.query_one(Input).value.lower().split())
+        return tuple(self._input.value.lower().split())
 
     def compose(self) -> ComposeResult:
         yield Static(Content("/"), id="slash")
-        yield Input(compact=True)
+        yield self._input
         yield Static(id="matches")
 
     def open(self) -> None:
         """Show it and type."""
         self.add_class("-open")
-        self.query_one(Input).focus()
+        self._input.focus()
 
     def count(self, shown: int, total: int) -> None:
         """Say how many match."""
@@ -66,7 +67,7 @@ class FilterBar(Horizontal):
 
     def action_clear(self) -> None:
         """No filter."""
-        self.query_one(Input).value = ""
+        self._input.value = ""
         self.remove_class("-open")
         self.post_message(self.Left())
 

@@ -1,4 +1,4 @@
-"""The samples of a run as lines: by step, newest first, each file with the prompt it was drawn from."""
+"""The samples of a run as lines: by step, newest first, each file above the prompt it was drawn from."""
 
 from __future__ import annotations
 
@@ -22,5 +22,7 @@ def sample_rows(samples: Sequence[Sample], prompts: Sequence[str], folder: str) 
         rows.append(((f"step {format_count(step)}", "bold"),))
         for sample in drawn:
             prompt = prompts[sample.number] if sample.number < len(prompts) else ""
-            rows.append((("  ", ""), (sample.name, "$primary"), (f"  {prompt}", "$foreground 60%")))
+            rows.append((("  ", ""), (sample.name, "$primary")))
+            if prompt:
+                rows.append(((f"  {prompt}", "$foreground 60%"),))
     return rows

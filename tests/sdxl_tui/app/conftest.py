@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from run_field import NOW, RunField, open_workspace
 
 from sdxl_tui.app import SdxlTui
+from tests.sdxl_tui.app.run_field import NOW, RunField, open_workspace
 
 OpenApp = Callable[..., SdxlTui]
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from screen_text import screen_lines
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from sdxl_tui.theme import CALM
 from sdxl_tui.widgets.axis import decimal_text, rate_text, round_ticks
 from sdxl_tui.widgets.chart import GUTTER, LineChart, VLine, band, line, values_by_dot_column
+from tests.sdxl_tui.app.screen_text import screen_lines
 
 BLANK = 0x2800
 
@@ -105,7 +105,12 @@ async def test_a_new_point_paints_only_cells_that_differ() -> None:
         app.chart.show([line("loss", range(60), ys, "$primary")], x_range=(0, 100))
         await pilot.pause()
         painted: list[Region] = []
-        app.chart.refresh = lambda *regions, **_: painted.extend(regions) or app.chart  # type: ignore[method-assign,func-returns-value]
+
+        def note(*regions: Region, **_: bool) -> LineChart:
+            painted.extend(regions)
+            return app.chart
+
+        app.chart.refresh = note  # type: ignore[method-assign]
         app.chart.show([line("loss", range(60), ys, "$primary")], x_range=(0, 100))
         assert painted == []
         app.chart.show([line("loss", range(61), [*ys, 3.0], "$primary")], x_range=(0, 100))

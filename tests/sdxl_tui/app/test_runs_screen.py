@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from run_field import RunField, change_status, fill_for_show
-from screen_text import screen_lines, screen_text, wait_for, wait_for_text
 from textual.geometry import Region
+from textual.widget import Widget
 
 from engine.run.records import Parent
 from sdxl_tui.app import SdxlTui
@@ -15,6 +14,8 @@ from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.run import RunScreen
 from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.widgets.live_table import LiveTable
+from tests.sdxl_tui.app.run_field import RunField, change_status, fill_for_show
+from tests.sdxl_tui.app.screen_text import screen_lines, screen_text, wait_for, wait_for_text
 
 OpenApp = Callable[..., SdxlTui]
 
@@ -22,6 +23,16 @@ OpenApp = Callable[..., SdxlTui]
 def table_of(app: SdxlTui) -> LiveTable[RunSummary]:
     table: LiveTable[RunSummary] = app.screen.query_one("#runs", LiveTable)
     return table
+
+
+def note_refreshes(widget: Widget, noted: list[object]) -> None:
+    """Note each repaint of ``widget`` instead of doing it."""
+
+    def note(*regions: Region, **_: bool) -> Widget:
+        noted.append((widget, regions))
+        return widget
+
+    widget.refresh = note  # type: ignore[method-assign]
 
 
 async def test_live_runs_stand_on_top_and_the_others_from_the_newest_down(runs: RunField, open_app: OpenApp) -> None:
@@ -153,8 +164,8 @@ async def test_nothing_is_painted_while_nothing_changes(runs: RunField, open_app
         await wait_for_text(pilot, "harbour")
         await pilot.pause(0.5)
         painted: list[object] = []
-        for widget in app.screen.walk_children():
-            widget.refresh = lambda *regions, of=widget, **_: painted.append((of, regions)) or of  # type: ignore[method-assign]
+        for widget in app.screen.query(Widget):
+            note_refreshes(widget, painted)
         await pilot.pause(2.5)
         app.screen.query_one(LiveTable).show(table_of(app).items)
         assert isinstance(app.screen, RunsScreen)
