@@ -25,8 +25,9 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[RunField]:
-    """An empty workspace to grow runs in; live ones die with the test."""
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunField]:
+    """An empty workspace, ``~/ws``, to grow runs in; live ones die with the test."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     field = open_workspace(tmp_path / "ws")
     yield field
     field.close()

@@ -220,7 +220,7 @@ async def test_a_runs_folder_that_cannot_be_read_is_said_and_read_again_later(
     runs.workspace.runs.write_text("not a folder")
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
-        await wait_for_text(pilot, "cannot be listed")
+        await wait_for_text(pilot, "Not a directory")
         runs.workspace.runs.unlink()
         runs.workspace.runs.mkdir()
         runs.run("fox")

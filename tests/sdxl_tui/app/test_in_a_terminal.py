@@ -1,0 +1,110 @@
+"""The app as a process in a pseudo-terminal: it leaves the terminal as it was, and no run minds how it ends."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from sdxl_tui.fleet.runs import list_runs
+from tests.sdxl_tui.app.run_field import RunField
+
+
+@dataclass
+class Terminal:
+    """The app in a pseudo-terminal."""
+
+    pid: int
+    master: int
+    received: bytes = b""
+
+    def read_until(self, text: bytes, seconds: float = 20.0) -> None:
+        """Take in what is printed until ``text`` is among it."""
+        until = time.monotonic() + seconds
+        while text not in self.received:
+            assert time.monotonic() < until, self.received[-2000:]
+            if select.select([self.master], [], [], 0.2)[0]:
+                self.received += os.read(self.master, 1 << 16)
+
+    def exit_code(self, seconds: float = 20.0) -> int:
+        """Wait for its end, reading on."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if select.select([self.master], [], [], 0.05)[0]:
+                try:
+                    self.received += os.read(self.master, 1 << 16)
+                except OSError:  # the other end is closed
+                    time.sleep(0.02)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError("the app does not end")
+
+
+Start = Callable[[], Terminal]
+
+
+@pytest.fixture
+def start(runs: RunField) -> Iterator[Start]:
+    """Starts the app on the workspace ``runs``, which has a live run and an ended one."""
+    runs.run("fox", state="training", step=40)
+    runs.run("style")
+    started: list[Terminal] = []
+
+    def start() -> Terminal:
+        pid, master = pty.fork()
+        if pid == 0:
+            os.environ.update(TERM="xterm-256color", PYTHONPATH=os.pathsep.join(sys.path))
+            os.execv(sys.executable, [sys.executable, "-m", "sdxl_tui", "--workspace", str(runs.workspace.path)])
+        termios.tcsetwinsize(master, (24, 80))
+        started.append(Terminal(pid, master))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        if terminal.pid:
+            os.kill(terminal.pid, signal.SIGKILL)
+            os.waitpid(terminal.pid, 0)
+        os.close(terminal.master)
+
+
+def test_q_restores_the_terminal_and_exits_0(runs: RunField, start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"style")
+    terminal.read_until(b"Quit")
+    before = list_runs(runs.workspace)
+    os.write(terminal.master, b"q")
+    assert terminal.exit_code() == 0
+    assert b"\x1b[?1049l" in terminal.received  # back from the alternate screen
+    assert terminal.received.rindex(b"\x1b[?25h") > terminal.received.rindex(b"\x1b[?25l")  # the cursor is shown
+    assert terminal.received.rindex(b"\x1b[?1000l") > terminal.received.rindex(
+        b"\x1b[?1000h"
+    )  # the mouse is left alone
+    assert list_runs(runs.workspace) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_runs_do_not_mind_how_the_app_dies(runs: RunField, start: Start, number: signal.Signals) -> None:
+    terminal = start()
+    terminal.read_until(b"style")
+    before = list_runs(runs.workspace)
+    os.kill(terminal.pid, number)
+    assert terminal.exit_code() != 0
+    assert list_runs(runs.workspace) == before
+
+
+def test_after_being_killed_it_opens_on_the_same_live_runs(start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"1 live")
+    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.exit_code()
+    start().read_until(b"1 live")
