@@ -25,7 +25,7 @@ from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.event_text import event_row
 from sdxl_tui.widgets.line_view import LineView
-from sdxl_tui.widgets.log_view import LogView
+from sdxl_tui.widgets.log_view import STAMP_CELLS, LogView
 from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.run_charts import AVERAGE, PLANNED, RAW_LEGEND, USED, loss_chart, rate_chart, show_loss, show_rate
 from sdxl_tui.widgets.run_header import RunHeader
@@ -92,8 +92,10 @@ class RunScreen(RunPlace):
         self._loss = loss_chart()
         self._rate = rate_chart()
         self._log = LogView(id="log", classes="panel pane")
-        self._events = LineView(follows=True, empty="Nothing has happened yet", id="events", classes="panel pane")
-        self._samples = LineView(empty="No samples yet", id="samples", classes="panel pane")
+        self._events = LineView(
+            follows=True, empty="Nothing has happened yet", hang=STAMP_CELLS, id="events", classes="panel pane"
+        )
+        self._samples = LineView(empty="No samples yet", hang=2, id="samples", classes="panel pane")
         self._panes = dict(zip(PANES, (self._log, self._events, self._samples), strict=True))
         self._grid = Grid(self._loss, self._rate, *self._panes.values(), id="grid")
         self.view = PANES[0]

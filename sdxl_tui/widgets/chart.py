@@ -130,8 +130,9 @@ class LineChart(Painted):
         across = {self._column(v_line.x, x_first, x_last, columns): v_line for v_line in self._v_lines}
         for column, v_line in across.items():
             _dot_down(cells, column, v_line)
-        x_ticks = [tick for tick in round_ticks(x_first, x_last, max(2, columns // 11)) if tick == round(tick)]
+        x_ticks = [tick for tick in round_ticks(x_first, x_last, max(2, columns // 8)) if tick == round(tick)]
         places = {self._column(tick, x_first, x_last, columns): self._x_text(round(tick)) for tick in x_ticks}
+        places[columns - 1] = self._x_text(round(x_last))
         gutters = self._gutters(y_range, rows)
         axis = [(" " * GUTTER, LABEL), ("╰", AXIS), *(("┴" if at in places else "─", AXIS) for at in range(columns))]
         body = [[*gutter, *row] for gutter, row in zip(gutters, cells, strict=True)]
@@ -251,12 +252,11 @@ def _dot_down(rows: list[list[Piece]], column: int, v_line: VLine) -> None:
 
 
 def _labels(places: dict[int, str], columns: int) -> list[Piece]:
-    """The labels below the axis, each centred below its place; those that would touch are left out."""
+    """The labels below the axis, each centred below its place, both ends first; those that would touch are left out."""
     text = [" "] * columns
-    free = 0
-    for column, label in sorted(places.items()):
+    for column in sorted(places, key=lambda column: (column not in (0, columns - 1), column)):
+        label = places[column]
         start = min(max(0, column - len(label) // 2), columns - len(label))
-        if start >= free:
+        if start >= 0 and not "".join(text[max(0, start - 2) : start + len(label) + 2]).strip():
             text[start : start + len(label)] = label
-            free = start + len(label) + 2
     return [(" " * (GUTTER + 1), LABEL), ("".join(text), LABEL)]

@@ -16,7 +16,10 @@ WHEEL_LINES: Final = 3
 
 
 class LineView(Painted, can_focus=True):
-    """``show`` replaces the lines. follows: whether new lines at the end are scrolled to, at first."""
+    """``show`` replaces the lines.
+
+    follows: new lines at the end are scrolled to until one scrolls up. hang: how far the later rows of a line are set in.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "scroll_by(1)", "Down", show=False),
@@ -32,12 +35,14 @@ class LineView(Painted, can_focus=True):
         *,
         follows: bool = False,
         empty: str = "",
+        hang: int = 0,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._follows = self.is_following = follows
         self._empty = empty
+        self._hang = hang
         self._lines: tuple[Row, ...] = ()
         self._wrapped: list[Row] = []
         self._first_rows: list[int] = []
@@ -70,7 +75,7 @@ class LineView(Painted, can_focus=True):
             return
         for line in self._lines:
             self._first_rows.append(len(self._wrapped))
-            self._wrapped += wrapped(line, width)
+            self._wrapped += wrapped(line, width, self._hang)
 
     def _line_at_top(self) -> int:
         """The line that the first row in sight belongs to."""
@@ -124,24 +129,33 @@ class LineView(Painted, can_focus=True):
         self.action_scroll_by(len(self._wrapped))
 
 
-def wrapped(line: Row, width: int) -> list[Row]:
-    """``line`` on as many rows of ``width`` cells as it needs."""
+def wrapped(line: Row, width: int, hang: int = 0) -> list[Row]:
+    """``line`` on as many rows of ``width`` cells as it needs, cut after blanks where there are; later rows are set in."""
+    hang = hang if hang * 2 < width else 0
     rows: list[Row] = []
     row: list[Piece] = []
-    room = width
+    room, is_fresh = width, True
     for text, style in line:
         rest = text
         while rest:
-            if cell_len(rest) <= room:
-                row.append((rest, style))
-                room -= cell_len(rest)
-                break
-            head = chop_cells(rest, room)[0] if room else ""
-            if cell_len(head) <= room and head:
+            head = rest if cell_len(rest) <= room else _head(rest, room)
+            if head:
                 row.append((head, style))
-                rest = rest[len(head) :]
-            elif room == width:
-                break  # a letter wider than the line
-            rows.append(tuple(row))
-            row, room = [], width
+                rest, room, is_fresh = rest[len(head) :], room - cell_len(head), False
+            elif is_fresh:
+                break  # a letter wider than the row
+            if rest:
+                rows.append(tuple(row))
+                row, room, is_fresh = ([(" " * hang, "")] if hang else []), width - hang, True
     return [*rows, tuple(row)] if row or not rows else rows
+
+
+def _head(text: str, room: int) -> str:
+    """What of ``text`` goes on a row with ``room`` cells: up to the last blank in its later half, else as much as fits."""
+    if room <= 0:
+        return ""
+    head = chop_cells(text, room)[0]
+    if cell_len(head) > room:
+        return ""
+    blank = head.rfind(" ")
+    return head[: blank + 1] if blank > len(head) // 2 else head

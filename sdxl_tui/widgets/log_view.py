@@ -10,6 +10,8 @@ from sdxl_tui.widgets.line_view import LineView
 from sdxl_tui.widgets.painted import Row
 
 STAMP: Final = re.compile(r"(?:\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d)(?:[.,]\d+)?\s+")
+STAMP_CELLS: Final = 9
+"""A time and a blank."""
 ERROR: Final = re.compile(
     r"Traceback \(most recent|\b\w*(?:Error|Exception|error)\b:|\bCUDA out of memory\b|\b(?:ERROR|CRITICAL|FATAL)\b"
 )
@@ -20,7 +22,7 @@ class LogView(LineView):
     """``show_log(lines, unfinished, dropped)`` with what a ``LogTail`` holds."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(follows=True, empty="Nothing has been printed yet", id=id, classes=classes)
+        super().__init__(follows=True, empty="Nothing has been printed yet", hang=STAMP_CELLS, id=id, classes=classes)
         self._dropped = 0
 
     def show_log(self, lines: tuple[LogLine, ...], unfinished: str, dropped: int) -> None:

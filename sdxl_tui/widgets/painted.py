@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -63,7 +65,7 @@ def painted_strip(widget: Widget, row: Sequence[Piece], width: int, base: Style 
     """``row`` in the widget's colours, or on those of ``base``, cut or filled to ``width`` cells."""
     style = widget.visual_style if base is None else base
     parse = widget.app.stylesheet.parse_style
-    return Strip([Segment(text, _blended(style, parse(own))) for text, own in fitted(row, width)], width)
+    return Strip([Segment(text, _blended(style, parse(own))) for text, own in joined(fitted(row, width))], width)
 
 
 @lru_cache(maxsize=1024)
@@ -86,6 +88,14 @@ def fitted(row: Sequence[Piece], width: int, *, right: bool = False) -> list[Pie
         found.append((text, style))
         room -= cells
     return found
+
+
+def joined(row: Sequence[Piece]) -> list[Piece]:
+    """Neighbouring pieces of one style as one; empty ones are left out."""
+    return [
+        ("".join(text for text, _ in pieces), style)
+        for style, pieces in groupby((piece for piece in row if piece[0]), key=itemgetter(1))
+    ]
 
 
 def _difference(old: Row, new: Row, y: int, width: int) -> Region:
