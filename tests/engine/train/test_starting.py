@@ -221,3 +221,13 @@ assert not {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy"}
     arguments = [sys.executable, "-c", program, str(parent.checkpoint(3)), str(parent.path)]
     result = subprocess.run(arguments, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_waiting_threads_sleep_unless_the_user_wants_otherwise(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = []
+    monkeypatch.setattr("engine.train.session.train_run", lambda *_: policies.append(os.environ.get("OMP_WAIT_POLICY")))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert train(lab.run()) == 0
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert train(lab.run()) == 0
+    assert policies == ["PASSIVE", "ACTIVE"]
