@@ -33,5 +33,5 @@ async def wait_for(pilot: Pilot[Any], holds: Callable[[], object], seconds: floa
 
 
 async def wait_for_text(pilot: Pilot[Any], text: str) -> None:
-    """Let the app work until ``text`` stands on the screen."""
-    await wait_for(pilot, lambda: text in screen_text(pilot.app))
+    """Let the app work until ``text`` stands on the screen, broken over lines or not (paths differ in length)."""
+    await wait_for(pilot, lambda: text in " ".join(screen_text(pilot.app).split()) or text in screen_text(pilot.app))
