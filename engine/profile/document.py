@@ -1,7 +1,7 @@
 """A profile's text as it is edited: setting a value changes that value and nothing else.
 
-Edits are replacements of exact stretches of text, found by ``source_map``; after each one the text is parsed again and
-must hold precisely what was meant, else nothing is changed. Whether values are valid is left to ``load.parse_profile``.
+tomlkit makes the edits (``edit``); after each one the text is parsed again by ``tomllib`` and must hold precisely what was
+meant, else nothing is changed. Whether values are valid is left to ``load.parse_profile``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.durable import write_atomically
-from engine.profile.edit import EditError, remove_value, set_value
+from engine.profile.edit import EditError, edit, typed
 from engine.profile.fields import SOURCES, profile_field
 from engine.profile.problems import Problem, ProfileConflict, ProfileError
 from engine.profile.schema import Source, plain
-from engine.profile.source_map import Path as KeyPath
 from engine.profile.syntax import decode, parse_toml, read_bytes
 
 BOM = "\ufeff"
@@ -127,17 +126,19 @@ class ProfileDocument:
         except OSError:
             return None
 
-    def _edit(self, keys: KeyPath, value: Any) -> None:
+    def _edit(self, keys: Sequence[str], value: Any) -> None:
         data, places = parse_toml(self._text, str(self.path))
         try:
             wanted = _with(data, keys, value)
-            text = remove_value(places, keys) if value is None else set_value(places, data, keys, value)
-            if _typed(tomllib.loads(text)) != _typed(wanted):
+            if typed(wanted) == typed(data):
+                return
+            text = edit(self._text, keys, value)
+            if typed(tomllib.loads(text)) != typed(wanted):
                 raise EditError("the edit would change more than was asked for")
         except (EditError, tomllib.TOMLDecodeError):
-            line, column = places.key_position(keys) or (None, None)
+            line, column = places.key_position(tuple(keys)) or (None, None)
             rule = "is written in a way that cannot be changed from here"
-            problem = Problem(str(self.path), line, column, ".".join(map(str, keys)), None, rule, "edit the TOML text")
+            problem = Problem(str(self.path), line, column, ".".join(keys), None, rule, "edit the TOML text")
             raise ProfileError([problem]) from None
         self._text = text
 
@@ -162,27 +163,16 @@ def _tables(value: Any) -> Any:
     return value
 
 
-def _with(data: dict[str, Any], keys: KeyPath, value: Any) -> dict[str, Any]:
+def _with(data: dict[str, Any], keys: Sequence[str], value: Any) -> dict[str, Any]:
     key, *rest = keys
     changed = dict(data)
     if rest:
-        inner = data.get(str(key), {})
+        inner = data.get(key, {})
         if not isinstance(inner, dict):
             raise EditError("the section is not a table")
-        changed[str(key)] = _with(inner, tuple(rest), value)
+        changed[key] = _with(inner, rest, value)
     elif value is None:
-        changed.pop(str(key), None)
+        changed.pop(key, None)
     else:
-        changed[str(key)] = value
+        changed[key] = value
     return changed
-
-
-def _typed(data: Any) -> Any:
-    """``data`` in a form that compares strictly: 1, 1.0 and true differ, nan equals nan, an empty table is nothing."""
-    match data:
-        case dict():
-            inner = {key: _typed(value) for key, value in data.items()}
-            return {key: value for key, value in inner.items() if value != {}}
-        case list():
-            return [_typed(item) for item in data]
-    return (type(data), repr(data))

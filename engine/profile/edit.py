@@ -1,266 +1,243 @@
-"""Edits of TOML text that touch one value: where to replace, where to insert, what to cut out.
+"""Edits of TOML text that touch one value, made with tomlkit, which keeps order, comments and formatting.
 
-Every function takes the places of a text and returns the new text. Layouts it cannot edit raise ``EditError``; the caller
-checks what comes out by parsing it.
+tomlkit reads, changes and writes. Here is where a new line belongs, and the two edits that tomlkit cannot make, which are
+cut into the text at places found by ``source_map``. Layouts that are not edited raise ``EditError``; the caller checks
+what comes out by parsing it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.profile.source_map import Entry, Header, Path, SourceMap, scan
+import tomlkit
+from tomlkit.container import Container
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Array, InlineTable, Item, Key, Table
+
+from engine.profile.source_map import Header, SourceMap, scan
 from engine.profile.to_toml import toml_value
+
+Part = Container | Table | InlineTable
+Body = list[tuple[Key | None, Item]]
 
 
 class EditError(ValueError):
     """The text is laid out in a way that is not edited here."""
 
 
-def set_value(places: SourceMap, data: dict[str, Any], keys: Path, value: Any) -> str:
-    """The text with ``keys`` set to ``value``. data: what the text holds now."""
-    old = _lookup(data, keys)
-    if old is not None and _same(old, value):
-        return places.text
-    tables = [header for header in places.headers if header.is_array and header.path[:-1] == keys]
-    if tables or (_is_tables(value) and keys not in places.entries):
-        return _set_tables(places, tables, keys, old or [], value)
-    if entry := places.entries.get(keys):
-        return _replace_entry(places, entry, old, value)
-    return _insert(places, keys, value)
-
-
-def remove_value(places: SourceMap, keys: Path) -> str:
-    """The text without ``keys``: its line, or its part of a table in braces, or its ``[[tables]]``."""
-    if entry := places.entries.get(keys):
-        return _cut(places, entry)
-    text = places.text
-    for header in reversed([header for header in places.headers if header.is_array and header.path[:-1] == keys]):
-        text = _cut_table(scan(text), header)
-    return text
-
-
-def _lookup(data: Any, keys: Path) -> Any:
-    for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
-    return data
-
-
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(_same(one, other) for one, other in zip(old, new, strict=True))
-    if isinstance(old, dict) and isinstance(new, dict):
-        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
-    return type(old) is type(new) and bool(old == new)
-
-
-def _is_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def _splice(text: str, start: int, end: int, new: str) -> str:
-    return f"{text[:start]}{new}{text[end:]}"
-
-
-def _newline(places: SourceMap) -> str:
-    """The text's own line ending."""
-    return "\r\n" if "\r\n" in places.text else "\n"
-
-
-def _replace_entry(places: SourceMap, entry: Entry, old: Any, value: Any) -> str:
-    if isinstance(old, list) and isinstance(value, list) and old and value:
-        return _replace_elements(places, entry, old, value)
-    return _splice(places.text, entry.start, entry.end, toml_value(value))
-
-
-def _replace_elements(places: SourceMap, entry: Entry, old: Sequence[Any], value: Sequence[Any]) -> str:
-    """Only the elements that differ, from the last to the first, so that the comments of the others stay."""
-    elements = [places.entries[(*entry.path, index)] for index in range(len(old))]
-    text, kept = places.text, min(len(old), len(value))
-    if len(value) > len(old):
-        text = _append_elements(places, elements[-1], value[len(old) :])
-    elif len(value) < len(old):
-        text = _splice(text, elements[kept - 1].end, elements[-1].end, "")
-    for index in reversed(range(kept)):
-        if not _same(old[index], value[index]):
-            text = _splice(text, elements[index].start, elements[index].end, toml_value(value[index]))
-    return text
-
-
-def _append_elements(places: SourceMap, last: Entry, added: Sequence[Any]) -> str:
-    """Below the last element if that stands on a line of its own, else behind it."""
-    text, newline = places.text, _newline(places)
-    indent = text[places.line_start(last.start) : last.start]
-    behind = re.compile(r"[ \t]*,").match(text, last.end)
-    if indent.strip():
-        return _splice(text, last.end, last.end, "".join(f", {toml_value(item)}" for item in added))
-    line_end = places.line_end(last.end)
-    if line_end > 0 and text[line_end - 1] == "\r":
-        line_end -= 1
-    if "]" in text[last.end : line_end].partition("#")[0]:
-        line_end = last.end
-    lines = f",{newline}".join(f"{indent}{toml_value(item)}" for item in added)
-    text = _splice(text, line_end, line_end, f"{newline}{lines}{',' if behind else ''}")
-    return text if behind else _splice(text, last.end, last.end, ",")
-
-
-def _insert(places: SourceMap, keys: Path, value: Any) -> str:
-    *outer, name = keys
-    section = tuple(outer)
-    line = f"{name} = {toml_value(value)}"
-    if not section:
-        return _insert_at_top(places, line)
-    if table := places.entries.get(section):
-        return _insert_in_braces(places, table, line)
-    siblings = [entry for entry in places.entries.values() if _is_line_of(entry, section)]
-    if siblings:
-        return _insert_after(places, siblings[-1], keys, value)
-    if header := next((header for header in places.headers if header.path == section and not header.is_array), None):
-        return _insert_line(places, places.line_end(header.end), line)
-    below = next((header for header in places.headers if header.path[: len(section)] == section), None)
-    if below:
-        newline = _newline(places)
-        block = f"[{section[0]}]{newline}{line}{newline}{newline}"
-        start = _with_comment_above(places, below)
-        return _splice(places.text, start, start, block)
-    return _append(places, f"[{section[0]}]", [line])
-
-
-def _is_line_of(entry: Entry, section: Path) -> bool:
-    return entry.container == "table" and entry.path[:-1] == section
-
-
-def _insert_after(places: SourceMap, sibling: Entry, keys: Path, value: Any) -> str:
-    """Below ``sibling``, with its indentation and its way of naming the section (``[optimizer]`` or ``optimizer.lr``)."""
-    start = places.line_start(sibling.key_start)
-    indent = places.text[start : sibling.key_start]
-    prefix = sibling.header.path if sibling.header else ()
-    name = ".".join(str(key) for key in keys[len(prefix) :])
-    return _insert_line(places, places.line_end(sibling.end), f"{indent}{name} = {toml_value(value)}")
-
-
-def _insert_line(places: SourceMap, line_end: int, line: str) -> str:
-    """A line of its own below the one that ends at ``line_end``."""
-    text, newline = places.text, _newline(places)
-    if line_end >= len(text):
-        return f"{text}{newline}{line}{newline}"
-    return _splice(text, line_end + 1, line_end + 1, f"{line}{newline}")
-
-
-def _insert_at_top(places: SourceMap, line: str) -> str:
-    newline = _newline(places)
-    top = [entry for entry in places.entries.values() if entry.header is None and entry.container == "table"]
-    if top:
-        return _insert_line(places, places.line_end(top[-1].end), line)
-    if not places.headers:
-        separator = "" if not places.text or places.text.endswith("\n") else newline
-        return f"{places.text}{separator}{line}{newline}"
-    start = places.line_start(places.headers[0].start)
-    return _splice(places.text, start, start, f"{line}{newline}{newline}")
-
-
-def _insert_in_braces(places: SourceMap, table: Entry, assignment: str) -> str:
-    if places.text[table.start] != "{":
-        raise EditError("the section is not a table")
-    inner = [
-        entry for entry in places.entries.values() if entry.container == "inline" and entry.path[:-1] == table.path
-    ]
-    if inner:
-        end = max(entry.end for entry in inner)
-        return _splice(places.text, end, end, f", {assignment}")
-    return _splice(places.text, table.start, table.end, f"{{ {assignment} }}")
-
-
-def _append(places: SourceMap, header: str, lines: Sequence[str]) -> str:
-    text, newline = places.text, _newline(places)
+def edit(text: str, keys: Sequence[str], value: Any) -> str:
+    """The text with ``keys`` (its section and its name) set to ``value``, or without it where ``value`` is None."""
+    if "\r\n" in text and text.count("\r\n") == text.count("\n"):
+        return edit(text.replace("\r\n", "\n"), keys, value).replace("\n", "\r\n")
     if text and not text.endswith("\n"):
-        text += newline
-    gap = newline if text.strip() and not text.endswith((f"{newline}{newline}", "\n\n")) else ""
-    return f"{text}{gap}{header}{newline}{''.join(f'{line}{newline}' for line in lines)}"
+        return edit(f"{text}\n", keys, value).removesuffix("\n")
+    try:
+        return _unset(text, keys) if value is None else _set(text, keys, value)
+    except (TOMLKitError, LookupError, ValueError, RuntimeError) as error:  # tomlkit's ways to refuse an odd layout
+        raise EditError(str(error)) from error
 
 
-def _cut(places: SourceMap, entry: Entry) -> str:
-    text = places.text
-    if entry.container == "table":
-        end = places.line_end(entry.end)
-        return _splice(text, places.line_start(entry.key_start), min(len(text), end + 1), "")
-    if entry.container != "inline":
-        raise EditError("an element of a list is not removed alone")
-    siblings = sorted(
-        (
-            other
-            for other in places.entries.values()
-            if other.container == "inline" and other.path[:-1] == entry.path[:-1]
-        ),
-        key=lambda other: other.key_start,
-    )
-    index = siblings.index(entry)
-    if index + 1 < len(siblings):
-        return _splice(text, entry.key_start, siblings[index + 1].key_start, "")
-    if index:
-        return _splice(text, siblings[index - 1].end, entry.end, "")
-    return _splice(text, entry.key_start, entry.end, "")
+def typed(data: Any) -> Any:
+    """``data`` in a form that compares strictly: 1, 1.0 and true differ, nan equals nan, an empty table is nothing."""
+    match data:
+        case Mapping():
+            inner = {key: typed(value) for key, value in data.items()}
+            return {key: value for key, value in inner.items() if value != {}}
+        case list():
+            return [typed(item) for item in data]
+    return (type(data), repr(data))
 
 
-def _set_tables(places: SourceMap, tables: Sequence[Header], keys: Path, old: list[Any], value: Any) -> str:
-    """``[[tables]]``: change the fields that differ, cut surplus tables from the end, add missing ones after the last."""
-    if not _is_tables(value) or not all(isinstance(item, dict) for item in old):
-        raise EditError("tables are not replaced by something else")
-    text = places.text
-    for header in reversed(tables[len(value) :]):
-        text = _cut_table(scan(text), header)
-    for index, wanted in enumerate(value[: len(tables)]):
-        for name in old[index].keys() - wanted.keys():
-            text = _cut(found := scan(text), found.entries[(*keys, index, name)])
-        for name, item in wanted.items():
-            text = _set_in_table(scan(text), (*keys, index), name, item)
-    for wanted in value[len(tables) :]:
-        text = _add_table(scan(text), keys, wanted)
+def _set(text: str, keys: Sequence[str], value: Any) -> str:
+    *section, name = keys
+    tables = isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    if headers := _array_headers(text, keys):
+        if not tables:
+            raise EditError("tables are not replaced by something else")
+        text = _without_tables(text, headers[len(value) :])
+    document = _read(text)
+    parts = list(_parts(document, section))
+    there = [part for part in parts if name in part]
+    home = _home(parts)
+    if headers:
+        _set_tables([part[name] for part in there], value)
+    elif there:
+        _replace(there[0], name, value)
+    elif tables and not (isinstance(home, InlineTable) or (isinstance(home, Table) and home.is_super_table())):
+        _start_tables(document, home or next(iter(parts), None), keys, value)
+    elif home is not None:
+        _add(home, name, value)
+    elif parts:
+        return _with_header(scan(text), section, f"{name} = {toml_value(value)}")
+    else:
+        document.append(section[0], tomlkit.table().append(name, _item(value)))
+    return document.as_string()
+
+
+def _unset(text: str, keys: Sequence[str]) -> str:
+    *section, name = keys
+    if headers := _array_headers(text, keys):
+        return _without_tables(text, headers)
+    document = _read(text)
+    for part in _parts(document, section):
+        if name in part:
+            part.remove(name)
+    return document.as_string()
+
+
+def _read(text: str) -> tomlkit.TOMLDocument:
+    document = tomlkit.parse(text)
+    if document.as_string() != text:
+        raise EditError("tomlkit does not give the text back as it was")
+    return document
+
+
+def _item(value: Any) -> Item:
+    return tomlkit.value(toml_value(value))
+
+
+def _body(part: Part) -> Body:
+    """Everything in a table in the order it is written; a document is only written out after its bodies are changed."""
+    return part.body if isinstance(part, Container) else part.value.body
+
+
+def _parts(container: Part, section: Sequence[str]) -> Iterator[Part]:
+    """Every table ``section`` is written in: several where it has dotted keys, or others stand between."""
+    if not section:
+        yield container
+        return
+    for key, item in _body(container):
+        if key is not None and key.key == section[0] and isinstance(item, Table | InlineTable):
+            yield from _parts(item, section[1:])
+
+
+def _home(parts: Sequence[Part]) -> Part | None:
+    """Where a new line of a section goes: below its last line, else below its header; None if it has neither."""
+    lined = [part for part in parts if isinstance(part, InlineTable) or _lines_end(_body(part))]
+    headed = [part for part in parts if not (isinstance(part, Table) and part.is_super_table())]
+    return next(reversed(lined or headed), None)
+
+
+def _lines_end(body: Body) -> int:
+    """The index behind the last ``key = value`` line, dotted ones included; 0 if there is none."""
+    keyed = [(index, key, item) for index, (key, item) in enumerate(body, 1) if key]
+    return max((index for index, key, item in keyed if key.is_dotted() or not isinstance(item, Table | AoT)), default=0)
+
+
+def _replace(part: Part, name: str, value: Any) -> None:
+    old = part[name]
+    if isinstance(old, Table | AoT):
+        raise EditError("a table is not replaced by a value")
+    if isinstance(old, Array) and isinstance(value, list) and old and value:
+        _change_elements(old, value)
+    else:
+        part[name] = _item(value)
+
+
+def _change_elements(array: Array, wanted: Sequence[Any]) -> None:
+    """Only what lies between the equal elements at both ends, so that the others keep their lines and comments."""
+    old, new = typed(array.unwrap()), typed(wanted)
+    shorter = min(len(old), len(new))
+    head = next((i for i in range(shorter) if old[i] != new[i]), shorter)
+    tail = next((i for i in range(shorter - head) if old[-1 - i] != new[-1 - i]), shorter - head)
+    for index in range(head, shorter - tail):
+        array[index] = _item(wanted[index])
+    for _ in range(len(old) - shorter):
+        del array[shorter - tail]
+    for index in range(shorter - tail, len(new) - tail):
+        array.insert(index, _item(wanted[index]))
+
+
+def _add(part: Part, name: str, value: Any) -> None:
+    """Add a field below the last one of ``part``: tomlkit's own place is below all comments, even the next section's."""
+    body, key, item = _body(part), tomlkit.key(name), _item(value)
+    end = _lines_end(body)
+    if isinstance(part, Table):
+        item.trivia.indent = body[end - 1][1].trivia.indent if end else ""
+        body.insert(end, (key, item))
+    elif not end:
+        part.append(key, item)
+    elif isinstance(part, InlineTable):
+        body[end:end] = [(None, tomlkit.ws(", ")), (key, item)]
+    else:
+        body.insert(end, (key, item))
+
+
+def _set_tables(arrays: Sequence[AoT], wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Change the fields that differ and add the tables that are missing. arrays: one, or several with others between."""
+    tables = [table for array in arrays for table in array.body]
+    for table, fields in zip(tables, wanted, strict=False):
+        old = table.unwrap()
+        for name in [name for name in old if name not in fields]:
+            table.remove(name)
+        for name in [name for name in old if name in fields and typed(old[name]) != typed(fields[name])]:
+            _replace(table, name, fields[name])
+        for name in [name for name in fields if name not in old]:
+            _add(table, name, fields[name])
+    _append_tables(arrays[-1], _body(tables[-1]), wanted[len(tables) :])
+
+
+def _start_tables(
+    document: Container, part: Part | None, keys: Sequence[str], wanted: Sequence[Mapping[str, Any]]
+) -> None:
+    """The first ``[[tables]]`` of a section, below what it has already."""
+    section, name = keys
+    array = tomlkit.aot()
+    if part is None:
+        _append_tables(array, [], wanted)
+        array[0].trivia.indent = ""  # the document adds the empty line, unless it is empty
+        document.append(section, tomlkit.table(is_super_table=True).append(name, array))
+    else:
+        _append_tables(array, _body(part), wanted)
+        part.append(name, array)
+
+
+def _append_tables(array: AoT, above: Body, wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Add tables; comments at the end of ``above`` go below them, since they belong to the section that follows."""
+    for fields in wanted:
+        end = max((index for index, (key, _) in enumerate(above, 1) if key), default=0)
+        comments = above[end:]
+        del above[end:]
+        table = tomlkit.table()
+        table.trivia.indent = "\n"
+        for name, value in fields.items():
+            table.append(name, _item(value))
+        array.append(table)
+        above = _body(table)
+        above.extend(comments)
+
+
+# What tomlkit cannot do: it gives a comment above a header to the table before, so it neither removes a table with its
+# comment (and without what is below it) nor writes a new header above that comment.
+
+
+def _array_headers(text: str, keys: Sequence[str]) -> list[Header]:
+    return [header for header in scan(text).headers if header.is_array and header.path[:-1] == tuple(keys)]
+
+
+def _with_header(places: SourceMap, section: Sequence[str], line: str) -> str:
+    """The text with ``[section]`` and its first line above the section's ``[[tables]]``."""
+    below = next(header for header in places.headers if header.path[: len(section)] == tuple(section))
+    start = _comment_start(places, below)
+    return f"{places.text[:start]}[{'.'.join(section)}]\n{line}\n\n{places.text[start:]}"
+
+
+def _without_tables(text: str, headers: Sequence[Header]) -> str:
+    """The text without these tables: their headers, the comments above, their lines; what follows the lines stays."""
+    for header in reversed(headers):
+        places = scan(text)
+        start = _comment_start(places, header)
+        own = [entry.end for entry in places.entries.values() if entry.header == header]
+        end = places.line_end(max([header.end, *own])) + 1
+        if re.match(r"[ \t]*\n", text[end:]) and re.search(r"(^|\n)[ \t]*\n$", text[:start]):
+            end = places.line_end(end) + 1  # one of the two empty lines that would meet
+        text = text[:start] + text[end:]
     return text
 
 
-def _set_in_table(places: SourceMap, table: Path, name: str, item: Any) -> str:
-    written = toml_value(item)
-    if entry := places.entries.get((*table, name)):
-        if places.text[entry.start : entry.end] == written:
-            return places.text
-        return _splice(places.text, entry.start, entry.end, written)
-    siblings = [entry for entry in places.entries.values() if _is_line_of(entry, table)]
-    if siblings:
-        indent = places.text[places.line_start(siblings[-1].key_start) : siblings[-1].key_start]
-        return _insert_line(places, places.line_end(siblings[-1].end), f"{indent}{name} = {written}")
-    header = next(header for header in places.headers if header.path == table)
-    return _insert_line(places, places.line_end(header.end), f"{name} = {written}")
-
-
-def _add_table(places: SourceMap, keys: Path, wanted: dict[str, Any]) -> str:
-    title = f"[[{'.'.join(str(key) for key in keys)}]]"
-    lines = [f"{name} = {toml_value(item)}" for name, item in wanted.items()]
-    inside = [header.end for header in places.headers if header.path[: len(keys)] == keys]
-    inside += [
-        entry.end for entry in places.entries.values() if entry.header and entry.header.path[: len(keys)] == keys
-    ]
-    if not inside:  # below its section, where that has lines
-        inside = [header.end for header in places.headers if header.path == keys[:-1]]
-        inside += [entry.end for entry in places.entries.values() if entry.header and entry.header.path == keys[:-1]]
-    if not inside:
-        return _append(places, title, lines)
-    newline = _newline(places)
-    return _insert_line(places, places.line_end(max(inside)), newline.join(["", title, *lines]))
-
-
-def _cut_table(places: SourceMap, header: Header) -> str:
-    """The header's line with the comment above it and all entries below it; what follows them stays."""
-    start = _with_comment_above(places, header)
-    own = [entry.end for entry in places.entries.values() if entry.header == header]
-    end = min(len(places.text), places.line_end(max([header.end, *own])) + 1)
-    if re.match(r"[ \t]*\r?\n", places.text[end:]) and re.search(r"(^|\n)[ \t]*\r?\n$", places.text[:start]):
-        end = places.line_end(end) + 1  # one of the two empty lines that would meet
-    return _splice(places.text, start, end, "")
-
-
-def _with_comment_above(places: SourceMap, header: Header) -> int:
+def _comment_start(places: SourceMap, header: Header) -> int:
     """Start of the header's line, or of the comment lines directly above it."""
     start = places.line_start(header.start)
     while start > 0:

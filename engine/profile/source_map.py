@@ -1,7 +1,7 @@
 """Where each key and value of a TOML text stands.
 
 ``tomllib`` judges the syntax and gives the values, but not their places; this scan adds the places, for messages that
-name line and column and for edits that touch nothing else. It expects text that ``tomllib`` accepts.
+name line and column and for the few edits tomlkit cannot make. It expects text that ``tomllib`` accepts.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ class Entry:
     """Offset of the value's first character."""
     end: int
     """Offset behind the value's last character."""
-    container: str
-    """Where the entry stands: ``table`` (a line of its own), ``inline`` (in braces) or ``array`` (an element)."""
     header: Header | None
     """The table line it stands below; None above the first one."""
 
@@ -107,7 +105,7 @@ class _Scanner:
             if self.text[self.at] == "[":
                 self.table_line()
             else:
-                self.assignment(self.header.path if self.header else (), "table")
+                self.assignment(self.header.path if self.header else ())
             self.skip_blank()
         return self.map
 
@@ -155,14 +153,14 @@ class _Scanner:
                 return parts
             self.at += 1
 
-    def assignment(self, prefix: Path, container: str) -> None:
+    def assignment(self, prefix: Path) -> None:
         key_start = self.at
         path: Path = (*prefix, *self.key())
         self.at += 1
         self.skip_space()
-        self.value(path, key_start, container)
+        self.value(path, key_start)
 
-    def value(self, path: Path, key_start: int | None, container: str) -> None:
+    def value(self, path: Path, key_start: int | None) -> None:
         start = self.at
         match self.text[start]:
             case '"' | "'":
@@ -174,7 +172,7 @@ class _Scanner:
             case _:
                 found = _BARE_VALUE.match(self.text, start)
                 self.at = start + len(found.group().rstrip()) if found else start
-        entry = Entry(path, start if key_start is None else key_start, start, self.at, container, self.header)
+        entry = Entry(path, start if key_start is None else key_start, start, self.at, self.header)
         self.map.entries[path] = entry
 
     def string(self) -> None:
@@ -195,7 +193,7 @@ class _Scanner:
             if self.text[self.at] == ",":
                 self.at += 1
                 continue
-            self.value((*path, index), None, "array")
+            self.value((*path, index), None)
             index += 1
 
     def inline_table(self, path: Path) -> None:
@@ -208,4 +206,4 @@ class _Scanner:
             if self.text[self.at] == ",":
                 self.at += 1
                 continue
-            self.assignment(path, "inline")
+            self.assignment(path)

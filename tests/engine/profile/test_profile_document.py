@@ -174,6 +174,34 @@ def test_an_added_prompt_leaves_the_comments_of_the_others() -> None:
     assert edit("samples.prompts", ["a cat", "a dog", "a bird"]) == ([], ['    "a bird",'])
 
 
+def test_a_removed_prompt_takes_its_own_line_along_and_no_other() -> None:
+    assert edit("samples.prompts", ["a dog"]) == (['    "a cat",  # the first'], [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("optimizer = { lr = 1e-4 }  # braces\n", "optimizer = { lr = 1e-4, eps = 1e-7 }  # braces\n"),
+        ("optimizer.lr = 1e-4\nname = 'x'\n", "optimizer.lr = 1e-4\noptimizer.eps = 1e-7\nname = 'x'\n"),
+        ("[optimizer]\n\tlr = 1e-4\n[model]\n", "[optimizer]\n\tlr = 1e-4\n\teps = 1e-7\n[model]\n"),
+        ("[optimizer]\n\n# next\n[model]\n", "[optimizer]\neps = 1e-7\n\n# next\n[model]\n"),
+        ("[optimizer]\nlr = 1e-4", "[optimizer]\nlr = 1e-4\neps = 1e-7"),
+        ("# mine\r\n[optimizer]\r\nlr = 1\r\n", "# mine\r\n[optimizer]\r\nlr = 1\r\neps = 1e-7\r\n"),
+    ],
+)
+def test_a_new_field_is_written_the_way_its_section_is(before: str, after: str) -> None:
+    edited = document(before)
+    edited.set("optimizer.eps", 1e-7)
+    assert edited.text == after
+
+
+def test_sources_that_stand_apart_are_changed_where_they_stand() -> None:
+    text = '[[dataset.sources]]\npath = "a"\n\n[model]\nbase = "x"\n\n[[dataset.sources]]\npath = "b"\n'
+    edited = document(text)
+    edited.set("dataset.sources", [{"path": "a", "repeats": 2}, {"path": "c"}])
+    assert edited.text == text.replace('"a"\n', '"a"\nrepeats = 2\n').replace('"b"', '"c"')
+
+
 def test_changing_one_source_leaves_the_other_and_its_comments() -> None:
     sources = [{"path": "cats", "repeats": 3}, {"path": "dogs"}]
     assert edit("dataset.sources", sources) == (["repeats = 2"], ["repeats = 3"])
