@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 
 from engine.run.liveness import RunState
@@ -81,7 +81,7 @@ class SdxlTui(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    runs: reactive[tuple[RunSummary, ...] | None] = reactive(None, always_update=True)
+    runs: var[tuple[RunSummary, ...] | None] = var(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
 
     def __init__(

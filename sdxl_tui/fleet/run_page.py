@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,37 +44,22 @@ class Sample:
     name: str
 
 
-class RunPageData:
-    """Read by ``poll``, in one thread at a time; the fields are what was found by then."""
+class RunCurves:
+    """The measured curves of a run and what its profile plans. Read by ``poll``, in one thread at a time."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.history = RunHistory(run)
-        self.log = LogTail(run)
-        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
-        self.samples: tuple[Sample, ...] = ()
         self.plan: Plan | None = None
-        self._events = JsonLines(run.events)
-        self.is_gone = False
-        """There is no such folder (any more)."""
         self._planned = False
-        self._samples_seen: int | None = None
 
     def poll(self) -> frozenset[str]:
-        """Read on; which of ``history``, ``log``, ``events``, ``samples``, ``plan``, ``gone`` are different now."""
-        looks = {
-            "history": self._poll_history,
-            "log": self.log.poll,
-            "events": self._poll_events,
-            "samples": self._poll_samples,
-            "plan": self._read_plan,
-            "gone": self._poll_folder,
-        }
-        return frozenset(name for name, look in looks.items() if look())
+        """Read on; which of the parts that ``looks`` names are different now."""
+        return frozenset(name for name, look in self.looks().items() if look())
 
-    def _poll_folder(self) -> bool:
-        before, self.is_gone = self.is_gone, not self.run.path.is_dir()
-        return self.is_gone != before
+    def looks(self) -> dict[str, Callable[[], bool]]:
+        """What is read for each part; each says whether anything is different."""
+        return {"history": self._poll_history, "plan": self._read_plan}
 
     def _poll_history(self) -> bool:
         until = time.monotonic() + SECONDS_PER_LOOK
@@ -81,6 +67,48 @@ class RunPageData:
         while not self.history.caught_up and time.monotonic() < until:
             changed |= self.history.poll()
         return changed
+
+    def _read_plan(self) -> bool:
+        """The snapshot never changes: it is read once."""
+        if self._planned:
+            return False
+        from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic, not for the app's first frame
+
+        self._planned = True
+        try:
+            profile = read_snapshot(self.run.profile)
+            schedule = Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+        except (UserError, OSError):
+            return False  # the curves do without; the run's state says what is wrong
+        prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
+        self.plan = Plan(schedule, profile.optimizer.lr, prompts)
+        return True
+
+
+class RunPageData(RunCurves):
+    """All of a page: ``log``, ``events``, ``samples``, and whether the run is ``gone``."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        super().__init__(run)
+        self.log = LogTail(run)
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self.samples: tuple[Sample, ...] = ()
+        self.is_gone = False
+        """There is no such folder (any more)."""
+        self._events = JsonLines(run.events)
+        self._samples_seen: int | None = None
+
+    def looks(self) -> dict[str, Callable[[], bool]]:
+        return super().looks() | {
+            "log": self.log.poll,
+            "events": self._poll_events,
+            "samples": self._poll_samples,
+            "gone": self._poll_folder,
+        }
+
+    def _poll_folder(self) -> bool:
+        before, self.is_gone = self.is_gone, not self.run.path.is_dir()
+        return self.is_gone != before
 
     def _poll_events(self) -> bool:
         found = self._events.poll()
@@ -105,20 +133,4 @@ class RunPageData:
             if (match := SAMPLE_NAME.fullmatch(name))
         ]
         self.samples = tuple(sorted(found, key=lambda sample: (-sample.step, sample.number))[:SAMPLES])
-        return True
-
-    def _read_plan(self) -> bool:
-        """The snapshot never changes: it is read once."""
-        if self._planned:
-            return False
-        from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic, only for a run's page
-
-        self._planned = True
-        try:
-            profile = read_snapshot(self.run.profile)
-            schedule = Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
-        except (UserError, OSError):
-            return False  # the page does without; the run's state says what is wrong
-        prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
-        self.plan = Plan(schedule, profile.optimizer.lr, prompts)
         return True

@@ -50,7 +50,7 @@ class CheckpointsScreen(Place):
         Binding("c", "continue", "Continue with a new LR"),
         Binding("v", "verify", "Verify"),
         Binding("y", "copy_path", "Copy path"),
-        Binding("slash", "filter", "Filter"),
+        Binding("slash", "filter", "Filter", priority=True),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -91,7 +91,7 @@ class CheckpointsScreen(Place):
     # reading
 
     def _refresh_if_seen(self) -> None:
-        if self.is_current:
+        if self.is_active:
             self._refresh()
 
     def _refresh(self) -> None:
@@ -209,6 +209,8 @@ class CheckpointsScreen(Place):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done with the row under the cursor."""
+        if action == "filter":
+            return not self.is_typing
         if action in {"resume", "verify"}:
             return self._summary() is not None
         return self._is_usable() if action == "continue" else True

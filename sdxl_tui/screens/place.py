@@ -18,10 +18,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import Mount
+from textual.events import Mount, ScreenResume
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.place_bar import PlaceBar
@@ -86,8 +87,12 @@ class Place(Screen[None]):
         if hasattr(self.app, "runs"):
             self.watch(self.app, "runs", self._show_live)
 
-    def _show_live(self, runs: Sequence[RunSummary] | None) -> None:
-        self.query_one(PlaceBar).live = None if runs is None else sum(run.alive for run in runs)
+    @on(ScreenResume)
+    def _show_live(self) -> None:
+        """Only while in front: whatever a screen behind paints, Textual paints the one in front as a whole."""
+        runs: Sequence[RunSummary] | None = getattr(self.app, "runs", None)
+        if self.is_active:
+            self.query_one(PlaceBar).live = None if runs is None else sum(run.alive for run in runs)
 
     def compose(self) -> ComposeResult:
         yield PlaceBar(self.place, self.workspace.path)
@@ -98,6 +103,13 @@ class Place(Screen[None]):
     def compose_body(self) -> Iterable[Widget]:
         """The widgets between the bars."""
         raise NotImplementedError
+
+    @property
+    def is_typing(self) -> bool:
+        """Letters go into an input. Keys bound with priority (the filter's, so that what is typed right after it arrives in
+        it) have to leave them alone then.
+        """
+        return isinstance(self.focused, Input)
 
     def now(self) -> float:
         """The clock that ages are counted from (Unix seconds): the app's, which tests freeze."""

@@ -81,7 +81,7 @@ class ProfilesScreen(Place):
         Binding("n", "new", "New"),
         Binding("d", "duplicate", "Duplicate"),
         Binding("x", "delete", "Delete"),
-        Binding("slash", "filter", "Filter"),
+        Binding("slash", "filter", "Filter", priority=True),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -110,7 +110,7 @@ class ProfilesScreen(Place):
     # reading
 
     def _refresh_if_seen(self) -> None:
-        if self.is_current:
+        if self.is_active:
             self._refresh()
 
     def _refresh(self) -> None:
@@ -173,6 +173,8 @@ class ProfilesScreen(Place):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done with the profile under the cursor."""
+        if action == "filter":
+            return not self.is_typing
         entry = self._table.item
         if action in {"edit", "duplicate", "launch"}:
             return entry is not None

@@ -27,7 +27,7 @@ from sdxl_tui.widgets.event_text import event_row
 from sdxl_tui.widgets.line_view import LineView
 from sdxl_tui.widgets.log_view import STAMP_CELLS, LogView
 from sdxl_tui.widgets.place_bar import short_path
-from sdxl_tui.widgets.run_charts import AVERAGE, PLANNED, RAW_LEGEND, USED, loss_chart, rate_chart, show_loss, show_rate
+from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts
 from sdxl_tui.widgets.run_header import RunHeader
 from sdxl_tui.widgets.sample_rows import sample_rows
 
@@ -60,10 +60,10 @@ class RunScreen(RunPlace):
         .panel:focus { border: round $primary; border-title-color: $foreground; }
         .pane { padding: 0 1; column-span: 2; display: none; }
         &.-log #log, &.-events #events, &.-samples #samples { display: block; }
-        &.-wide.-high #grid { grid-size: 12; grid-rows: 3fr 2fr; }
-        &.-wide.-high #loss, &.-wide.-high #rate { column-span: 6; }
-        &.-wide.-high #log { column-span: 5; }
-        &.-wide.-high #events { column-span: 4; }
+        &.-wide.-high #grid { grid-size: 14; grid-rows: 3fr 2fr; }
+        &.-wide.-high #loss, &.-wide.-high #rate { column-span: 7; }
+        &.-wide.-high #log { column-span: 6; }
+        &.-wide.-high #events { column-span: 5; }
         &.-wide.-high #samples { column-span: 3; }
         &.-wide.-high .pane { display: block; }
         #grid.-zoomed { layout: vertical; }
@@ -107,8 +107,7 @@ class RunScreen(RunPlace):
 
     def on_mount(self) -> None:
         """Follow the run."""
-        self._loss.border_title = Content.assemble("Loss  ", ("each step", RAW_LEGEND), "  ", ("average", AVERAGE))
-        self._rate.border_title = Content.assemble("LR  ", ("used", USED), "  ", ("planned", PLANNED))
+        title_charts(self._loss, self._rate)
         self._show_view()
         self.watch(self.app, "runs", self._take_runs)
         self.set_interval(LOOK_SECONDS, self._look_if_seen)
@@ -116,6 +115,7 @@ class RunScreen(RunPlace):
 
     def on_screen_resume(self) -> None:
         """What happened while another page was looked at."""
+        self._show_header()
         self._look()
 
     @property
@@ -128,11 +128,12 @@ class RunScreen(RunPlace):
         found = next((run for run in runs or () if run.id == self.run_id), None)
         if found is not None:
             self._summary = found
-            self._show_header()
-            self.refresh_bindings()
+            if self.is_active:
+                self._show_header()
+                self.refresh_bindings()
 
     def _look_if_seen(self) -> None:
-        if self.is_current:
+        if self.is_active:
             self._look()
 
     def _look(self) -> None:

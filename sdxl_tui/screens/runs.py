@@ -21,6 +21,7 @@ from sdxl_tui.widgets.live_table import LiveTable
 from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.run_brief import RunBrief
 from sdxl_tui.widgets.run_cells import run_columns
+from sdxl_tui.widgets.run_preview import RunPreview
 
 if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
@@ -46,17 +47,23 @@ class RunsScreen(RunPlace):
         #table-page { height: 1fr; display: none; }
         #table-page.-shown { display: block; }
         #message.-hidden { display: none; }
+        RunPreview { display: none; }
+        &.-wide.-high RunPreview { display: block; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         *RunPlace.RUN_KEYS,
-        Binding("slash", "filter", "Filter"),
+        Binding("slash", "filter", "Filter", priority=True),
         Binding("escape", "leave", "Back", show=False),
     ]
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
+
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
+        self._preview = RunPreview()
         self._table = LiveTable[RunSummary](run_columns(self.now), lambda run: run.id, id="runs")
 
     def compose_body(self) -> Iterable[Widget]:
@@ -65,11 +72,16 @@ class RunsScreen(RunPlace):
             yield self._table
             yield FilterBar()
             yield RunBrief()
+            yield self._preview
 
     def on_mount(self) -> None:
         """Follow the runs and the clock."""
-        self.watch(self.app, "runs", self._show)
-        self.set_interval(AGES_SECONDS, self._show_again)
+        self.watch(self.app, "runs", self._show_if_seen)
+        self.set_interval(AGES_SECONDS, self._show_if_seen)
+
+    def on_screen_resume(self) -> None:
+        """What happened while another place was looked at."""
+        self._show(self._runs())
 
     @property
     def run(self) -> RunSummary | None:
@@ -79,8 +91,8 @@ class RunsScreen(RunPlace):
         runs: tuple[RunSummary, ...] | None = getattr(self.app, "runs", None)
         return runs
 
-    def _show_again(self) -> None:
-        if self.is_current:
+    def _show_if_seen(self) -> None:
+        if self.is_active:
             self._show(self._runs())
 
     def _show(self, runs: Sequence[RunSummary] | None) -> None:
@@ -102,6 +114,7 @@ class RunsScreen(RunPlace):
 
     def _show_brief(self) -> None:
         self.query_one(RunBrief).show(self.run, self.now())
+        self._preview.show(self.run)
         self.refresh_bindings()
 
     def _first_steps(self) -> Content:
@@ -149,6 +162,8 @@ class RunsScreen(RunPlace):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done."""
-        if action in ("open", "filter"):
+        if action == "open":
             return bool(self._runs())
+        if action == "filter":
+            return bool(self._runs()) and not self.is_typing
         return super().check_action(action, parameters)

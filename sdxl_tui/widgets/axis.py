@@ -18,6 +18,16 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
     return [low]
 
 
+def widened(low: float, high: float, share: float) -> tuple[float, float]:
+    """The range made larger to round bounds, by up to about ``share`` of it at each end; it then stays as its ends creep on."""
+    if not high > low:
+        return low, high
+    raw = (high - low) * share
+    power = 10.0 ** math.floor(math.log10(raw))
+    unit = next(factor * power for factor in (5, 2, 1) if factor * power <= raw * 1.001)
+    return math.floor(low / unit + 1e-9) * unit, math.ceil(high / unit - 1e-9) * unit
+
+
 def spread_range(values: Iterable[float]) -> tuple[float, float] | None:
     """The lowest and highest value; None if there is none."""
     known = [value for value in values if math.isfinite(value)]

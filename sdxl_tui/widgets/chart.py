@@ -26,7 +26,7 @@ from itertools import groupby
 from typing import Final
 
 from sdxl_tui.terminal.numbers import format_count
-from sdxl_tui.widgets.axis import decimal_text, round_ticks, spread_range
+from sdxl_tui.widgets.axis import decimal_text, round_ticks, spread_range, widened
 from sdxl_tui.widgets.braille import DOTS_ACROSS, DOTS_DOWN, BrailleCanvas
 from sdxl_tui.widgets.painted import Painted, Piece, Row
 
@@ -153,8 +153,11 @@ class LineChart(Painted):
         low, high = min(values), max(values)
         if self._y_from_zero:
             low = min(0.0, low)
-        room = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
-        return (low if self._y_from_zero else low - room), high + room
+        if not high > low:
+            room = abs(high) * 0.1 or 1.0
+            return (low if self._y_from_zero else low - room), high + room
+        bottom, top = widened(low, high, 0.06)
+        return (low if self._y_from_zero else bottom), top
 
     def _gutters(self, y_range: tuple[float, float], rows: int) -> list[list[Piece]]:
         """The labels on the left and the axis beside them."""

@@ -54,9 +54,9 @@ class FilterBar(Horizontal):
         yield Static(id="matches")
 
     def open(self) -> None:
-        """Show it and type."""
+        """Show it and type: at once, so that what is typed in the same breath arrives here and not at the list's keys."""
         self.add_class("-open")
-        self._input.focus()
+        self.screen.set_focus(self._input)
 
     def count(self, shown: int, total: int) -> None:
         """Say how many match."""

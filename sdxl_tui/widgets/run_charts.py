@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from textual.content import Content
+
 from sdxl_tui.fleet.run_history import Curve, RunHistory
 from sdxl_tui.fleet.run_page import Plan
-from sdxl_tui.widgets.axis import decimal_text, rate_text
+from sdxl_tui.widgets.axis import decimal_text, rate_text, widened
 from sdxl_tui.widgets.chart import LineChart, Series, VLine, band, line
 
 RAW: Final = "$foreground 25%"
@@ -35,10 +37,18 @@ def rate_chart() -> LineChart:
     return chart
 
 
+def title_charts(loss: LineChart, rate: LineChart) -> None:
+    """Name the curves in their colours."""
+    loss.border_title = Content.assemble("Loss  ", ("each step", RAW_LEGEND), "  ", ("average", AVERAGE))
+    rate.border_title = Content.assemble("LR  ", ("used", USED), "  ", ("planned", PLANNED))
+
+
 def show_loss(chart: LineChart, history: RunHistory) -> None:
-    """Draw what is measured so far on an axis that ends with the newest step."""
+    """Draw what is measured so far, on an axis that ends a little after the newest step, so that it seldom moves."""
     series = [band("raw", history.loss.spans(), RAW), line_of(history.loss_avg, "average", AVERAGE)]
-    chart.show(series, v_lines=_seams(history), x_range=(0, max(history.last.step, 1)) if history.last else None)
+    chart.show(
+        series, v_lines=_seams(history), x_range=widened(0, max(history.last.step, 10), 0.06) if history.last else None
+    )
 
 
 def show_rate(chart: LineChart, history: RunHistory, plan: Plan | None, total_steps: int) -> None:
@@ -47,9 +57,9 @@ def show_rate(chart: LineChart, history: RunHistory, plan: Plan | None, total_st
     done = history.last.step if history.last else 0
     if plan is not None:
         last = plan.schedule.total_steps
-        stride = max(1, (last - done) // PLANNED_POINTS)
         # The step after ``step`` done ones is number ``step + 1``: the metrics name a rate by the step that used it.
-        to_come = [*range(done, last, stride), *([last - 1] if last > done else [])]
+        places = sorted({*range(0, last, max(1, last // PLANNED_POINTS)), last - 1})
+        to_come = [step for step in places if step >= done]
         rates = [plan.schedule.lr(step, plan.base_lr) for step in to_come]
         series.append(line("planned", [step + 1 for step in to_come], rates, PLANNED))
         total_steps = max(total_steps, last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -16,12 +18,16 @@ def text_of(row: list[Piece] | tuple[Piece, ...]) -> str:
     return "".join(text for text, _ in row)
 
 
+def letters_of(row: list[Piece] | tuple[Piece, ...]) -> list[Piece]:
+    return [(letter, style) for text, style in row for letter in text]
+
+
 @given(line=pieces, width=st.integers(2, 40))
 def test_every_letter_is_on_some_row_and_no_row_is_too_wide(line: tuple[Piece, ...], width: int) -> None:
     rows = wrapped(line, width)
     assert "".join(map(text_of, rows)) == text_of(line)
     assert all(cell_len(text_of(row)) <= width for row in rows)
-    assert joined([piece for row in rows for piece in row]) == joined([piece for piece in line if piece[0]])
+    assert letters_of([piece for row in rows for piece in row]) == letters_of(line)
 
 
 @given(line=pieces, width=st.integers(6, 40), hang=st.integers(0, 12))
@@ -39,6 +45,20 @@ def test_words_stay_whole_where_they_can() -> None:
 
 def test_a_letter_wider_than_the_line_ends_it() -> None:
     assert wrapped((("猫猫", ""),), 1) == [()]
+
+
+@given(line=pieces)
+def test_joined_pieces_show_the_same_letters_in_the_same_ink(line: tuple[Piece, ...]) -> None:
+    found = joined(line)
+    assert text_of(found) == text_of(line)
+    inked = [(letter, style) for letter, style in letters_of(line) if letter != " "]
+    assert [piece for piece in letters_of(found) if piece[0] != " "] == inked
+    assert all(before[1] != after[1] for before, after in pairwise(found))
+
+
+def test_a_blank_keeps_a_background_to_itself() -> None:
+    assert joined((("a", "white on red"), (" ", ""))) == [("a", "white on red"), (" ", "")]
+    assert joined((("a", "bold"), (" ", ""), ("b", "bold"))) == [("a b", "bold")]
 
 
 @given(line=pieces, width=st.integers(0, 40), right=st.booleans())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from textual.events import Key
 from textual.geometry import Region
 from textual.widget import Widget
 
@@ -169,7 +170,7 @@ async def test_nothing_is_painted_while_nothing_changes(runs: RunField, open_app
         await pilot.pause(2.5)
         app.screen.query_one(LiveTable).show(table_of(app).items)
         assert isinstance(app.screen, RunsScreen)
-        app.screen._show_again()
+        app.screen._show_if_seen()
         await pilot.pause()
         assert painted == []
 
@@ -225,3 +226,32 @@ async def test_a_runs_folder_that_cannot_be_read_is_said_and_read_again_later(
         runs.workspace.runs.mkdir()
         runs.run("fox")
         await wait_for_text(pilot, "fox")
+
+
+async def test_a_high_terminal_shows_the_curves_of_the_run_under_the_cursor(runs: RunField, open_app: OpenApp) -> None:
+    fresh = runs.run("fresh", state="starting", step=0, total=800, age=10)
+    old = runs.run("old", step=400, total=400, age=4000)
+    runs.history(old, 400)
+    app = open_app()
+    async with app.run_test(size=(160, 44)) as pilot:
+        await wait_for_text(pilot, "The loss appears with the first step")
+        await wait_for_text(pilot, "1.0e-4")
+        await pilot.press("j")
+        await wait_for(pilot, lambda: "The loss appears" not in screen_text(app))
+        assert table_of(app).key == old.id
+        runs.history(fresh, 20, total=800)
+        await pilot.press("k")
+        await wait_for(pilot, lambda: "800" in screen_lines(app)[-3] and "20" in screen_lines(app)[-3])
+        await pilot.resize_terminal(160, 24)
+        await wait_for(pilot, lambda: "1.0e-4" not in screen_text(app))
+
+
+async def test_what_is_typed_right_after_the_slash_is_filter_and_not_keys(runs: RunField, open_app: OpenApp) -> None:
+    fill_for_show(runs)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_for_text(pilot, "harbour")
+        for key, letter in (("slash", "/"), ("s", "s"), ("k", "k")):  # in one go, as over a slow line
+            app.post_message(Key(key, letter))
+        await wait_for(pilot, lambda: [run.name for run in table_of(app).items] == ["sketches"])
+        assert isinstance(app.screen, RunsScreen)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from textual.geometry import Region
+from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.run.records import ExitRecord
@@ -27,6 +29,11 @@ OpenApp = Callable[..., SdxlTui]
 
 def is_at(app: SdxlTui, place: type[Place]) -> bool:
     return isinstance(app.screen, place)
+
+
+def noted(into: list[object], refresh: Callable[..., Widget], *regions: Region, **arguments: bool) -> Widget:
+    into.append(regions)
+    return refresh(*regions, **arguments)
 
 
 @pytest.mark.parametrize("keys", [("1", "2", "3"), ("f1", "f2", "f3")])
@@ -163,3 +170,27 @@ async def test_the_bar_counts_live_runs_from_the_first_frame(runs: RunField, ope
     app = open_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await wait_for_text(pilot, "● 2 live")
+
+
+async def test_a_screen_behind_paints_nothing_and_catches_up_when_it_is_in_front(
+    runs: RunField, open_app: OpenApp
+) -> None:
+    """What a screen behind paints makes Textual paint the one in front as a whole."""
+    run = runs.run("fox", state="training", step=40, total=400)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_for_text(pilot, "40/400")
+        behind = app.screen
+        await pilot.press("enter")
+        await wait_for_text(pilot, "10 %")
+        painted: list[object] = []
+        originals = [(widget, widget.refresh) for widget in behind.query(Widget)]
+        for widget, original in originals:
+            widget.refresh = partial(noted, painted, original)  # type: ignore[method-assign]
+        change_status(run, step=60)
+        await wait_for_text(pilot, "60/400")
+        await pilot.pause(0.3)
+        assert painted == []
+        await pilot.press("escape")
+        await wait_for(pilot, lambda: app.screen is behind)
+        await wait_for_text(pilot, "60/400")
