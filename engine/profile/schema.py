@@ -390,7 +390,7 @@ class Launch(Section):
     cpu_threads: Annotated[
         int,
         Field(ge=0, le=1024),
-        Setting("Threads of torch on the CPU; 0 leaves the choice to torch.", APPLIED),
+        Setting("Threads of torch on the CPU; 0 takes one for a small model, else what torch chooses.", APPLIED),
     ] = 0
 
 

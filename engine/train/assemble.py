@@ -15,6 +15,7 @@ from engine.data.prepare import prepare
 from engine.demo import locate
 from engine.model.adapter import Adapter, add_lora
 from engine.model.base import BaseFolder
+from engine.model.base_check import find_weights
 from engine.model.encoders import BaseEncoders
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
@@ -48,14 +49,14 @@ def assemble(
     stored = None if checkpoint is None else load_checkpoint(checkpoint)
     warnings = [] if stored is None else refuse_changed_settings(stored, profile)
     schedule = stored.summary.schedule if stored else schedule_of(profile)
-    compute = set_up_compute(profile)
+    base = BaseFolder(locate(profile.model.base))
+    compute = set_up_compute(profile, model_bytes=_unet_bytes(base))
     reporter.started(
         step=stored.summary.step if stored else 0,
         total_steps=schedule.total_steps,
         device=compute.label,
         versions=versions(),
     )
-    base = BaseFolder(locate(profile.model.base))
     data = _prepare_data(run, profile, base=base, compute=compute, reporter=reporter, requests=requests)
     reporter.state("starting")
     origin = Origin(run.id, attempt, _digest(run.profile))
@@ -142,6 +143,10 @@ def _take_start_weights(run: RunDirectory, adapter: Adapter, reporter: Reporter)
     record = RunRecord.read(run.record)
     parent = record.parent if record else None
     reporter.continued(parent.run if parent else "", parent.checkpoint if parent else "")
+
+
+def _unet_bytes(base: BaseFolder) -> int:
+    return sum(file.stat().st_size for file in find_weights(base.path, "unet").files)
 
 
 def _digest(path: Path) -> str:

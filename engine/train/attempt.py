@@ -7,7 +7,6 @@ libraries are loaded.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,7 +132,6 @@ def _ended(run: RunDirectory, attempt: int, find_start: Callable[[], Start], req
     try:
         start = find_start()
         reporter.state("starting", step=start.step)
-        _let_waiting_threads_sleep()
         from engine.train.session import train_run  # noqa: PLC0415 - seconds of imports, only once all else is well
 
         train_run(run, attempt, start, reporter, requests)
@@ -152,12 +150,3 @@ def _ended(run: RunDirectory, attempt: int, find_start: Callable[[], Start], req
         requests.decline_waiting("the run has ended")
         reporter.close()
     return OK
-
-
-def _let_waiting_threads_sleep() -> None:
-    """Have OpenMP's threads sleep at barriers instead of spinning; takes effect only before torch is loaded.
-
-    A UNet's step passes thousands of barriers. Where cores are shared (two runs side by side, a build), a spinning thread
-    burns the very time its peer needs to arrive, and a step takes up to a hundred times as long.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -21,6 +21,7 @@ from engine.errors import UserError
 from engine.profile.schema import Profile
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SMALL_MODEL_BYTES: Final = 32_000_000
 _MIXED: Final = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -45,11 +46,13 @@ class Compute:
         return self.accelerator.scaler
 
 
-def set_up_compute(profile: Profile) -> Compute:
-    """Choose the device that ``profile`` asks for and prepare it. Raises ``DeviceError`` if it cannot be had."""
-    if profile.launch.cpu_threads:
-        torch.set_num_threads(profile.launch.cpu_threads)
+def set_up_compute(profile: Profile, *, model_bytes: int) -> Compute:
+    """Choose the device that ``profile`` asks for and prepare it. Raises ``DeviceError`` if it cannot be had.
+
+    model_bytes: size of the UNet's files, which decides how many threads are worth while where the profile does not.
+    """
     device = _choose_device(profile.launch.device)
+    _set_threads(profile.launch.cpu_threads, device, model_bytes)
     _check_format(profile.precision.compute, device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -86,6 +89,19 @@ def _choose_device(wanted: str) -> torch.device:
             hint="Set launch.device to auto; nvidia-smi lists the GPUs, and torch must be a CUDA build.",
         )
     return torch.device("cuda", index)
+
+
+def _set_threads(wanted: int, device: torch.device, model_bytes: int) -> None:
+    """As many as are wanted; with 0 one for a small model on a CPU, and torch's own choice for any other.
+
+    In a small model a parallel loop is over sooner than its threads have met. Alone on two cores two threads gain
+    nothing then; and beside another busy process a step, with its thousands of barriers, takes up to a hundred times as long,
+    since each thread spins away the time that the other one needs to arrive.
+    """
+    if wanted:
+        torch.set_num_threads(wanted)
+    elif device.type == "cpu" and model_bytes < SMALL_MODEL_BYTES:
+        torch.set_num_threads(1)
 
 
 def _check_format(compute: str, device: torch.device) -> None:

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from engine import __main__ as command_line
+from engine.profile.load import read_snapshot
 from engine.run.attempt import begin_attempt
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RunDirectory
@@ -23,6 +24,7 @@ from engine.run.records import ExitRecord, Parent, ProcessRecord
 from engine.schedule import Kind, Schedule
 from engine.train.assemble import assemble
 from engine.train.attempt import run_engine
+from engine.train.compute import set_up_compute
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
 from tests.engine.train.train_runs import Lab, events, metrics, state, status, train
@@ -223,11 +225,13 @@ assert not {"torch", "diffusers", "transformers", "peft", "accelerate", "numpy"}
     assert result.returncode == 0, result.stderr
 
 
-def test_waiting_threads_sleep_unless_the_user_wants_otherwise(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    policies = []
-    monkeypatch.setattr("engine.train.session.train_run", lambda *_: policies.append(os.environ.get("OMP_WAIT_POLICY")))
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert train(lab.run()) == 0
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert train(lab.run()) == 0
-    assert policies == ["PASSIVE", "ACTIVE"]
+@pytest.mark.parametrize(("wanted", "size", "expected"), [(3, 10**6, 3), (0, 10**6, 1), (0, 10**9, 2)])
+def test_a_small_model_gets_one_thread_unless_told_otherwise(lab: Lab, wanted: int, size: int, expected: int) -> None:
+    profile = read_snapshot(lab.run(f"launch.cpu_threads={wanted}").profile)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        set_up_compute(profile, model_bytes=size)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
