@@ -34,6 +34,8 @@ Span = tuple[float, float, float]
 """(x, lowest y, highest y)"""
 
 GUTTER: Final = 8
+LOW: Final = 5
+"""Charts of fewer lines have no axis below."""
 AXIS: Final = "$foreground 25%"
 LABEL: Final = "$foreground 50%"
 EDGE_SHARE: Final = 0.01
@@ -115,8 +117,9 @@ class LineChart(Painted):
 
     def rows_for(self, width: int, height: int) -> list[Row]:
         """The curves, the axes around them, and the lines across."""
-        columns, rows = width - GUTTER - 1, height - 2
-        if columns < 4 or rows < 2:
+        is_low = height < LOW
+        columns, rows = width - GUTTER - 1, height if is_low else height - 2
+        if columns < 4 or rows < 1:
             return []
         x_range = self._x_range or spread_range(x for series in self._series for x, _, _ in series.spans)
         y_range = self._y_range()
@@ -130,13 +133,16 @@ class LineChart(Painted):
         across = {self._column(v_line.x, x_first, x_last, columns): v_line for v_line in self._v_lines}
         for column, v_line in across.items():
             _dot_down(cells, column, v_line)
-        x_ticks = [tick for tick in round_ticks(x_first, x_last, max(2, columns // 8)) if tick == round(tick)]
-        places = {self._column(tick, x_first, x_last, columns): self._x_text(round(tick)) for tick in x_ticks}
-        places[columns - 1] = self._x_text(round(x_last))
-        gutters = self._gutters(y_range, rows)
-        axis = [(" " * GUTTER, LABEL), ("╰", AXIS), *(("┴" if at in places else "─", AXIS) for at in range(columns))]
-        body = [[*gutter, *row] for gutter, row in zip(gutters, cells, strict=True)]
-        return [tuple(row) for row in (*body, axis, _labels(places, columns))]
+        body = [(*gutter, *row) for gutter, row in zip(self._gutters(y_range, rows), cells, strict=True)]
+        return body if is_low else [*body, *self._x_axis(x_first, x_last, columns)]
+
+    def _x_axis(self, first: float, last: float, columns: int) -> tuple[Row, Row]:
+        """The line below, and its labels."""
+        ticks = [tick for tick in round_ticks(first, last, max(2, columns // 8)) if tick == round(tick)]
+        places = {self._column(tick, first, last, columns): self._x_text(round(tick)) for tick in ticks}
+        places[columns - 1] = self._x_text(round(last))
+        marks = "".join("┴" if at in places else "─" for at in range(columns))
+        return ((" " * GUTTER, LABEL), ("╰" + marks, AXIS)), tuple(_labels(places, columns))
 
     def _y_range(self) -> tuple[float, float] | None:
         """The values that the axis spans."""

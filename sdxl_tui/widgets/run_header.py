@@ -8,6 +8,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import (
     UNKNOWN,
     format_age,
@@ -57,7 +58,7 @@ class RunHeader(Painted):
     def rows_for(self, width: int, height: int) -> Sequence[Row]:
         run = self._run
         if run is None:
-            return (((self._run_id, "bold"),), self._event or (("Reading the run …", MUTED),))
+            return (((clean(self._run_id), "bold"),), self._event or (("Reading the run …", MUTED),))
         return (_title(run, self._now, width), _progress(run, width), _figures(run, width), self._latest(run))
 
     def _latest(self, run: RunSummary) -> Row:

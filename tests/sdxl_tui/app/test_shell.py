@@ -21,8 +21,8 @@ from sdxl_tui.screens.place import Place
 from sdxl_tui.screens.profiles import ProfilesScreen
 from sdxl_tui.screens.run import RunScreen
 from sdxl_tui.screens.runs import RunsScreen
-from tests.sdxl_tui.app.run_field import RunField, change_status, fill_for_show
-from tests.sdxl_tui.app.screen_text import screen_text, wait_for, wait_for_text
+from tests.sdxl_tui.app.run_field import RunField, change_status, fill_for_show, fill_page
+from tests.sdxl_tui.app.screen_text import screen_lines, screen_text, wait_for, wait_for_text
 
 OpenApp = Callable[..., SdxlTui]
 
@@ -194,3 +194,36 @@ async def test_a_screen_behind_paints_nothing_and_catches_up_when_it_is_in_front
         await pilot.press("escape")
         await wait_for(pilot, lambda: app.screen is behind)
         await wait_for_text(pilot, "60/400")
+
+
+async def test_places_rows_and_keys_can_be_clicked(runs: RunField, open_app: OpenApp) -> None:
+    made = fill_for_show(runs)
+    app = open_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_for_text(pilot, "harbour")
+        lines = screen_lines(app)
+        row = next(y for y, line in enumerate(lines) if "harbour" in line)
+        await pilot.click(offset=(30, row))
+        assert isinstance(app.screen, RunsScreen)
+        assert app.screen.run is not None and app.screen.run.id == made["stopped"].id
+        await pilot.click(offset=(lines[-1].index("Filter"), 29))
+        await wait_for(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.click(offset=(lines[0].index("Profiles"), 0))
+        await wait_for(pilot, partial(is_at, app, ProfilesScreen))
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 10), (60, 16), (300, 90)])
+async def test_no_terminal_is_too_small_or_too_large(runs: RunField, open_app: OpenApp, size: tuple[int, int]) -> None:
+    made = fill_for_show(runs)
+    fill_page(runs, made)
+    app = open_app()
+    async with app.run_test(size=size) as pilot:
+        await wait_for(pilot, lambda: app.runs)
+        await pilot.press("j", "enter")
+        await wait_for(pilot, partial(is_at, app, RunScreen))
+        await pilot.pause(0.3)
+        await pilot.press("v", "z", "escape", "?")
+        await pilot.pause(0.2)
+        await pilot.press("escape", "escape")
+        await wait_for(pilot, partial(is_at, app, RunsScreen))
+        assert all(len(line) == size[0] for line in screen_lines(app))
