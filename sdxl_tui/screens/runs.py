@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -21,9 +22,9 @@ from sdxl_tui.widgets.live_table import LiveTable
 from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.run_brief import RunBrief
 from sdxl_tui.widgets.run_cells import run_columns
-from sdxl_tui.widgets.run_preview import RunPreview
 
 if TYPE_CHECKING:
+    from sdxl_tui.widgets.run_preview import RunPreview
     from sdxl_tui.workspace import Workspace
 
 AGES_SECONDS: Final = 5.0
@@ -47,8 +48,8 @@ class RunsScreen(RunPlace):
         #table-page { height: 1fr; display: none; }
         #table-page.-shown { display: block; }
         #message.-hidden { display: none; }
-        RunPreview { display: none; }
-        &.-wide.-high RunPreview { display: block; }
+        #preview { display: none; height: 13; }
+        &.-wide.-high #preview { display: block; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,7 +64,7 @@ class RunsScreen(RunPlace):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self._preview = RunPreview()
+        self._preview: RunPreview | None = None
         self._table = LiveTable[RunSummary](run_columns(self.now), lambda run: run.id, id="runs")
 
     def compose_body(self) -> Iterable[Widget]:
@@ -72,7 +73,7 @@ class RunsScreen(RunPlace):
             yield self._table
             yield FilterBar()
             yield RunBrief()
-            yield self._preview
+            yield Container(id="preview")
 
     def on_mount(self) -> None:
         """Follow the runs and the clock."""
@@ -82,6 +83,10 @@ class RunsScreen(RunPlace):
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
         self._show(self._runs())
+
+    def on_resize(self, event: Resize) -> None:
+        """A higher terminal has room for the curves."""
+        self.call_after_refresh(self._show_if_seen)
 
     @property
     def run(self) -> RunSummary | None:
@@ -114,8 +119,20 @@ class RunsScreen(RunPlace):
 
     def _show_brief(self) -> None:
         self.query_one(RunBrief).show(self.run, self.now())
-        self._preview.show(self.run)
+        if self._preview is not None:
+            self._preview.show(self.run)
+        elif self.has_class("-wide") and self.has_class("-high"):
+            self.call_after_refresh(self._add_preview)
         self.refresh_bindings()
+
+    async def _add_preview(self) -> None:
+        """The curves come after the first frame, into the room kept for them."""
+        from sdxl_tui.widgets.run_preview import RunPreview  # noqa: PLC0415
+
+        if self._preview is None:
+            self._preview = RunPreview()
+            await self.query_one("#preview").mount(self._preview)
+            self.call_after_refresh(self._show_if_seen)
 
     def _first_steps(self) -> Content:
         return Content("\n").join(

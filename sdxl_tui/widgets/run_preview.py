@@ -48,7 +48,7 @@ class RunPreview(Horizontal):
     def show(self, run: RunSummary | None) -> None:
         """Draw this run's curves, once the cursor rests."""
         self._run = run
-        if run is None or not self.display:
+        if run is None or not self.region.height:
             return
         if not self._reading and run.id in self._curves and run.id != self._drawn:
             self._draw(run.id)
