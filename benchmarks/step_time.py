@@ -3,7 +3,7 @@
 Bare means: diffusers' UNet, peft, the same LoRA, batches ready in memory, noise, MSE, clipping, fused AdamW; no files, no
 logging, nothing read back. The engine's side is ``engine.train.loop.train`` itself with status, events and metrics on disk.
 
-    python benchmarks/step_time.py [--rounds N] [--steps N] [--resolution PX] [--batch-size N]
+    python benchmarks/step_time.py [--rounds N] [--steps N] [--resolution PX] [--batch-size N] [--threads N]
 
 Prints the median of each, the ratio of the medians and the spread of the ratio over the rounds.
 """
@@ -111,7 +111,11 @@ def seconds_per_step(steps: Callable[[int], None], count: int) -> float:
 
 def profile_for(arguments: argparse.Namespace) -> Profile:
     """The benchmark's profile with the command line's numbers."""
-    overrides = [f"dataset.resolution={arguments.resolution}", f"training.batch_size={arguments.batch_size}"]
+    overrides = [
+        f"dataset.resolution={arguments.resolution}",
+        f"training.batch_size={arguments.batch_size}",
+        f"launch.cpu_threads={arguments.threads}",
+    ]
     return parse_profile(PROFILE, folder=Path.cwd(), overrides=overrides).profile
 
 
@@ -124,6 +128,7 @@ def main() -> None:
     )
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="of both sides; 0: as the engine chooses")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(Path(folder) / "runs", profile_for(arguments), source=None)

@@ -75,14 +75,16 @@ class Reporter:
         """The data is known."""
         self._events.write("dataset", **report.to_json())
         log.info(
-            "%d images in %d buckets, %d batches per epoch, %d files left out",
-            *(report.images, len(report.buckets), report.batches_per_epoch, len(report.skipped)),
+            "%s in %s, %s per epoch, %s left out",
+            *(_count(report.images, "image"), _count(len(report.buckets), "bucket")),
+            *(_count(report.batches_per_epoch, "batch", "batches"), _count(len(report.skipped), "file")),
         )
 
     def cached(self, cached: Cached) -> None:
         """One kind of encoded data is complete."""
         self._events.write("cached", **cached.to_json())
-        log.info("%d %s, of which %d newly encoded in %.1f s", cached.count, cached.what, cached.built, cached.seconds)
+        what = {"latents": "latents of images", "text": "embeddings of texts"}.get(cached.what, cached.what)
+        log.info("%d %s, %d of them encoded now, in %.1f s", cached.count, what, cached.built, cached.seconds)
 
     def warning(self, message: str, where: str) -> None:
         """Something a person should hear of, while work goes on."""
@@ -151,7 +153,7 @@ class Reporter:
     def sampled(self, step: int, files: list[Path], seconds: float) -> None:
         """Sample pictures were drawn."""
         self._events.write("sampled", step=step, files=[file.name for file in files])
-        log.info("drew %d samples in %.1f s", len(files), seconds)
+        log.info("drew %s in %.1f s", _count(len(files), "sample"), seconds)
 
     def command(self, *, id: str, command: str, ok: bool, message: str) -> None:
         """A command was followed, or could not be."""
@@ -186,3 +188,7 @@ class Reporter:
         message = error.what if isinstance(error, UserError) else str(error) or type(error).__name__
         self._events.write("failed", error=type(error).__name__, message=message, where=where, hint=hint)
         self.state("failed", eta_seconds=None, message=message)
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
