@@ -20,7 +20,8 @@ from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, Checkp
 from engine.errors import UserError
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
-from sdxl_tui.screens.place import OpenRun, Place, PlaceName
+from sdxl_tui.screens.place import OpenRun, PlaceName
+from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.checkpoint_details import Checked, CheckpointDetails
 from sdxl_tui.widgets.family_list import FamilyList, Selection
@@ -34,7 +35,7 @@ PUBLISH_EVERY: Final = 0.3
 MUTED: Final = "$foreground 60%"
 
 
-class CheckpointsScreen(Place):
+class CheckpointsScreen(ReadingPlace):
     """Runs, checkpoints and the scheduler state stored in them."""
 
     place = PlaceName.CHECKPOINTS
@@ -57,7 +58,6 @@ class CheckpointsScreen(Place):
         super().__init__(workspace)
         self._shelf = CheckpointShelf(workspace)
         self._checked: dict[str, Checked] = {}
-        self._reading = False
         self._possible = (False, False)
         self._list = FamilyList()
         self._details = CheckpointDetails()
@@ -69,8 +69,7 @@ class CheckpointsScreen(Place):
         """Read now and from then on."""
         self._details.say(("Reading the checkpoints …", MUTED))
         self._list.take_focus()
-        self.set_interval(REFRESH_EVERY, self._refresh_if_seen)
-        self._refresh()
+        self.read_every(REFRESH_EVERY)
         self._prepare_dialogs()
 
     @work(thread=True, group="prepare")
@@ -81,26 +80,16 @@ class CheckpointsScreen(Place):
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
-        self._refresh()
+        self.read_soon()
 
     def show_run(self, run_id: str) -> None:
         """Put the cursor on the newest checkpoint of a run, unfolding it."""
         self._list.go_to_run(run_id)
-        self._refresh()
+        self.read_soon()
 
     # reading
 
-    def _refresh_if_seen(self) -> None:
-        if self.is_active:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._read()
-
-    @work(thread=True, group="read")
-    def _read(self) -> None:
+    def read_and_show(self) -> None:
         """List the families, show them, then describe what is in sight and not known yet."""
         worker = get_current_worker()
         try:
@@ -118,14 +107,12 @@ class CheckpointsScreen(Place):
                 self.app.call_from_thread(self._show_families, self._shelf.read())
         except UserError as error:
             self.app.call_from_thread(self._say, str(error))
-        finally:
-            self._reading = False
 
     @work(thread=True, exclusive=True, group="describe")
     def _describe(self, entry: CheckpointEntry) -> None:
         described = self._shelf.describe(entry)
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self._refresh if described is None else self._show_selected)
+            self.app.call_from_thread(self.read_soon if described is None else self._show_selected)
 
     # showing
 
@@ -194,7 +181,7 @@ class CheckpointsScreen(Place):
 
     @on(FamilyList.Unfolded)
     def _unfolded(self) -> None:
-        self._refresh()
+        self.read_soon()
 
     @on(FamilyList.Chosen)
     def _chosen(self) -> None:

@@ -17,7 +17,8 @@ from textual.widget import Widget
 
 from engine.errors import UserError
 from sdxl_tui.screens.ask import Answer, Ask
-from sdxl_tui.screens.place import OpenRun, Place, PlaceName
+from sdxl_tui.screens.place import OpenRun, PlaceName
+from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.filter_bar import FilterBar, matches
 from sdxl_tui.widgets.live_table import LiveTable
@@ -47,7 +48,7 @@ class ProfileTable(LiveTable["ProfileEntry"], inherit_bindings=False):
     ]
 
 
-class ProfilesScreen(Place):
+class ProfilesScreen(ReadingPlace):
     """The profiles of the workspace and the shipped ones; the plan of the one under the cursor."""
 
     place: ClassVar[PlaceName] = PlaceName.PROFILES
@@ -92,7 +93,6 @@ class ProfilesScreen(Place):
         self._filter = FilterBar()
         self._entries: list[ProfileEntry] = []
         self._wanted: Path | None = None
-        self._reading = False
 
     def compose_body(self) -> Iterable[Widget]:
         yield Container(Vertical(self._table, self._filter), Container(id="plan"), id="all")
@@ -100,34 +100,20 @@ class ProfilesScreen(Place):
     def on_mount(self) -> None:
         """Read now and from then on."""
         self._table.focus()
-        self.set_interval(REFRESH_EVERY, self._refresh_if_seen)
-        self._refresh()
+        self.read_every(REFRESH_EVERY)
 
     def on_screen_resume(self) -> None:
         """What was changed in the editor, or elsewhere."""
-        self._refresh()
+        self.read_soon()
 
     # reading
 
-    def _refresh_if_seen(self) -> None:
-        if self.is_active:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._read()
-
-    @work(thread=True, group="read")
-    def _read(self) -> None:
+    def read_and_show(self) -> None:
         from sdxl_tui.fleet.profile_shelf import ProfileShelf  # noqa: PLC0415 - pydantic, off the first frame's path
 
-        try:
-            if self._shelf is None:
-                self._shelf = ProfileShelf(self.workspace.profiles)
-            self.app.call_from_thread(self._show, self._shelf.read())
-        finally:
-            self._reading = False
+        if self._shelf is None:
+            self._shelf = ProfileShelf(self.workspace.profiles)
+        self.app.call_from_thread(self._show, self._shelf.read())
 
     def _show(self, entries: list[ProfileEntry]) -> None:
         if self._plan is None:
@@ -254,7 +240,7 @@ class ProfilesScreen(Place):
 
     def _go_to(self, made: Path) -> None:
         self._wanted = made
-        self._refresh()
+        self.read_soon()
         self.notify(clean(made.name), title="Duplicated as", markup=False, timeout=3)
 
     @work
@@ -270,7 +256,7 @@ class ProfilesScreen(Place):
                 entry.path.unlink(missing_ok=True)
             except OSError as error:
                 self._complain("Not deleted", error)
-            self._refresh()
+            self.read_soon()
 
     def action_filter(self) -> None:
         """Type what is looked for."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.content import Content
@@ -21,6 +20,7 @@ from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.run_page import RunPageData
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import PlaceName
+from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.event_text import event_row
@@ -38,7 +38,7 @@ LOOK_SECONDS: Final = 1.0
 PANES: Final = ("log", "events", "samples")
 
 
-class RunScreen(RunPlace):
+class RunScreen(ReadingPlace, RunPlace):
     """``run_id`` need not be known yet to the app: a run that was just launched appears with the next look."""
 
     place: ClassVar[PlaceName] = PlaceName.RUNS
@@ -87,7 +87,6 @@ class RunScreen(RunPlace):
         self.run_id = run_id
         self._summary: RunSummary | None = None
         self._data = RunPageData(RunDirectory(workspace.runs / run_id))
-        self._reading = False
         self._header = RunHeader(run_id)
         self._loss = loss_chart()
         self._rate = rate_chart()
@@ -110,13 +109,12 @@ class RunScreen(RunPlace):
         title_charts(self._loss, self._rate)
         self._show_view()
         self.watch(self.app, "runs", self._take_runs)
-        self.set_interval(LOOK_SECONDS, self._look_if_seen)
-        self._look()
+        self.read_every(LOOK_SECONDS)
 
     def on_screen_resume(self) -> None:
         """What happened while another page was looked at."""
         self._show_header()
-        self._look()
+        self.read_soon()
 
     @property
     def run(self) -> RunSummary | None:
@@ -132,23 +130,10 @@ class RunScreen(RunPlace):
                 self._show_header()
                 self.refresh_bindings()
 
-    def _look_if_seen(self) -> None:
-        if self.is_active:
-            self._look()
-
-    def _look(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._read()
-
-    @work(thread=True, group="read")
-    def _read(self) -> None:
-        try:
-            changed = self._data.poll()
-            if changed and not get_current_worker().is_cancelled:
-                self.app.call_from_thread(self._show, changed)
-        finally:
-            self._reading = False
+    def read_and_show(self) -> None:
+        changed = self._data.poll()
+        if changed and not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._show, changed)
 
     # Showing
 
