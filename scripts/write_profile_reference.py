@@ -71,7 +71,7 @@ def _table(fields: Iterator[ProfileField]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for field in fields:
         unit = f" ({field.unit})" if field.unit else ""
-        default = "required" if field.required else f"`{toml_value(field.default)}`"
+        default = field.absent or ("required" if field.required else f"`{toml_value(field.default)}`")
         yield f"| `{field.name}` | {field.requirement}{unit} | {default} | {field.at_resume} | {field.help} |"
 
 

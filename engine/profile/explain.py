@@ -171,6 +171,8 @@ def _wrong_value(path: Path, value: Any, place: Placed) -> Problem:
     if field.kind == "strings" and len(path) > 2:
         rule = f"must be text, not {what_it_is(value)}"
         return Problem(*place(path), dotted(path), show_value(value), rule, "put it in quotes")
+    if field.kind == "numbers" and len(path) > 2:
+        return Problem(*place(path), dotted(path), show_value(value), "must be a number", "write it without quotes")
     rule = f"must be {field.requirement}"
     if not _right_type(field, value):
         rule = f"{rule}, not {_named(value)}"

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from engine.profile.schema import Profile, Source
 from engine.profile.setting import AtResume, Setting
 
-FieldKind = Literal["int", "float", "bool", "str", "choice", "strings", "sources"]
+FieldKind = Literal["int", "float", "bool", "str", "choice", "strings", "numbers", "sources"]
 
 SOURCES: Final = "dataset.sources"
 
@@ -58,7 +58,7 @@ class ProfileField:
     help: str
     at_resume: AtResume
     default: Any = None
-    """Plain value (enums as text, lists as tuples); None where the field is required."""
+    """Plain value (enums as text, lists as tuples); None where the field is required or optional."""
     required: bool = False
     choices: tuple[str, ...] = ()
     minimum: float | None = None
@@ -71,6 +71,13 @@ class ProfileField:
     detail: str = ""
     unit: str = ""
     aliases: tuple[str, ...] = ()
+    absent: str = ""
+    """What holds where an optional field is not set; empty for every other field."""
+
+    @property
+    def is_optional(self) -> bool:
+        """The field may be left out and then has no value of its own."""
+        return bool(self.absent)
 
     @property
     def requirement(self) -> str:
@@ -84,8 +91,8 @@ class ProfileField:
                 return "true or false"
             case "choice":
                 return self.choices[0] if len(self.choices) == 1 else f"one of {', '.join(self.choices)}"
-            case "strings":
-                return "a list of texts"
+            case "strings" | "numbers":
+                return "a list of texts" if self.kind == "strings" else f"a list of numbers{self._range()}"
             case "sources":
                 return "one or more [[dataset.sources]] tables, each with a path"
             case "str":
@@ -232,7 +239,7 @@ _CONSTRAINTS: Final[dict[str, tuple[str, dict[str, bool]]]] = {
 
 def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
     setting = next(item for item in info.metadata if isinstance(item, Setting))
-    kind, choices = _kind(info.annotation)
+    kind, choices = _kind(_without_none(info.annotation))
     limits: dict[str, Any] = {}
     for constraint in info.metadata:
         for attribute, (name_here, extra) in _CONSTRAINTS.items():
@@ -253,15 +260,25 @@ def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
         detail=setting.detail,
         unit=setting.unit,
         aliases=setting.aliases,
+        absent=setting.absent,
         **limits,
     )
+
+
+def _without_none(annotation: Any) -> Any:
+    """``float`` for ``float | None``: a field that may be left out."""
+    if isinstance(annotation, types.UnionType) and types.NoneType in get_args(annotation):
+        kinds = [kind for kind in get_args(annotation) if kind is not types.NoneType]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation
 
 
 def _kind(annotation: Any) -> tuple[FieldKind, tuple[str, ...]]:
     if get_origin(annotation) is Literal:
         return "choice", tuple(str(choice) for choice in get_args(annotation))
     if get_origin(annotation) is tuple:
-        return ("strings" if get_args(annotation)[0] is str else "sources"), ()
+        kinds_of_lists: dict[Any, FieldKind] = {str: "strings", float: "numbers"}
+        return kinds_of_lists.get(get_args(annotation)[0], "sources"), ()
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return "choice", tuple(member.value for member in annotation)
     kinds: dict[Any, FieldKind] = {bool: "bool", int: "int", float: "float", str: "str"}

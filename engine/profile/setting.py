@@ -33,3 +33,5 @@ class Setting:
     """Usual values and the trade-off; a few sentences."""
     aliases: tuple[str, ...] = ()
     """What other trainers call it, so that a misspelt or foreign name finds it."""
+    absent: str = ""
+    """What holds where an optional field (``float | None``) is not set: ``optimizer.lr``, ``no limit``."""

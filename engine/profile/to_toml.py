@@ -57,7 +57,7 @@ def toml_float(number: float) -> str:
 
 
 def profile_to_toml(profile: Profile) -> str:
-    """``profile`` as complete TOML without comments: every field, defaults too. Reads back equal."""
+    """``profile`` as complete TOML without comments: every field that has a value, defaults too. Reads back equal."""
     values = profile.values()
     lines = [f"{name} = {toml_value(values[name])}" for name in _HEAD]
     for section in profile_sections():
@@ -65,10 +65,13 @@ def profile_to_toml(profile: Profile) -> str:
             continue
         lines += ["", f"[{section.name}]"]
         lines += [
-            f"{field.name} = {toml_value(values[field.path])}" for field in section.fields if field.kind != "sources"
+            f"{field.name} = {toml_value(values[field.path])}"
+            for field in section.fields
+            if field.kind != "sources" and values[field.path] is not None
         ]
         if section.name == "dataset":
             for source in profile.dataset.sources:
                 lines += ["", "[[dataset.sources]]"]
-                lines += [f"{name} = {toml_value(value)}" for name, value in source.model_dump().items()]
+                values_of = source.model_dump(exclude_none=True)
+                lines += [f"{name} = {toml_value(value)}" for name, value in values_of.items()]
     return "\n".join(lines) + "\n"

@@ -209,7 +209,7 @@ def _print_field(printer: Printer, field: ProfileField) -> None:
         if paragraph:
             printer.line(textwrap.fill(paragraph, 78, initial_indent="  ", subsequent_indent="  "))
     unit = f" ({field.unit})" if field.unit else ""
-    default = "none: it must be given" if field.required else f"{_shown(field.default)}{unit}"
+    default = field.absent or ("none: it must be given" if field.required else f"{_shown(field.default)}{unit}")
     pairs = [
         ("value", f"{field.requirement}{unit}"),
         ("default", default),
@@ -241,6 +241,7 @@ def _field_as_json(field: ProfileField) -> dict[str, Any]:
         "multiple_of": field.multiple_of,
         "required": field.required,
         "default": field.default,
+        "absent": field.absent,
         "at_resume": field.at_resume.value,
         "aliases": list(field.aliases),
     }

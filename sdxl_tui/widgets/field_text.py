@@ -26,6 +26,8 @@ def text_of(field: ProfileField, value: Any) -> str:
             return toml_value(value)
         case "strings" if isinstance(value, Sequence) and not isinstance(value, str):
             return "\n".join(clean(str(item)) for item in value)
+        case "numbers" if isinstance(value, Sequence) and not isinstance(value, str):
+            return ", ".join(toml_value(item) if isinstance(item, int | float) else clean(str(item)) for item in value)
     return clean(str(value))
 
 
@@ -37,6 +39,8 @@ def value_of(field: ProfileField, text: str) -> Any:
     match field.kind:
         case "strings":
             return [line.strip() for line in text.splitlines() if line.strip()] or None
+        case "numbers":
+            return _numbers(field, text) or None
         case "bool":
             return {ON: True, OFF: False}[text]
         case "int" | "float":
@@ -45,6 +49,17 @@ def value_of(field: ProfileField, text: str) -> Any:
     if not text and field.required:
         raise ValueError(f"needed: {field.requirement}")
     return text or None
+
+
+def _numbers(field: ProfileField, text: str) -> list[int | float]:
+    """Numbers with commas between them, or one a line."""
+    try:
+        values = [float(part) for part in text.replace("\n", ",").split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"must be {field.requirement}") from None
+    if not all(is_in_range(field, value) for value in values):
+        raise ValueError(f"must be {field.requirement}")
+    return [int(value) if value.is_integer() else value for value in values]
 
 
 def _number(field: ProfileField, text: str) -> int | float | None:
@@ -71,9 +86,11 @@ def is_in_range(field: ProfileField, value: float) -> bool:
 
 
 def default_text(field: ProfileField) -> str:
-    """The default in a few words, for a placeholder: ``16``, ``none``; empty where the field is required."""
+    """The default in a few words, for a placeholder: ``16``, ``none``, ``as optimizer.lr``; empty where the field is required."""
     if field.required:
         return ""
+    if field.is_optional:
+        return field.absent
     if field.default in ((), ""):
         return "none"
     return text_of(field, field.default)

@@ -26,6 +26,7 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "bool": st.booleans(),
         "choice": st.sampled_from([1] if field.path == "schema" else list(field.choices or ("",))),
         "strings": st.lists(texts, max_size=4),
+        "numbers": st.lists(_numbers(field), max_size=4),
         "sources": st.lists(source, min_size=1, max_size=3),
         "str": texts,
     }

@@ -43,7 +43,7 @@ def test_every_field_says_what_it_is() -> None:
         assert field.help.endswith(".")
         assert isinstance(field.at_resume, AtResume)
         assert field.requirement
-        assert field.required == (field.default is None)
+        assert (field.required or field.is_optional) == (field.default is None)
         assert (field.kind == "choice") == bool(field.choices)
 
 

@@ -1,0 +1,38 @@
+"""The training profile: every section and field with its type, range, default, help and effect at resume.
+
+This is the single source for all of them, one module per section. Values here are what a profile may say, not what a run
+makes of it: paths are kept as written and resolved by ``load.py``.
+"""
+
+from engine.profile.schema.checkpoints import Checkpoints
+from engine.profile.schema.dataset import Dataset, Source
+from engine.profile.schema.launch import Launch
+from engine.profile.schema.model import Model
+from engine.profile.schema.network import Network, NetworkKind
+from engine.profile.schema.optimizer import Optimizer, OptimizerKind
+from engine.profile.schema.precision import Precision
+from engine.profile.schema.profile import SCHEMA_VERSION, Profile, plain
+from engine.profile.schema.samples import Samples
+from engine.profile.schema.schedule import Schedule
+from engine.profile.schema.section import Section
+from engine.profile.schema.training import Training
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Checkpoints",
+    "Dataset",
+    "Launch",
+    "Model",
+    "Network",
+    "NetworkKind",
+    "Optimizer",
+    "OptimizerKind",
+    "Precision",
+    "Profile",
+    "Samples",
+    "Schedule",
+    "Section",
+    "Source",
+    "Training",
+    "plain",
+]

@@ -1,0 +1,71 @@
+"""The profile as a whole: its sections in order, and the rules between their fields."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.profile.rules import RULES
+from engine.profile.schema.checkpoints import Checkpoints
+from engine.profile.schema.dataset import Dataset
+from engine.profile.schema.launch import Launch
+from engine.profile.schema.model import Model
+from engine.profile.schema.network import Network
+from engine.profile.schema.optimizer import Optimizer
+from engine.profile.schema.precision import Precision
+from engine.profile.schema.samples import Samples
+from engine.profile.schema.schedule import Schedule
+from engine.profile.schema.section import APPLIED, Section
+from engine.profile.schema.training import Training
+from engine.profile.setting import Setting
+
+SCHEMA_VERSION: Final = 1
+
+
+class Profile(Section):
+    """A training profile as written in TOML, defaults filled in."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema"), Setting("Version of the profile format.", APPLIED)] = (
+        SCHEMA_VERSION
+    )
+    name: Annotated[
+        str,
+        Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        Setting("Name of the run and of the LoRA.", APPLIED, aliases=("output_name",)),
+    ] = "lora"
+    model: Model
+    network: Network = Network()
+    dataset: Dataset
+    training: Training = Training()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    precision: Precision = Precision()
+    checkpoints: Checkpoints = Checkpoints()
+    samples: Samples = Samples()
+    launch: Launch = Launch()
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        values = self.values()
+        for rule in RULES:
+            if broken := rule.check(values):
+                field = rule.fields[0]
+                raise ValueError(f"{field} {values[field]} {broken.sentence}: {broken.suggestion}")
+        return self
+
+    def values(self) -> dict[str, Any]:
+        """Every field's value by its path, ``{"optimizer.lr": 1e-4, ...}``; enums as their text."""
+        found: dict[str, Any] = {}
+        for name, value in self.model_dump(mode="python", by_alias=True).items():
+            if isinstance(value, dict):
+                found |= {f"{name}.{key}": plain(item) for key, item in value.items()}
+            else:
+                found[name] = plain(value)
+        return found
+
+
+def plain(value: object) -> object:
+    """``value`` with an enum member replaced by its text."""
+    return value.value if isinstance(value, StrEnum) else value
