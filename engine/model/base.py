@@ -18,6 +18,7 @@ import torch
 from engine.model.base_check import NETWORKS, TOKENIZERS, BaseConfigs, find_weights, read_configs
 from engine.model.errors import ModelError
 from engine.model.fingerprint import fingerprint
+from engine.model.prediction import Prediction, noise_scheduler, sampling_scheduler
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -82,17 +83,23 @@ class BaseFolder:
             raise ModelError(f"the tokenizers cannot be loaded: {error}", where=str(self.path)) from error
         return first, second
 
-    def noise_scheduler(self) -> DDPMScheduler:
-        """The forward process the base was trained with (Ho et al., 2020): its betas, from the folder's scheduler."""
-        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler  # noqa: PLC0415
+    @property
+    def prediction(self) -> Prediction:
+        """What the UNet predicts and whether its schedule ends in pure noise, as the scheduler's configuration says."""
+        return self.configs.prediction
 
-        return DDPMScheduler.from_config(dict(self.scheduler_config), clip_sample=False)
+    @property
+    def unet_bytes(self) -> int:
+        """Size of the UNet's files."""
+        return sum(file.stat().st_size for file in find_weights(self.path, "unet").files)
 
-    def sampling_scheduler(self) -> EulerDiscreteScheduler:
-        """Euler's method over the same process (Karras et al., 2022, algorithm 2 without churn), for drawing samples."""
-        from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler  # noqa: PLC0415
+    def noise_scheduler(self, prediction: Prediction | None = None) -> DDPMScheduler:
+        """The forward process the base was trained with. prediction: what holds instead of the base's own."""
+        return noise_scheduler(self.scheduler_config, prediction or self.prediction)
 
-        return EulerDiscreteScheduler.from_config(dict(self.scheduler_config))
+    def sampling_scheduler(self, prediction: Prediction | None = None) -> EulerDiscreteScheduler:
+        """Euler's method over the same process, for drawing samples. prediction: what holds instead of the base's own."""
+        return sampling_scheduler(self.scheduler_config, prediction or self.prediction)
 
     @cached_property
     def vae_key(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.model.errors import ModelError
+from engine.model.prediction import Prediction, prediction_type
 
 HINT: Final = (
     "Give a diffusers folder of an SDXL base: model_index.json, unet/, vae/, text_encoder/, text_encoder_2/, tokenizer/, "
@@ -44,6 +45,7 @@ class BaseConfigs:
     text_encoder: Mapping[str, Any]
     text_encoder_2: Mapping[str, Any]
     scheduler: Mapping[str, Any]
+    prediction: Prediction
 
 
 def read_configs(folder: Path) -> BaseConfigs:
@@ -54,17 +56,18 @@ def read_configs(folder: Path) -> BaseConfigs:
     pipeline = str(index.get("_class_name", ""))
     if not pipeline.startswith("StableDiffusionXL"):
         raise ModelError(f"this is a {pipeline or 'pipeline without a name'}, not SDXL", where=str(folder), hint=HINT)
+    scheduler = _read_json(folder, "scheduler/scheduler_config.json")
     configs = BaseConfigs(
         unet=_read_json(folder, "unet/config.json"),
         vae=_read_json(folder, "vae/config.json"),
         text_encoder=_read_json(folder, "text_encoder/config.json"),
         text_encoder_2=_read_json(folder, "text_encoder_2/config.json"),
-        scheduler=_read_json(folder, "scheduler/scheduler_config.json"),
+        scheduler=scheduler,
+        prediction=_prediction(folder, scheduler),
     )
     for name in TOKENIZERS:
         _check_tokenizer(folder, name)
     _check_unet(folder, configs)
-    _check_scheduler(folder, configs.scheduler)
     for name in NETWORKS:
         find_weights(folder, name)
     return configs
@@ -167,13 +170,16 @@ def _check_unet(folder: Path, configs: BaseConfigs) -> None:
         )
 
 
-def _check_scheduler(folder: Path, scheduler: Mapping[str, Any]) -> None:
-    kind = scheduler.get("prediction_type", "epsilon")
-    if kind != "epsilon":
+def _prediction(folder: Path, scheduler: Mapping[str, Any]) -> Prediction:
+    file = "scheduler/scheduler_config.json"
+    said = str(scheduler.get("prediction_type", "epsilon"))
+    kind = prediction_type(said)
+    if kind is None:
         raise ModelError(
-            f"the model predicts {kind!r}; only models that predict the noise ('epsilon') can be trained",
-            where=str(folder / "scheduler" / "scheduler_config.json"),
+            f"the model predicts {said!r}; an SDXL base predicts the noise ('epsilon') or the velocity ('v_prediction')",
+            where=str(folder / file),
         )
+    return Prediction(kind, scheduler.get("rescale_betas_zero_snr") is True, file)
 
 
 def _number(config: Mapping[str, Any], name: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from engine.model.base import BaseFolder
+from engine.model.open_base import Base
 
 LATENTS_FORMAT: Final = "mean float32 v1"
 TEXT_FORMAT: Final = "penultimate float32 v1"
@@ -32,7 +32,7 @@ class BaseEncoders:
     same in every run.
     """
 
-    def __init__(self, base: BaseFolder, device: torch.device | str = "cpu") -> None:
+    def __init__(self, base: Base, device: torch.device | str = "cpu") -> None:
         self._base = base
         self._device = device
         self._vae: Any = None

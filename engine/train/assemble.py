@@ -12,11 +12,9 @@ from pathlib import Path
 from engine.checkpoint.load import load_checkpoint, load_tensors
 from engine.data.batches import TrainingSet
 from engine.data.prepare import prepare
-from engine.demo import locate
 from engine.model.adapter import Adapter, add_lora
-from engine.model.base import BaseFolder
-from engine.model.base_check import find_weights
 from engine.model.encoders import BaseEncoders
+from engine.model.open_base import Base, open_base
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
 from engine.run.layout import RunDirectory
@@ -24,6 +22,7 @@ from engine.run.records import RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.compute import Compute, set_up_compute
+from engine.train.loss import require_noise_prediction
 from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
@@ -49,8 +48,9 @@ def assemble(
     stored = None if checkpoint is None else load_checkpoint(checkpoint)
     warnings = [] if stored is None else refuse_changed_settings(stored, profile)
     schedule = stored.summary.schedule if stored else schedule_of(profile)
-    base = BaseFolder(locate(profile.model.base))
-    compute = set_up_compute(profile, model_bytes=_unet_bytes(base))
+    base = open_base(profile.model.base)
+    require_noise_prediction(base.prediction)
+    compute = set_up_compute(profile, model_bytes=base.unet_bytes)
     reporter.started(
         step=stored.summary.step if stored else 0,
         total_steps=schedule.total_steps,
@@ -83,7 +83,7 @@ def _prepare_data(
     run: RunDirectory,
     profile: Profile,
     *,
-    base: BaseFolder,
+    base: Base,
     compute: Compute,
     reporter: Reporter,
     requests: Requests,
@@ -105,7 +105,7 @@ def _prepare_data(
 
 
 def _build(
-    origin: Origin, profile: Profile, schedule: Schedule, *, base: BaseFolder, compute: Compute, data: TrainingSet
+    origin: Origin, profile: Profile, schedule: Schedule, *, base: Base, compute: Compute, data: TrainingSet
 ) -> Training:
     unet = base.unet(compute.dtype, compute.device)
     seed = profile.training.seed
@@ -143,10 +143,6 @@ def _take_start_weights(run: RunDirectory, adapter: Adapter, reporter: Reporter)
     record = RunRecord.read(run.record)
     parent = record.parent if record else None
     reporter.continued(parent.run if parent else "", parent.checkpoint if parent else "")
-
-
-def _unet_bytes(base: BaseFolder) -> int:
-    return sum(file.stat().st_size for file in find_weights(base.path, "unet").files)
 
 
 def _digest(path: Path) -> str:

@@ -13,6 +13,17 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from engine.data.batches import Batch
+from engine.model.errors import ModelError
+from engine.model.prediction import Prediction
+
+
+def require_noise_prediction(prediction: Prediction) -> None:
+    """Raise ``ModelError`` if the base predicts something else than the noise, which is what this loss is for."""
+    if prediction.type != "epsilon":
+        raise ModelError(
+            f"the base predicts {prediction.type} ({prediction.source}); only the noise ('epsilon') can be trained",
+            hint="Choose a base that predicts the noise.",
+        )
 
 
 def draw_noise(latents: Tensor, train_timesteps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -24,9 +24,9 @@ from engine.checkpoint.save import CheckpointContent
 from engine.data.batches import Batch, TrainingSet
 from engine.data.order import BatchOrder
 from engine.model.adapter import Adapter
-from engine.model.base import BaseFolder
 from engine.model.lora_file import write_lora
 from engine.model.lora_metadata import TrainingFacts, lora_metadata
+from engine.model.open_base import Base
 from engine.profile.schema import Profile
 from engine.schedule import Schedule
 from engine.train import rng
@@ -67,7 +67,7 @@ class Training:
 
     origin: Origin
     profile: Profile
-    base: BaseFolder
+    base: Base
     compute: Compute
     unet: torch.nn.Module
     adapter: Adapter

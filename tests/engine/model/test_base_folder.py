@@ -45,9 +45,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a refiner": (lambda at: _edit(at / "unet/config.json", projection_class_embeddings_input_dim=120), "refiner"),
     "another encoder": (lambda at: _edit(at / "text_encoder/config.json", hidden_size=48), "88 together"),
     "16-channel VAE": (lambda at: _edit(at / "vae/config.json", latent_channels=16), "16 latent channels"),
-    "v-prediction": (
-        lambda at: _edit(at / "scheduler/scheduler_config.json", prediction_type="v_prediction"),
-        "v_prediction",
+    "another prediction": (
+        lambda at: _edit(at / "scheduler/scheduler_config.json", prediction_type="flow_prediction"),
+        "predicts 'flow_prediction'",
     ),
     "no weights": (lambda at: (at / "vae/diffusion_pytorch_model.safetensors").unlink(), "safetensors is missing"),
     "a pickle": (

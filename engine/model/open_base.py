@@ -1,0 +1,80 @@
+"""What the engine needs of a base, whatever it is kept in, and the one place that decides what a reference stands for.
+
+The kinds of base implement ``Base``; whoever trains, encodes or draws knows only that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from engine.demo import locate
+from engine.model.base import BaseFolder
+from engine.model.base_check import BaseConfigs
+from engine.model.prediction import Prediction
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+
+class Base(Protocol):
+    """An SDXL base whose parts are loaded one by one, when they are asked for; each call loads anew."""
+
+    @property
+    def configs(self) -> BaseConfigs:
+        """The parts' configurations, with diffusers' and transformers' names."""
+
+    @property
+    def unet_config(self) -> Mapping[str, Any]:
+        """The UNet's configuration."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the UNet predicts and whether its schedule ends in pure noise."""
+
+    @property
+    def unet_bytes(self) -> int:
+        """Size of the UNet's weights as they are stored."""
+
+    @property
+    def vae_key(self) -> str:
+        """Identifies the VAE: its configuration and weights."""
+
+    @property
+    def text_key(self) -> str:
+        """Identifies both text encoders and tokenizers: configurations, weights and vocabularies."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the whole base, UNet and noise schedule included."""
+
+    def unet(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> UNet2DConditionModel:
+        """The UNet in ``dtype`` on ``device``, in evaluation mode, its weights frozen."""
+
+    def vae(self, device: torch.device | str = "cpu") -> AutoencoderKL:
+        """The VAE on ``device``, frozen, in float32."""
+
+    def text_encoders(
+        self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+        """Both text encoders in ``dtype`` on ``device``, frozen; the second has the pooled projection."""
+
+    def tokenizers(self) -> tuple[CLIPTokenizer, CLIPTokenizer]:
+        """Both tokenizers. They share a vocabulary and differ in the padding token."""
+
+    def noise_scheduler(self, prediction: Prediction | None = None) -> DDPMScheduler:
+        """The forward process the base was trained with. prediction: what holds instead of the base's own."""
+
+    def sampling_scheduler(self, prediction: Prediction | None = None) -> EulerDiscreteScheduler:
+        """Euler's method over the same process. prediction: what holds instead of the base's own."""
+
+
+def open_base(reference: str) -> Base:
+    """The base that a profile's ``model.base`` names. Raises ``ModelError`` if there is none, or if it is not SDXL."""
+    return BaseFolder(locate(reference))

@@ -1,0 +1,68 @@
+"""What a base predicts and over which noise schedule: said once by its configuration, used by the loss and the sampler.
+
+A base predicts the noise (epsilon; Ho et al. 2020, arXiv:2006.11239) or the velocity (v; Salimans & Ho 2022,
+arXiv:2202.00512, section 2.4). Some v-prediction bases were trained on betas rescaled so that the last step has no
+signal left (zero terminal SNR; Lin et al. 2023, arXiv:2305.08891, algorithm 1). What a file says of it is read by those who
+open the file; the loss is the training's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+
+PredictionType = Literal["epsilon", "v_prediction"]
+
+_NAMES: Final[Mapping[str, PredictionType]] = {
+    "epsilon": "epsilon",
+    "eps": "epsilon",
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+    "v-prediction": "v_prediction",
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the UNet was trained to predict."""
+
+    type: PredictionType
+    zero_terminal_snr: bool
+    """The last of the training timesteps is pure noise."""
+    source: str
+    """Where that is said, for the log: a file's name and the entry in it."""
+
+
+def prediction_type(name: str) -> PredictionType | None:
+    """The type that ``name`` stands for, in diffusers' or modelspec's spelling; None if it is another one."""
+    return _NAMES.get(name.strip().lower())
+
+
+def noise_scheduler(config: Mapping[str, Any], prediction: Prediction) -> DDPMScheduler:
+    """The forward process of a base (Ho et al. 2020): the betas of its scheduler's ``config``, rescaled if it says so."""
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler  # noqa: PLC0415
+
+    return DDPMScheduler.from_config(dict(config), clip_sample=False, **_overrides(prediction))
+
+
+def sampling_scheduler(config: Mapping[str, Any], prediction: Prediction) -> EulerDiscreteScheduler:
+    """Euler's method over the same process (Karras et al. 2022, algorithm 2 without churn).
+
+    With zero terminal SNR the steps must begin at the last timestep, which only ``trailing`` spacing does (Lin et al. 2023,
+    section 3.3): a sampler that begins elsewhere would be given noise the model has never seen there.
+    """
+    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler  # noqa: PLC0415
+
+    how = _overrides(prediction)
+    if prediction.zero_terminal_snr:
+        how["timestep_spacing"] = "trailing"
+    return EulerDiscreteScheduler.from_config(dict(config), **how)
+
+
+def _overrides(prediction: Prediction) -> dict[str, Any]:
+    return {"prediction_type": prediction.type, "rescale_betas_zero_snr": prediction.zero_terminal_snr}
