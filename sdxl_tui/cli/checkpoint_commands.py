@@ -39,9 +39,12 @@ def add_commands(commands: Commands) -> None:
         summary="show the scheduler state stored in a checkpoint",
         about="""Show what a checkpoint holds: its schedule with all parameters, base and current learning rate of each
         group, where it stands, which rates the next steps of a resume would use, loss, LoRA, optimizer, and whether
-        its files are what was saved.""",
+        its files are what was saved. A training state of sd-scripts and a LoRA file are read as far as they go: without
+        running anything in them, and what is not stored is said to be not stored.""",
         examples=[
             "sdxl-tui inspect latest",
+            "sdxl-tui inspect ./output/mine-step00000500-state",
+            "sdxl-tui inspect ./mine.safetensors",
             "sdxl-tui inspect demo@20 --next 10",
             "sdxl-tui inspect ./step-00000020 --json",
         ],
@@ -91,6 +94,10 @@ def inspect_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui inspect CHECKPOINT``."""
     from engine.checkpoint.describe import CheckpointError, describe, resolve_checkpoint, verify  # noqa: PLC0415
     from sdxl_tui.cli.checkpoint_text import checkpoint_as_json, print_checkpoint  # noqa: PLC0415
+    from sdxl_tui.cli.foreign_files import inspect_foreign, is_foreign  # noqa: PLC0415
+
+    if is_foreign(arguments.checkpoint):
+        return inspect_foreign(arguments.checkpoint, json=arguments.json)
 
     folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
     summary = describe(folder)
