@@ -125,7 +125,7 @@ def plan_continuation(
     jump_from = old.lr(checkpoint.step, group.base_lr) if group.last_lr is None else group.last_lr
     jump_to = new.lr(min(warmup, new.total_steps - 1), base_lr)
     jump = jump_to / jump_from if jump_from > 0 else None
-    profile = _child_profile(parent_profile, new, base_lr)
+    profile = _child_profile(parent_profile, new, checkpoint, base_lr)
     return Continuation(
         route="continue",
         checkpoint=checkpoint,
@@ -180,9 +180,26 @@ def _differences(stored: Profile, wanted: Profile) -> list[tuple[str, Any, Any]]
     return [(path, before[path], after[path]) for path in paths if before[path] != after[path]]
 
 
-def _child_profile(parent: Profile, new: Schedule, lr: float) -> Profile:
+_GROUP_RATES: Final = {
+    "unet": "unet_lr",
+    "text_encoder_1": "text_encoder_lr",
+    "text_encoder_2": "text_encoder_2_lr",
+}
+
+
+def _child_profile(parent: Profile, new: Schedule, checkpoint: CheckpointSummary, lr: float) -> Profile:
+    """The parent's profile with the new schedule; ``lr`` is the first group's rate, the others keep their ratio to it."""
     tables = parent.model_dump(by_alias=True)
+    first = checkpoint.groups[0].base_lr
+    rates = {group.name: lr * (group.base_lr / first) if first > 0 else lr for group in checkpoint.groups}
+    for name, rate in rates.items():
+        _checked_lr(rate, f"the LR of {name}, which keeps its ratio to the first group's,")
     tables["optimizer"]["lr"] = lr
+    for group, field in _GROUP_RATES.items():
+        tables["optimizer"][field] = None if rates.get(group, lr) == lr else rates[group]
+    if "text_encoder_2" in rates and tables["optimizer"]["text_encoder_lr"] is not None:
+        tables["optimizer"]["text_encoder_2_lr"] = rates["text_encoder_2"]
+    tables["network"]["start_from"] = None  # the weights are the checkpoint's
     tables["schedule"] |= {"kind": new.kind, "warmup_steps": new.warmup_steps}
     tables["training"]["steps"] = new.total_steps
     return Profile.model_validate(tables)
@@ -201,21 +218,23 @@ def _notes(checkpoint: CheckpointSummary, parent: Profile, new: Schedule) -> tup
         )
     if step < old.warmup_steps:
         notes.append(f"The checkpoint was taken in the warmup, at step {step:,} of {old.warmup_steps:,}.")
-    if group.base_lr != parent.optimizer.lr:
-        notes.append(f"The optimizer's base LR was {_lr(group.base_lr)}, not the profile's {_lr(parent.optimizer.lr)}.")
-    if len(checkpoint.groups) > 1:
-        notes.append(f"The LR and the jump are those of the group {group.name}.")
+    planned = parent.optimizer.lr_of(group.name)
+    if group.base_lr != planned:
+        notes.append(f"The optimizer's base LR was {_lr(group.base_lr)}, not the profile's {_lr(planned)}.")
+    if len(checkpoint.groups) > 1 and group.base_lr > 0:
+        others = ", ".join(f"{other.name} × {other.base_lr / group.base_lr:g}" for other in checkpoint.groups[1:])
+        notes.append(f"The LR and the jump are those of the group {group.name}; the others keep their ratio: {others}.")
     if new.warmup_steps == new.total_steps:
         notes.append("The warmup is as long as the training: the base LR is never reached.")
     notes.append("The optimizer's moments start from zero; the weights are the checkpoint's.")
     return tuple(notes)
 
 
-def _checked_lr(lr: float) -> float:
+def _checked_lr(lr: float, what: str = "the LR") -> float:
     field = profile_field("optimizer.lr")
     low, high = field.minimum or 0, field.maximum or math.inf
     if isinstance(lr, bool) or not math.isfinite(lr) or not low < lr <= high:
-        raise ContinuationError(f"the LR must be {field.requirement}, not {lr}", field=field.path)
+        raise ContinuationError(f"{what} must be {field.requirement}, not {lr}", field=field.path)
     return float(lr)
 
 

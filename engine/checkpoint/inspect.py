@@ -36,8 +36,12 @@ def _facts(summary: CheckpointSummary) -> list[tuple[str, str]]:
         ("base", summary.base_model),
         (
             "network",
-            f"{network.kind}, rank {network.rank}, alpha {network.alpha:g}, dropout {network.dropout:g}, "
+            f"{network.title}, rank {network.rank}, alpha {network.alpha:g}, dropout {network.dropout:g}, "
             f"{network.modules} modules",
+        ),
+        *(
+            ("", f"{part.part}: rank {part.rank}, alpha {part.alpha:g}, {part.modules} modules")
+            for part in network.parts
         ),
     ]
 

@@ -36,6 +36,19 @@ class RateGroup:
 
 
 @dataclass(frozen=True)
+class NetworkPart:
+    """What the adapter is on one part of the model."""
+
+    part: str
+    """``attention``, ``feed_forward``, ``convolutions``, ``text_encoder`` or ``text_encoder_2``."""
+    group: str
+    """The optimizer's group."""
+    rank: int
+    alpha: float
+    modules: int
+
+
+@dataclass(frozen=True)
 class NetworkFacts:
     """The adapter in a checkpoint."""
 
@@ -44,6 +57,15 @@ class NetworkFacts:
     alpha: float
     dropout: float
     modules: int
+    parts: tuple[NetworkPart, ...] = ()
+    """Empty in checkpoints of versions that trained one part only."""
+    options: tuple[str, ...] = ()
+    """What else it is or was held back by, in words: ``dora``, ``rank dropout 0.1``."""
+
+    @property
+    def title(self) -> str:
+        """Kind and options: ``lora, dora``."""
+        return ", ".join((self.kind, *self.options))
 
 
 @dataclass(frozen=True)
@@ -157,13 +179,7 @@ def summarize(folder: Path, manifest: Manifest, state: dict[str, Any], integrity
         schedule=schedule,
         groups=_groups(optimizer),
         optimizer=str(optimizer.values.get("kind", "")),
-        network=NetworkFacts(
-            kind=str(network.values.get("kind", "")),
-            rank=network.count("rank"),
-            alpha=network.number("alpha"),
-            dropout=finite(network.values.get("dropout")) or 0.0,
-            modules=as_int(network.values.get("modules")) or 0,
-        ),
+        network=_network(network),
         attempt=as_int(state.get("attempt")) or 0,
         elapsed_seconds=finite(state.get("elapsed_seconds")) or 0.0,
         images_seen=as_int(state.get("images_seen")) or 0,
@@ -178,6 +194,32 @@ def finite(value: object) -> float | None:
     """``value`` if it is a finite number, else None."""
     number = as_float(value)
     return number if number is not None and math.isfinite(number) else None
+
+
+def _network(network: _Reader) -> NetworkFacts:
+    values = network.values
+    stored = values.get("parts")
+    parts = [part for part in stored if isinstance(part, dict)] if isinstance(stored, list) else []
+    flags = [name.replace("_", " ") for name in ("rank_stabilized", "dora") if values.get(name) is True]
+    numbers = {name: finite(values.get(name)) for name in ("rank_dropout", "module_dropout", "scale_weight_norms")}
+    return NetworkFacts(
+        kind=str(values.get("kind", "")),
+        rank=network.count("rank"),
+        alpha=network.number("alpha"),
+        dropout=finite(values.get("dropout")) or 0.0,
+        modules=as_int(values.get("modules")) or 0,
+        parts=tuple(
+            NetworkPart(
+                part=str(part.get("part", "")),
+                group=str(part.get("group", "")),
+                rank=as_int(part.get("rank")) or 0,
+                alpha=finite(part.get("alpha")) or 0.0,
+                modules=as_int(part.get("modules")) or 0,
+            )
+            for part in parts
+        ),
+        options=(*flags, *(f"{name.replace('_', ' ')} {value:g}" for name, value in numbers.items() if value)),
+    )
 
 
 def _groups(optimizer: _Reader) -> tuple[RateGroup, ...]:

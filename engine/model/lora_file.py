@@ -1,7 +1,8 @@
-"""The deliverable: a LoRA as a safetensors file with sd-scripts' names and metadata, which ComfyUI, Forge and diffusers load.
+"""The deliverable: an adapter as a safetensors file with sd-scripts' names and metadata, which ComfyUI, Forge and diffusers load.
 
-Per module there are ``<name>.lora_down.weight`` (A), ``<name>.lora_up.weight`` (B) and ``<name>.alpha``; a loader adds
-alpha / rank · up · down to the module's weight. What the metadata say of the training is ``lora_metadata.py``'s business.
+Per module of a LoRA there are ``<name>.lora_down.weight`` (A), ``<name>.lora_up.weight`` (B) and ``<name>.alpha``; a loader
+adds alpha / rank · up · down to the module's weight. DoRA, LoHa and LoKr are laid out as LyCORIS does. What the metadata say
+of the training is ``lora_metadata.py``'s business; which format a file has, ``lora_read.py``'s.
 """
 
 from __future__ import annotations
@@ -9,124 +10,128 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from engine.durable import write_atomically
 from engine.model.errors import AdapterError
-from engine.model.lora_names import PREFIX, sd_scripts_names
-from engine.profile.schema import Network
+from engine.model.lora_names import PREFIX, TEXT_PREFIXES
+from engine.model.lora_weights import DOWN, LOHA, LOKR, MAGNITUDE, UP, LoraWeights, ModuleWeights, require_whole
 
-DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
-_PEFT_DOWN, _PEFT_UP = ".lora_A.weight", ".lora_B.weight"
-_SIDES: Final = {_PEFT_DOWN: DOWN, _PEFT_UP: UP}
-
-
-@dataclass(frozen=True)
-class LoraFile:
-    """What ``read_lora`` found: weights under the adapter's names, each module's alpha and rank, the metadata."""
-
-    state: dict[str, Tensor]
-    alphas: dict[str, float]
-    ranks: dict[str, int]
-    metadata: dict[str, str]
+ALPHA: Final = "alpha"
+PREFIXES: Final = (PREFIX, *TEXT_PREFIXES.values())
+_THEIRS: Final = {DOWN: "lora_down.weight", UP: "lora_up.weight", MAGNITUDE: "dora_scale"} | {
+    name: name for name in (*LOHA, *LOKR)
+}
+_OURS: Final = {theirs: ours for ours, theirs in _THEIRS.items()}
+_LEGACY_START, _LEGACY_BYTES = 0x100000, 0x10000
 
 
 def write_lora(
     path: Path,
-    adapter_state: Mapping[str, Tensor],
+    weights: LoraWeights,
     *,
-    network: Network,
-    unet_config: Mapping[str, Any],
+    names: Mapping[str, str],
     metadata: Mapping[str, str],
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write the adapter's weights in ``dtype`` to ``path``: beside, synced, renamed, readable as the umask says.
+    """Write ``weights`` in ``dtype`` to ``path``: beside, synced, renamed, readable as the umask says.
 
-    The alphas stay in float32: they are single numbers, and a rounded one would change the LoRA's strength. The content's
-    hash is added to ``metadata`` as sd-scripts does (``sshs_model_hash``). The same input gives the same bytes. Raises
-    ``AdapterError`` for a weight whose module the UNet does not have, and ``OSError`` if the disk does not take it.
+    names: sd-scripts' name of each module (``sd_scripts_names``). The alphas stay in float32: they are single numbers, and a
+    rounded one would change the strength. The content's hashes are added to ``metadata`` as sd-scripts does. The same input
+    gives the same bytes. Raises ``AdapterError`` for a module without a name or a weight that ``dtype`` cannot hold, and
+    ``OSError`` if the disk does not take it.
     """
-    names = sd_scripts_names(unet_config)
     tensors: dict[str, Tensor] = {}
-    for name, weight in adapter_state.items():
-        module, side = _split(name)
+    for module, own in weights.items():
         if module not in names:
-            raise AdapterError(f"{name} belongs to no module of this UNet")
-        stored = weight.detach().to("cpu", dtype).contiguous()
-        if not torch.isfinite(stored).all() and torch.isfinite(weight).all():
-            raise AdapterError(f"{name} does not fit into {dtype}", hint="Set precision.save to fp32 or bf16.")
-        tensors[names[module] + _SIDES[side]] = stored
-        tensors[names[module] + ALPHA] = torch.tensor(network.alpha, dtype=torch.float32)
-    write_atomically(path, _serialized(tensors, metadata))
+            raise AdapterError(f"{module} is no module of this base model")
+        for name, weight in own.tensors.items():
+            tensors[f"{names[module]}.{_THEIRS[name]}"] = stored(
+                f"{module}.{name}", _laid_out(name, weight, own), dtype
+            )
+        tensors[f"{names[module]}.{ALPHA}"] = torch.tensor(own.alpha, dtype=torch.float32)
+    write_atomically(path, serialized(tensors, metadata))
 
 
-def read_lora(path: Path, unet_config: Mapping[str, Any]) -> LoraFile:
-    """Read a LoRA of the UNet that ``unet_config`` describes, under the adapter's names; the inverse of ``write_lora``.
+def stored(name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """``weight`` as it goes into a file. Raises ``AdapterError`` if it overflows in ``dtype``."""
+    converted = weight.detach().to("cpu", dtype).contiguous()
+    if not torch.isfinite(converted).all() and torch.isfinite(weight).all():
+        raise AdapterError(f"{name} does not fit into {dtype}", hint="Use fp32 or bf16 (precision.save, or --dtype).")
+    return converted
 
-    A module without an alpha has its rank as alpha, as in sd-scripts. Raises ``AdapterError`` if the file is damaged, trains
-    other modules, or lacks one half of a module.
+
+def _laid_out(name: str, weight: Tensor, module: ModuleWeights) -> Tensor:
+    """A DoRA's magnitudes stand as a column, (out, 1) or (out, 1, 1, 1), in LyCORIS; everything else as it is."""
+    return weight.reshape(-1, *[1] * (module.tensors[DOWN].dim() - 1)) if name == MAGNITUDE else weight
+
+
+def weights_from_sd_scripts(tensors: Mapping[str, Tensor], names: Mapping[str, str], where: str) -> LoraWeights:
+    """The weights in a file with sd-scripts' keys; ``names`` as for ``write_lora``. Blocks may be numbered as in diffusers.
+
+    A module without an alpha has its rank as alpha, as in sd-scripts. Raises ``AdapterError`` for a key that belongs to no
+    module and for modules that are not complete.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 — not a mapping
-    except (OSError, safetensors.SafetensorError) as error:
-        raise AdapterError(f"the LoRA cannot be read: {error}", where=str(path)) from error
-    modules = {theirs: ours for ours, theirs in sd_scripts_names(unet_config).items()}
-    state: dict[str, Tensor] = {}
+    modules = {theirs: ours for ours, theirs in names.items()}
+    modules |= {PREFIX + ours.replace(".", "_"): ours for ours, theirs in names.items() if theirs.startswith(PREFIX)}
+    found: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
-    ranks: dict[str, int] = {}
     for key, tensor in tensors.items():
-        theirs, _, side = key.partition(".")
+        theirs, _, name = key.partition(".")
         module = modules.get(theirs)
-        if module is None or f".{side}" not in (DOWN, UP, ALPHA):
-            raise AdapterError(f"{key} belongs to no module of this UNet", where=str(path), hint=_stranger(key))
-        if f".{side}" == DOWN:
-            state[module + _PEFT_DOWN] = tensor
-            ranks[module] = tensor.shape[0]
-        elif f".{side}" == UP:
-            state[module + _PEFT_UP] = tensor
-        else:
+        if module is None or (name not in _OURS and name != ALPHA):
+            raise AdapterError(f"{key} belongs to no module of this base model", where=where, hint=_stranger(key))
+        if name == ALPHA:
             alphas[module] = float(tensor)
-    _check_complete(state, path)
-    alphas = {module: alphas.get(module, float(rank)) for module, rank in ranks.items()}
-    return LoraFile(state, alphas, ranks, metadata)
-
-
-def _split(name: str) -> tuple[str, str]:
-    for side in _SIDES:
-        if name.endswith(side):
-            return name.removesuffix(side), side
-    raise AdapterError(f"{name} is neither the down nor the up weight of a LoRA")
+        else:
+            found.setdefault(module, {})[_OURS[name]] = tensor
+    weights = {}
+    for module, own in found.items():
+        rank = ModuleWeights(own, 1.0).rank
+        weights[module] = ModuleWeights(own, alphas.get(module, float(rank or 1)))
+    require_whole(weights, where)
+    for module, own_weights in weights.items():
+        if own_weights.is_dora and own_weights.tensors[MAGNITUDE].shape[0] != own_weights.tensors[UP].shape[0]:
+            hint = "Its magnitudes are those of inputs (LyCORIS before 2.2); only those of outputs are read."
+            raise AdapterError(f"{module} has a dora_scale of another axis", where=where, hint=hint)
+    return weights
 
 
 def _stranger(key: str) -> str:
-    if not key.startswith(PREFIX):
-        return "Only LoRAs of the UNet in sd-scripts' format are read."
-    return "The LoRA was made for another base model, or trains more than linear layers."
+    if not key.startswith(PREFIXES):
+        return "LoRAs of SDXL in the formats of sd-scripts, diffusers and peft are read."
+    name = key.partition(".")[2]
+    if name in _OURS or name == ALPHA:
+        return "The LoRA was made for another base model, or trains modules that are not adapted here."
+    return f"Weights of the kind {name} are not read."
 
 
-def _check_complete(state: Mapping[str, Tensor], path: Path) -> None:
-    halves = {module + side for module in {_split(name)[0] for name in state} for side in _SIDES}
-    missing = sorted(halves - state.keys())
-    if missing or not state:
-        raise AdapterError(f"{missing[0]} is missing" if missing else "there is no LoRA in this file", where=str(path))
+def serialized(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with its metadata in order (the library writes them in a random one) and the content's hashes.
 
-
-def _serialized(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file with its metadata in order (the library writes them in a random one) and the content's hash."""
+    ``sshs_model_hash`` is sha256 over everything behind the header; A1111 shows its first 12 digits (AutoV3).
+    ``sshs_legacy_hash`` is the first 8 digits of sha256 over 64 KiB at 1 MiB of a file whose metadata are the ``ss_`` entries.
+    """
     data = safetensors.torch.save(tensors)
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     content = memoryview(data)[8 + length :]
-    metadata = {**metadata, "sshs_model_hash": hashlib.sha256(content).hexdigest()}
-    text = json.dumps({"__metadata__": dict(sorted(metadata.items())), **header}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    training = {name: value for name, value in metadata.items() if name.startswith("ss_")}
+    start = max(0, _LEGACY_START - 8 - len(_header(header, training)))
+    hashes = {
+        "sshs_model_hash": hashlib.sha256(content).hexdigest(),
+        "sshs_legacy_hash": hashlib.sha256(content[start : start + _LEGACY_BYTES]).hexdigest()[:8],
+    }
+    text = _header(header, {**metadata, **hashes})
     return b"".join((len(text).to_bytes(8, "little"), text, content))
+
+
+def _header(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    head = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    text = json.dumps({**head, **tensors}, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return text + b" " * (-len(text) % 8)

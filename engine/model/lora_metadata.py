@@ -6,13 +6,15 @@ values are text, None and booleans as Python writes them. Only names of folders 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from engine import __version__
-from engine.profile.schema import Profile
+from engine.profile.schema import Network, NetworkKind, Part, Profile
 from engine.schedule import Schedule
 
 MIXED_PRECISION: Final = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -31,7 +33,8 @@ class TrainingFacts:
     epochs: int
     images: int
     batches_per_epoch: int
-    base_lr: float
+    base_lrs: Mapping[str, float]
+    """By group: ``unet``, ``text_encoder_1``, ``text_encoder_2``."""
     schedule: Schedule
     optimizer: str
     seed: int
@@ -46,25 +49,55 @@ def lora_metadata(profile: Profile, facts: TrainingFacts) -> dict[str, str]:
 
 
 def _network(profile: Profile) -> dict[str, object]:
+    network = profile.network
+    arguments = network_arguments(network)
     return {
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": profile.network.rank,
-        "ss_network_alpha": profile.network.alpha,
-        "ss_network_dropout": profile.network.dropout or None,
+        "ss_network_module": "networks.lora" if is_plain(network) else "lycoris.kohya",
+        "ss_network_dim": network.rank,
+        "ss_network_alpha": network.alpha,
+        "ss_network_dropout": network.dropout or None,
+        **({"ss_network_args": json.dumps(arguments)} if arguments else {}),
+        "ss_scale_weight_norms": network.scale_weight_norms,
         "ss_base_model_version": "sdxl_base_v1-0",
         "ss_v2": False,
+        "ss_clip_skip": None,
+        "ss_max_token_length": None,
+        "ss_full_fp16": False,
+        "ss_lowram": False,
         "ss_sd_model_name": Path(profile.model.base).name,
         "ss_output_name": profile.name,
+        "ss_training_comment": None,
         "sdxl_tui_version": __version__,
     }
+
+
+def is_plain(network: Network) -> bool:
+    """Whether it is what sd-scripts' own ``networks.lora`` trains; else it is one of LyCORIS' kinds."""
+    return network.kind is NetworkKind.LORA and not network.dora and not network.rank_stabilized
+
+
+def network_arguments(network: Network) -> dict[str, str]:
+    """``--network_args`` that make this network in sd-scripts or LyCORIS; empty for a LoRA on linear layers alone."""
+    found: dict[str, object] = {}
+    if not is_plain(network):
+        found["algo"] = network.kind.value
+    if network.convolutions:
+        found |= {"conv_dim": network.rank_of(Part.CONVOLUTIONS), "conv_alpha": network.alpha_of(Part.CONVOLUTIONS)}
+    flags = {"dora_wd": network.dora, "rs_lora": network.rank_stabilized}
+    found |= {name: True for name, is_on in flags.items() if is_on}
+    shares = {"rank_dropout": network.rank_dropout, "module_dropout": network.module_dropout}
+    found |= {name: share for name, share in shares.items() if share}
+    if network.kind is NetworkKind.LOKR:
+        found["factor"] = network.lokr_factor or -1
+    return {name: str(value) for name, value in found.items()}
 
 
 def _training(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
     training = profile.training
     return {
-        "ss_learning_rate": facts.base_lr,
-        "ss_unet_lr": facts.base_lr,
-        "ss_text_encoder_lr": None,
+        "ss_learning_rate": facts.base_lrs.get("unet", next(iter(facts.base_lrs.values()))),
+        "ss_unet_lr": facts.base_lrs.get("unet"),
+        "ss_text_encoder_lr": _text_encoder_lr(facts.base_lrs),
         "ss_lr_scheduler": facts.schedule.kind.value,
         "ss_lr_warmup_steps": facts.schedule.warmup_steps,
         "ss_optimizer": facts.optimizer,
@@ -82,6 +115,12 @@ def _training(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
         "ss_training_started_at": facts.started,
         "ss_training_finished_at": facts.finished,
     }
+
+
+def _text_encoder_lr(rates: Mapping[str, float]) -> object:
+    """One rate, or a list where the two differ, as sd-scripts writes ``--text_encoder_lr``."""
+    found = [rates[group] for group in ("text_encoder_1", "text_encoder_2") if group in rates]
+    return found if len(set(found)) > 1 else next(iter(found), None)
 
 
 def _data(profile: Profile, facts: TrainingFacts) -> dict[str, object]:

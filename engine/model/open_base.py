@@ -13,6 +13,7 @@ import torch
 from engine.demo import locate
 from engine.model.base import BaseFolder
 from engine.model.base_check import BaseConfigs
+from engine.model.lora_names import sd_scripts_names
 from engine.model.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -78,3 +79,9 @@ class Base(Protocol):
 def open_base(reference: str) -> Base:
     """The base that a profile's ``model.base`` names. Raises ``ModelError`` if there is none, or if it is not SDXL."""
     return BaseFolder(locate(reference))
+
+
+def names_of(base: Base) -> dict[str, str]:
+    """sd-scripts' name of every module of ``base`` that can be adapted, by the adapter's."""
+    encoders = (base.configs.text_encoder, base.configs.text_encoder_2)
+    return sd_scripts_names(base.unet_config, [int(encoder["num_hidden_layers"]) for encoder in encoders])

@@ -170,7 +170,11 @@ def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tupl
         for index, source in enumerate(profile.dataset.sources)
     )
     dataset = profile.dataset.model_copy(update={"sources": sources})
-    return profile.model_copy(update={"model": model, "dataset": dataset}), problems
+    network = profile.network
+    if network.start_from is not None:
+        start = absolute(network.start_from, ("network", "start_from"))
+        network = network.model_copy(update={"start_from": start})
+    return profile.model_copy(update={"model": model, "network": network, "dataset": dataset}), problems
 
 
 def absolute_path(written: str, folder: Path) -> str:

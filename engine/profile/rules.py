@@ -6,29 +6,10 @@ other problems and not only after those are mended. Rules see plain values by fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from engine.profile.network_rules import NETWORK_RULES
+from engine.profile.rule import Broken, Rule, Values
 
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Broken:
-    """What a rule objects to: the sentence, and what would mend it."""
-
-    sentence: str
-    suggestion: str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A claim about ``fields`` (paths). The first one is the field that a broken rule is reported at."""
-
-    fields: tuple[str, ...]
-    sentence: str
-    """The claim in general, for the reference documentation."""
-    check: Callable[[Values], Broken | None]
+__all__ = ["RULES", "Broken", "Rule", "Values"]
 
 
 def _resolution_fits_buckets(values: Values) -> Broken | None:
@@ -84,4 +65,5 @@ RULES: tuple[Rule, ...] = (
         "`checkpoints.keep_last` is 0 or at least 2: one alone would leave nothing when it is damaged.",
         _one_checkpoint_is_not_safe,
     ),
+    *NETWORK_RULES,
 )

@@ -14,7 +14,7 @@ from engine.data.batches import TrainingSet
 from engine.data.prepare import prepare
 from engine.model.adapter import Adapter, add_lora
 from engine.model.encoders import BaseEncoders
-from engine.model.open_base import Base, open_base
+from engine.model.open_base import Base, names_of, open_base
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
 from engine.run.layout import RunDirectory
@@ -28,9 +28,8 @@ from engine.train.reporter import Reporter
 from engine.train.requests import Requests
 from engine.train.resume import changed_surroundings, refuse_changed_settings, restore
 from engine.train.sampler import prompts_of
+from engine.train.start_weights import start_from_file
 from engine.train.training import Origin, Training, versions
-
-GROUP = "unet"
 
 
 class StopBeforeTraining(Exception):  # noqa: N818 - a request that was met, not an error
@@ -67,6 +66,8 @@ def assemble(
         reporter.resumed(stored.folder.name, stored.summary.step)
     elif run.start_weights.exists():
         _take_start_weights(run, training.adapter, reporter)
+    elif profile.network.start_from is not None:
+        warnings += start_from_file(training.adapter, Path(profile.network.start_from), names_of(base))
     for warning in warnings:
         reporter.warning(warning, str(run.profile))
     if requests.should_stop():
@@ -110,9 +111,10 @@ def _build(
     unet = base.unet(compute.dtype, compute.device)
     seed = profile.training.seed
     adapter = add_lora(unet, profile.network, seed=rng.derived_seed(seed, "adapter"))
-    optimizer = NamedAdamW(
-        [ParameterGroup(GROUP, profile.optimizer.lr, tuple(adapter.parameters()))], hyperparameters_of(profile)
-    )
+    groups = [
+        ParameterGroup(name, profile.optimizer.lr_of(name), parameters) for name, parameters in adapter.groups().items()
+    ]
+    optimizer = NamedAdamW(groups, hyperparameters_of(profile))
     # Loading models may draw random numbers, and how much is loaded depends on the cache: seed after it.
     rng.seed_everything(rng.derived_seed(seed, "training"))
     return Training(

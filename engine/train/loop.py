@@ -78,6 +78,9 @@ def _apply(training: Training) -> None:
         scaler.step(optimizer)
         scaler.update()
     optimizer.zero_grad(set_to_none=True)
+    limit = training.profile.network.scale_weight_norms
+    if limit is not None:
+        training.adapter.limit_norms(limit)
 
 
 def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> Tensor:

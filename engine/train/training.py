@@ -26,7 +26,7 @@ from engine.data.order import BatchOrder
 from engine.model.adapter import Adapter
 from engine.model.lora_file import write_lora
 from engine.model.lora_metadata import TrainingFacts, lora_metadata
-from engine.model.open_base import Base
+from engine.model.open_base import Base, names_of
 from engine.profile.schema import Profile
 from engine.schedule import Schedule
 from engine.train import rng
@@ -130,7 +130,6 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """state.json (docs/files.md)."""
-        network = self.profile.network
         return {
             "format": STATE_FORMAT,
             "run": self.origin.run,
@@ -145,13 +144,7 @@ class Training:
             "loss_avg": self.average.value,
             "schedule": self.schedule.to_json(),
             "optimizer": self.optimizer.describe(),
-            "network": {
-                "kind": network.kind.value,
-                "rank": network.rank,
-                "alpha": network.alpha,
-                "dropout": network.dropout,
-                "modules": self.adapter.modules_count,
-            },
+            "network": self.adapter.describe(),
             "grad_scaler": None if self.compute.scaler is None else self.compute.scaler.state_dict(),
             "data": self.order.state_dict(),
             "average": self.average.state_dict(),
@@ -168,9 +161,8 @@ class Training:
         """Write ``lora.safetensors`` in the profile's ``precision.save``, with what was really used in its metadata."""
         write_lora(
             path,
-            self.adapter.state_dict(),
-            network=self.profile.network,
-            unet_config=self.base.unet_config,
+            self.adapter.weights(),
+            names=names_of(self.base),
             metadata=lora_metadata(self.profile, self._facts()),
             dtype=DTYPES[self.profile.precision.save],
         )
@@ -183,7 +175,7 @@ class Training:
             epochs=self.epochs,
             images=sum(len(group) for group in self.data.groups),
             batches_per_epoch=self.order.batches_per_epoch,
-            base_lr=groups[0]["base_lr"],
+            base_lrs={group["name"]: group["base_lr"] for group in groups},
             schedule=self.schedule,
             optimizer=_optimizer_text(groups[0]["hyperparameters"]),
             seed=self.order.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,8 @@ def checkpoint_as_json(summary: CheckpointSummary, count: int) -> dict[str, Any]
             "alpha": summary.network.alpha,
             "dropout": summary.network.dropout,
             "modules": summary.network.modules,
+            "options": list(summary.network.options),
+            "parts": [asdict(part) for part in summary.network.parts],
         },
         "created": summary.created,
         "bytes": summary.bytes,
@@ -175,8 +178,12 @@ def _state_fields(summary: CheckpointSummary, record: RunRecord | None) -> list[
     origin = f"{parent.route} from {parent.run}/{parent.checkpoint}" if parent else "a fresh start"
     return [
         ("loss", f"{format_loss(summary.loss_avg)} average, {format_loss(summary.loss)} at the last step"),
-        ("network", f"{network.kind}  rank {network.rank}  alpha {network.alpha:g}  dropout {network.dropout:g}"),
+        ("network", f"{network.title}  rank {network.rank}  alpha {network.alpha:g}  dropout {network.dropout:g}"),
         ("", f"on {network.modules} modules"),
+        *(
+            ("", f"{part.part}: rank {part.rank}, alpha {part.alpha:g}, {part.modules} modules")
+            for part in network.parts
+        ),
         ("epoch", f"{summary.epoch} ({format_count(summary.images_seen)} images seen)"),
         ("base model", summary.base_model),
         ("trained for", f"{format_duration(summary.elapsed_seconds)} on {summary.device}, attempt {summary.attempt}"),

@@ -8,7 +8,7 @@ from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset, Source
 from engine.profile.schema.launch import Launch
 from engine.profile.schema.model import Model
-from engine.profile.schema.network import Network, NetworkKind
+from engine.profile.schema.network import GROUP_OF, Network, NetworkKind, Part
 from engine.profile.schema.optimizer import Optimizer, OptimizerKind
 from engine.profile.schema.precision import Precision
 from engine.profile.schema.profile import SCHEMA_VERSION, Profile, plain
@@ -18,6 +18,7 @@ from engine.profile.schema.section import Section
 from engine.profile.schema.training import Training
 
 __all__ = [
+    "GROUP_OF",
     "SCHEMA_VERSION",
     "Checkpoints",
     "Dataset",
@@ -27,6 +28,7 @@ __all__ = [
     "NetworkKind",
     "Optimizer",
     "OptimizerKind",
+    "Part",
     "Precision",
     "Profile",
     "Samples",

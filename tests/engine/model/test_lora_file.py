@@ -22,7 +22,11 @@ from torch import Tensor
 from engine.model.adapter import Adapter, add_lora
 from engine.model.base import BaseFolder
 from engine.model.errors import AdapterError
-from engine.model.lora_file import read_lora, write_lora
+from engine.model.lora_file import write_lora
+from engine.model.lora_names import sd_scripts_names
+from engine.model.lora_read import read_lora
+from engine.model.lora_weights import DOWN, LoraWeights, ModuleWeights
+from engine.model.open_base import names_of
 from engine.profile.schema import Network
 
 REAL_CONFIG: dict[str, Any] = {
@@ -43,9 +47,8 @@ def write(base: BaseFolder, tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / "lora.safetensors"
         write_lora(
             path,
-            adapter.state_dict(),
-            network=adapter.network,
-            unet_config=base.unet_config,
+            adapter.weights(),
+            names=names_of(base),
             metadata=metadata,
             dtype=dtype,
         )
@@ -80,6 +83,16 @@ def test_diffusers_loads_it_to_the_same_model(
     assert [message for message in messages if not message.startswith("No LoRA keys associated to CLIPTextModel")] == []
 
 
+def assert_same(one: LoraWeights, other: LoraWeights) -> None:
+    """Both hold the same modules with the same bits and strengths."""
+    assert one.keys() == other.keys()
+    for module, weights in one.items():
+        assert weights.alpha == pytest.approx(other[module].alpha)
+        assert weights.tensors.keys() == other[module].tensors.keys()
+        for name, tensor in weights.tensors.items():
+            assert torch.equal(tensor, other[module].tensors[name]), f"{module}.{name}"
+
+
 @contextlib.contextmanager
 def _library_warnings() -> Iterator[list[str]]:
     """What diffusers and peft log as a warning or worse meanwhile."""
@@ -104,13 +117,11 @@ def test_reading_gives_back_what_was_written(
     base: BaseFolder, adapted: Callable[..., Adapter], write: Callable[..., Path]
 ) -> None:
     adapter = adapted(rank=4, alpha=2.5)
-    read = read_lora(write(adapter, ss_steps="20"), base.unet_config)
-    state = adapter.state_dict()
-    assert read.state.keys() == state.keys()
-    assert all(torch.equal(read.state[name], weight) for name, weight in state.items())
-    assert set(read.alphas.values()) == {2.5}
-    assert set(read.ranks.values()) == {4}
-    assert set(read.ranks) == set(read.alphas) == set(adapter.modules)
+    read = read_lora(write(adapter, ss_steps="20"), names_of(base))
+    assert_same(read.weights, adapter.weights())
+    assert {weights.alpha for weights in read.weights.values()} == {2.5}
+    assert {weights.rank for weights in read.weights.values()} == {4}
+    assert set(read.weights) == set(adapter.modules)
     assert read.metadata["ss_steps"] == "20"
 
 
@@ -119,32 +130,34 @@ def test_half_precision_rounds_the_weights_and_not_the_alpha(
     base: BaseFolder, adapted: Callable[..., Adapter], write: Callable[..., Path], dtype: torch.dtype
 ) -> None:
     adapter = adapted(rank=4, alpha=12.3456)
-    read = read_lora(write(adapter, dtype), base.unet_config)
-    for name, weight in adapter.state_dict().items():
-        assert torch.equal(read.state[name], weight.to(dtype))
-    assert all(alpha == pytest.approx(12.3456, rel=1e-7) for alpha in read.alphas.values())
+    read = read_lora(write(adapter, dtype), names_of(base))
+    for module, weights in adapter.weights().items():
+        for name, weight in weights.tensors.items():
+            assert torch.equal(read.weights[module].tensors[name], weight.to(dtype))
+    assert all(weights.alpha == pytest.approx(12.3456, rel=1e-7) for weights in read.weights.values())
 
 
 def test_a_real_sd_scripts_file_fits_the_adapter(real_lora: Path) -> None:
     unet = UNet2DConditionModel(**REAL_CONFIG)
-    read = read_lora(real_lora, unet.config)
+    read = read_lora(real_lora, sd_scripts_names(unet.config))
     adapter = add_lora(unet, Network(rank=1, alpha=1.0), seed=0)
-    adapter.load_state_dict(read.state)
+    assert adapter.start_from(read.weights) == ()
+    assert_same(adapter.weights(), read.weights)
     assert adapter.modules_count == 132
-    assert set(read.alphas.values()) == {1.0}
+    assert {weights.alpha for weights in read.weights.values()} == {1.0}
     assert read.metadata["ss_lr_scheduler"] == "cosine"
 
 
 def test_a_real_file_is_written_back_tensor_for_tensor(real_lora: Path, tmp_path: Path) -> None:
-    read = read_lora(real_lora, REAL_CONFIG)
+    read = read_lora(real_lora)
     ours = tmp_path / "ours.safetensors"
-    write_lora(ours, read.state, network=Network(rank=1, alpha=1.0), unet_config=REAL_CONFIG, metadata=read.metadata)
+    write_lora(ours, read.weights, names=read.names, metadata=read.metadata)
     expected, written = load_file(real_lora), load_file(ours)
     assert written.keys() == expected.keys()
     assert all(torch.equal(written[key], tensor) for key, tensor in expected.items())
     assert all(written[key].shape == tensor.shape for key, tensor in expected.items())
     # The hash stands for the tensors as they lie in the file, and they lie as in sd-scripts' own.
-    assert _metadata(ours)["sshs_model_hash"] == _metadata(real_lora)["sshs_model_hash"]
+    assert _metadata(ours) == _metadata(real_lora)
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -205,16 +218,10 @@ def test_a_weight_too_large_for_fp16_is_refused(adapted: Callable[..., Adapter],
         write(adapter, torch.float16)
 
 
-def test_a_strange_weight_is_not_written(base: BaseFolder, tmp_path: Path) -> None:
-    for name in ("conv_in.lora_A.weight", "down_blocks.1.attentions.0.proj_in.weight"):
-        with pytest.raises(AdapterError, match=name):
-            write_lora(
-                tmp_path / "lora.safetensors",
-                {name: torch.zeros(1)},
-                network=Network(),
-                unet_config=base.unet_config,
-                metadata={},
-            )
+def test_a_strange_module_is_not_written(base: BaseFolder, tmp_path: Path) -> None:
+    weights = {"conv_in": ModuleWeights({DOWN: torch.zeros(1)}, 1.0)}
+    with pytest.raises(AdapterError, match="conv_in"):
+        write_lora(tmp_path / "lora.safetensors", weights, names=names_of(base), metadata={})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -225,24 +232,26 @@ def test_what_is_no_lora_of_this_base_is_refused(base: BaseFolder, real_lora: Pa
     def refused(tensors: dict[str, Tensor], message: str) -> None:
         save_file(tensors, file)
         with pytest.raises(AdapterError, match=message) as caught:
-            read_lora(file, base.unet_config)
+            read_lora(file, names_of(base))
         assert str(file) in str(caught.value)
 
     half = {f"{module}.lora_down.weight": torch.zeros(1, 56)}
-    refused(half, "mid_block.attentions.0.proj_in.lora_B.weight is missing")
-    refused({f"{module}.hada_w1_a": torch.zeros(1)}, "hada_w1_a")
+    refused(half, r"mid_block.attentions.0.proj_in lacks lora_B.weight")
+    refused({f"{module}.oft_diag": torch.zeros(1)}, "oft_diag")
+    refused({f"{module}.hada_w1_a": torch.zeros(1)}, "mid_block.attentions.0.proj_in lacks hada_w1_b")
     refused({"lora_te1_text_model_encoder.lora_down.weight": torch.zeros(1)}, "lora_te1")
     refused({"lora_unet_input_blocks_11_1_proj_in.lora_down.weight": torch.zeros(1)}, "input_blocks_11")
     refused({}, "no LoRA")
     file.write_bytes(real_lora.read_bytes()[:-10])
     with pytest.raises(AdapterError, match="cannot be read"):
-        read_lora(file, base.unet_config)
+        read_lora(file, names_of(base))
     with pytest.raises(AdapterError, match="cannot be read"):
-        read_lora(tmp_path / "missing.safetensors", base.unet_config)
+        read_lora(tmp_path / "missing.safetensors", names_of(base))
 
 
 def test_a_module_without_alpha_has_its_rank(base: BaseFolder, tmp_path: Path) -> None:
     file = tmp_path / "some.safetensors"
     module = "lora_unet_middle_block_1_proj_in"
     save_file({f"{module}.lora_down.weight": torch.zeros(3, 56), f"{module}.lora_up.weight": torch.zeros(56, 3)}, file)
-    assert read_lora(file, base.unet_config).alphas == {"mid_block.attentions.0.proj_in": 3.0}
+    (weights,) = read_lora(file, names_of(base)).weights.values()
+    assert weights.alpha == 3.0

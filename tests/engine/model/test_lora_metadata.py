@@ -32,7 +32,7 @@ def metadata() -> dict[str, str]:
         epochs=5,
         images=8,
         batches_per_epoch=8,
-        base_lr=1e-4,
+        base_lrs={"unet": 1e-4},
         schedule=Schedule(Kind.COSINE, 40),
         optimizer="torch.optim.adamw.AdamW",
         seed=1,

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from engine.profile.fields import ProfileField, profile_fields
+from engine.profile.fields import ProfileField, find_field, profile_field, profile_fields
+from engine.profile.rules import RULES
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
 
@@ -34,6 +35,7 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"),
         "launch.device": st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
         "model.base": paths,
+        "network.start_from": paths,
     }
     return by_path.get(field.path, by_kind[field.kind])
 
@@ -67,7 +69,33 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
         found["dataset"].pop(name, None)
         if draw(st.booleans()):
             found["dataset"][name] = value
+    return with_rules_held(found)
+
+
+def with_rules_held(found: dict[str, Any]) -> dict[str, Any]:
+    """``found`` less the fields that break a rule with others; all defaults together break none."""
+    broken = _broken_fields(found)
+    while broken:
+        for path in broken:
+            section, _, name = path.rpartition(".")
+            if not profile_field(path).required:
+                found.get(section, {}).pop(name, None)
+        broken = _broken_fields(found)
     return found
+
+
+def _broken_fields(data: dict[str, Any]) -> tuple[str, ...]:
+    """The fields of the first rule that ``data`` breaks; none if it breaks none."""
+    for rule in RULES:
+        values: dict[str, Any] = {}
+        for path in rule.fields:
+            section, _, name = path.rpartition(".")
+            declared = find_field(path)
+            assert declared is not None
+            values[path] = data.get(section, {}).get(name, declared.default)
+        if rule.check(values) is not None:
+            return rule.fields
+    return ()
 
 
 def profiles() -> st.SearchStrategy[Profile]:

@@ -117,7 +117,7 @@ def refused(path: str, value: Any) -> set[str]:
 
 NEAREST = [
     ("learning_rate", "", "optimizer.lr"),
-    ("unet_lr", "optimizer", "optimizer.lr"),
+    ("unet_lr", "optimizer", "optimizer.unet_lr"),
     ("optimizer.learning_rate", "optimizer", "optimizer.lr"),
     ("LR", "optimizer", "optimizer.lr"),
     ("learing_rate", "optimizer", "optimizer.lr"),

@@ -1,0 +1,218 @@
+"""LoRAs with peft's names: diffusers' ``pytorch_lora_weights.safetensors`` and the folders of peft's ``save_pretrained``.
+
+diffusers' file names its component first, ``unet.<module>.lora_A.weight``, ``text_encoder.…``, ``text_encoder_2.…``; peft's
+folder holds one model, ``base_model.model.<module>.lora_A.weight``, and its alphas in ``adapter_config.json``. What is written
+has its strength in the weights (alpha = rank), since not every loader of these names looks for an alpha.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from engine.durable import write_atomically
+from engine.model.errors import AdapterError
+from engine.model.lora_file import serialized, stored
+from engine.model.lora_weights import DOWN, MAGNITUDE, UP, LoraWeights, ModuleWeights, require_whole
+from engine.model.targets import TEXT_ENCODERS, UNET
+
+COMPONENTS: Final = {UNET: "unet", "text_encoder_1": "text_encoder", "text_encoder_2": "text_encoder_2"}
+"""diffusers' name of the model that a group's modules lie in."""
+PEFT_PREFIX: Final = "base_model.model."
+CONFIG_KEY: Final = "lora_adapter_metadata"
+WEIGHTS_NAME: Final = "adapter_model.safetensors"
+CONFIG_NAME: Final = "adapter_config.json"
+_MAGNITUDE: Final = "lora_magnitude_vector"
+_PROJECTIONS: Final = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
+_ENDINGS: Final = (
+    (re.compile(r"\.lora_A(\.[^.]+)?\.weight$"), DOWN),
+    (re.compile(r"\.lora_B(\.[^.]+)?\.weight$"), UP),
+    (re.compile(r"\.lora_magnitude_vector(\.[^.]+)?(\.weight)?$"), MAGNITUDE),
+    (re.compile(r"[._]lora(_linear_layer)?\.down\.weight$"), DOWN),
+    (re.compile(r"[._]lora(_linear_layer)?\.up\.weight$"), UP),
+    (re.compile(r"([._]lora(_linear_layer)?)?\.alpha$"), "alpha"),
+)
+
+
+def write_diffusers(
+    path: Path, weights: LoraWeights, *, metadata: Mapping[str, str], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a LoRA or DoRA as ``StableDiffusionXLPipeline.load_lora_weights`` reads it without converting anything.
+
+    Where the ranks of a component differ, its configuration is added as diffusers itself does (``lora_adapter_metadata``).
+    Raises ``AdapterError`` for other kinds of adapter, and ``OSError`` if the disk does not take it.
+    """
+    tensors: dict[str, Tensor] = {}
+    configs: dict[str, Any] = {}
+    for component, modules in by_component(weights).items():
+        for name, tensor in _tensors(modules, dtype).items():
+            tensors[f"{component}.{name}"] = tensor
+        config = _config(modules)
+        if config["rank_pattern"]:
+            configs |= {f"{component}.{name}": value for name, value in config.items()}
+    extra = {CONFIG_KEY: json.dumps(configs, sort_keys=True)} if configs else {}
+    write_atomically(path, serialized(tensors, {**metadata, "format": "pt", **extra}))
+
+
+def write_peft(
+    folder: Path, weights: LoraWeights, *, metadata: Mapping[str, str], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write ``folder/unet``, ``folder/text_encoder`` and ``folder/text_encoder_2``, each as peft's own folders.
+
+    Raises like ``write_diffusers``.
+    """
+    from peft import LoraConfig  # noqa: PLC0415 - slow
+
+    for component, modules in by_component(weights).items():
+        tensors = {PEFT_PREFIX + name: tensor for name, tensor in _tensors(modules, dtype).items()}
+        config = LoraConfig(**_config(modules), inference_mode=True).to_dict()
+        config = {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}
+        (folder / component).mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / component / WEIGHTS_NAME, serialized(tensors, {**metadata, "format": "pt"}))
+        text = json.dumps(config, indent=2, sort_keys=True, default=str) + "\n"
+        write_atomically(folder / component / CONFIG_NAME, text.encode())
+
+
+def by_component(weights: LoraWeights) -> dict[str, LoraWeights]:
+    """The modules by diffusers' name of the model they lie in, under their paths in it. Only LoRA and DoRA."""
+    found: dict[str, LoraWeights] = {}
+    for module, own in weights.items():
+        if own.kind != "lora":
+            raise AdapterError(
+                f"{module} is a {own.kind}, which diffusers and peft have no format of their own for",
+                hint="Only LoRA and DoRA can be written in it; ComfyUI and Forge read the file as it is.",
+            )
+        group, _, inside = module.partition(".")
+        if group not in TEXT_ENCODERS:
+            group, inside = UNET, module
+        found.setdefault(COMPONENTS[group], {})[inside] = own
+    return found
+
+
+def _tensors(modules: LoraWeights, dtype: torch.dtype) -> dict[str, Tensor]:
+    """By name, with the scale in B."""
+    found = {}
+    for module, own in modules.items():
+        for name, weight in own.tensors.items():
+            scaled = weight.to(torch.float32) * own.scale if name == UP and own.scale != 1 else weight
+            if name == MAGNITUDE:
+                scaled = scaled.reshape((1, -1, 1, 1) if own.tensors[DOWN].dim() == 4 else (-1,))
+            key = f"{module}.{_MAGNITUDE if name == MAGNITUDE else name}"
+            found[key] = stored(key, scaled, dtype)
+    return found
+
+
+def _config(modules: LoraWeights) -> dict[str, Any]:
+    """The settings of a component for peft. Names begin at ``encoder``: what stands before it differs by version."""
+    ranks = {_short(module): int(own.rank or 0) for module, own in modules.items()}
+    rank = Counter(ranks.values()).most_common(1)[0][0]
+    others = {module: own for module, own in ranks.items() if own != rank}
+    return {
+        "r": rank,
+        "lora_alpha": rank,
+        "rank_pattern": others,
+        "alpha_pattern": dict(others),
+        "target_modules": sorted(ranks),
+        "use_dora": any(own.is_dora for own in modules.values()),
+    }
+
+
+def _short(module: str) -> str:
+    return module.removeprefix("text_model.")
+
+
+def is_peft(keys: Mapping[str, Any]) -> bool:
+    """Whether a file with these keys has peft's or diffusers' names."""
+    return all(key.startswith((*(f"{name}." for name in COMPONENTS.values()), PEFT_PREFIX)) for key in keys)
+
+
+def weights_from_peft(
+    tensors: Mapping[str, Tensor], names: Mapping[str, str], metadata: Mapping[str, str], path: Path
+) -> LoraWeights:
+    """The weights in a file with peft's or diffusers' names, also with the older ones of attention processors.
+
+    Alphas come from keys, from the metadata, or from ``adapter_config.json`` beside the file; without any of them alpha is
+    the rank. names: the modules there are. Raises ``AdapterError`` for a key that belongs to none, and for incomplete modules.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    alphas: dict[str, float] = {}
+    for key, tensor in tensors.items():
+        module, name = _place(key, path)
+        if module not in names:
+            hint = "The LoRA was made for another base model, or trains modules that are not adapted here."
+            raise AdapterError(f"{key} belongs to no module of this base model", where=str(path), hint=hint)
+        if name == "alpha":
+            alphas[module] = float(tensor)
+        else:
+            found.setdefault(module, {})[name] = tensor
+    configs = _configs(metadata, path)
+    weights = {}
+    for module, own in found.items():
+        rank = ModuleWeights(own, 1.0).rank or 1
+        scale = _scale(configs, module, rank)
+        weights[module] = ModuleWeights(own, alphas.get(module, scale * rank))
+    require_whole(weights, str(path))
+    return weights
+
+
+def _place(key: str, path: Path) -> tuple[str, str]:
+    """The module and the tensor's name that ``key`` stands for; the module is "" for a key of no known form."""
+    for pattern, name in _ENDINGS:
+        if (found := pattern.search(key)) is None:
+            continue
+        module = key[: found.start()].replace(".processor.", ".")
+        if module.startswith(PEFT_PREFIX):
+            module = f"{_component_of(path, module)}.{module.removeprefix(PEFT_PREFIX)}"
+        component, _, inside = module.partition(".")
+        head, _, last = inside.rpartition(".")
+        if component == "unet":
+            return (f"{head}.to_out.0" if last == "to_out" else inside), name
+        inside = f"{head}.{_PROJECTIONS.get(last, last)}"
+        group = "text_encoder_2" if component == "text_encoder_2" else "text_encoder_1"
+        return f"{group}.text_model.{inside.removeprefix('text_model.')}", name
+    return "", ""
+
+
+def _component_of(path: Path, module: str) -> str:
+    """Which model a file of peft's is about: a text encoder is told by the folder's name, as ``write_peft`` names it."""
+    if "encoder.layers." not in module:
+        return "unet"
+    return "text_encoder_2" if path.parent.name == "text_encoder_2" else "text_encoder"
+
+
+def _configs(metadata: Mapping[str, str], path: Path) -> dict[str, dict[str, Any]]:
+    """The settings for peft by group, as far as the file or the one beside it tells them."""
+    try:
+        flat = json.loads(metadata.get(CONFIG_KEY) or "{}")
+        beside = path.with_name(CONFIG_NAME)
+        alone = json.loads(beside.read_bytes()) if path.name == WEIGHTS_NAME and beside.is_file() else None
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"its configuration cannot be read: {error}", where=str(path)) from error
+    found: dict[str, dict[str, Any]] = {}
+    for group, component in COMPONENTS.items():
+        prefix = f"{component}."
+        own = {name.removeprefix(prefix): value for name, value in flat.items() if name.startswith(prefix)}
+        if config := own or alone:
+            found[group] = config
+    return found
+
+
+def _scale(configs: Mapping[str, dict[str, Any]], module: str, rank: int) -> float:
+    group = module.partition(".")[0]
+    config = configs.get(group if group in TEXT_ENCODERS else UNET)
+    if not config:
+        return 1.0
+    alpha = config.get("lora_alpha", rank)
+    for pattern, own in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            alpha = own
+            break
+    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
