@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from engine.profile.network_rules import NETWORK_RULES
 from engine.profile.rule import Broken, Rule, Values
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 __all__ = ["RULES", "Broken", "Rule", "Values"]
 
@@ -43,6 +46,17 @@ def _one_checkpoint_is_not_safe(values: Values) -> Broken | None:
     return Broken("would leave nothing when the newest checkpoint is damaged", "use 0 (keep all) or at least 2")
 
 
+TRACKERS: Final = ("tensorboard", "wandb")
+
+
+def _trackers_are_known(values: Values) -> Broken | None:
+    names = values["logging.trackers"]
+    unknown = [name for name in names if name not in TRACKERS] if isinstance(names, (list, tuple)) else []
+    if not unknown:
+        return None
+    return Broken(f"names {unknown[0]!r}, which is no tracker", f"the trackers are {' and '.join(TRACKERS)}")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         ("dataset.resolution", "dataset.buckets", "dataset.bucket_min", "dataset.bucket_max"),
@@ -66,4 +80,9 @@ RULES: tuple[Rule, ...] = (
         _one_checkpoint_is_not_safe,
     ),
     *NETWORK_RULES,
+    Rule(
+        ("logging.trackers",),
+        "`logging.trackers` names no others than `tensorboard` and `wandb`.",
+        _trackers_are_known,
+    ),
 )

@@ -21,6 +21,7 @@ from engine.train.requests import StopRequest
 if TYPE_CHECKING:
     from engine.checkpoint.save import SavedCheckpoint
     from engine.data.batches import Cached, DatasetReport
+    from engine.train.trackers import Trackers
 
 LOG_STEPS: Final = 50
 LOG_SECONDS: Final = 30.0
@@ -37,11 +38,18 @@ class Reporter:
         self._events = EventLog(run.events, attempt)
         self._metrics = MetricsLog(run.metrics)
         self._status = StatusWriter(run, attempt)
+        self._trackers: Trackers | None = None
         self._logged_step = 0
         self._logged_at = 0.0
 
+    def track_with(self, trackers: Trackers) -> None:
+        """Tell ``trackers`` of every step and sample from now on."""
+        self._trackers = trackers
+
     def close(self) -> None:
         """Write what is still held back and close the files."""
+        if self._trackers is not None:
+            self._trackers.close()
         self._status.flush()
         self._metrics.close()
         self._events.close()
@@ -98,6 +106,8 @@ class Reporter:
     def step(self, point: MetricPoint, *, total_steps: int, seconds_per_step: float) -> None:
         """An optimizer step was measured."""
         self._metrics.write(point)
+        if self._trackers is not None:
+            self._trackers.step(point)
         eta = (total_steps - point.step) * seconds_per_step
         speed = 1.0 / seconds_per_step if seconds_per_step > 0 else None
         self._status.update(
@@ -153,6 +163,8 @@ class Reporter:
     def sampled(self, step: int, files: list[Path], seconds: float) -> None:
         """Sample pictures were drawn."""
         self._events.write("sampled", step=step, files=[file.name for file in files])
+        if self._trackers is not None:
+            self._trackers.samples(step, files)
         log.info("drew %s in %.1f s", _count(len(files), "sample"), seconds)
 
     def command(self, *, id: str, command: str, ok: bool, message: str) -> None:

@@ -19,6 +19,7 @@ from engine.train.reporter import Reporter
 from engine.train.requests import Requests
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
+from engine.train.trackers import open_trackers
 
 _HOST_MEMORY: Final = re.compile(r"DefaultCPUAllocator|not enough memory|Cannot allocate memory", re.IGNORECASE)
 
@@ -50,6 +51,8 @@ def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, re
     except (PreparationStopped, StopBeforeTraining):
         reporter.stopped(start.step)
         return
+    if training.profile.logging.trackers:
+        reporter.track_with(open_trackers(run, training, reporter.warning))
     meter = StepMeter(training, reporter)
     saver = Saver(run, training, meter, reporter)
     sampler = Sampler(run, training, reporter)

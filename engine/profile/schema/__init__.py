@@ -7,6 +7,7 @@ makes of it: paths are kept as written and resolved by ``load.py``.
 from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset, Source
 from engine.profile.schema.launch import Launch
+from engine.profile.schema.logging import Logging
 from engine.profile.schema.model import Model
 from engine.profile.schema.network import GROUP_OF, Network, NetworkKind, Part
 from engine.profile.schema.optimizer import Optimizer, OptimizerKind
@@ -23,6 +24,7 @@ __all__ = [
     "Checkpoints",
     "Dataset",
     "Launch",
+    "Logging",
     "Model",
     "Network",
     "NetworkKind",

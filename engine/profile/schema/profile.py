@@ -11,6 +11,7 @@ from engine.profile.rules import RULES
 from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset
 from engine.profile.schema.launch import Launch
+from engine.profile.schema.logging import Logging
 from engine.profile.schema.model import Model
 from engine.profile.schema.network import Network
 from engine.profile.schema.optimizer import Optimizer
@@ -44,6 +45,7 @@ class Profile(Section):
     precision: Precision = Precision()
     checkpoints: Checkpoints = Checkpoints()
     samples: Samples = Samples()
+    logging: Logging = Logging()
     launch: Launch = Launch()
 
     @model_validator(mode="after")
