@@ -6,11 +6,10 @@ other problems and not only after those are mended. Rules see plain values by fi
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.profile.network_rules import NETWORK_RULES
 from engine.profile.rule import Broken, Rule, Values
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
 
 __all__ = ["RULES", "Broken", "Rule", "Values"]
 

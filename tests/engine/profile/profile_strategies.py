@@ -35,12 +35,9 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"),
         "launch.device": st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
         "model.base": paths,
-<<<<<<< HEAD
         "network.start_from": paths,
-=======
         "logging.trackers": st.lists(st.sampled_from(["tensorboard", "wandb"]), max_size=2),
         "logging.project": st.text(min_size=1, max_size=20),
->>>>>>> d08de8b (Send metrics and samples to TensorBoard and Weights & Biases, where the profile asks for them)
     }
     return by_path.get(field.path, by_kind[field.kind])
 
