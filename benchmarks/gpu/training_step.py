@@ -166,6 +166,8 @@ def _batch(setting: Setting, config: Any, device: torch.device) -> Batch:
         prompt_embeds=torch.randn(count, 77, config["cross_attention_dim"], device=device),
         pooled=torch.randn(count, pooled, device=device),
         time_ids=torch.tensor([*sizes, 0.0, 0.0, *sizes], device=device).repeat(count, 1),
+        captions=("",) * count,
+        loss_weights=torch.ones(count, device=device),
     )
 
 

@@ -18,23 +18,29 @@ import torch
 from torch import Tensor
 
 from engine.data.buckets import time_ids
-from engine.data.encoded import Embedding, Embeddings, Latents, PlacedImage
+from engine.data.encoded import Embeddings, Latents, PlacedImage
 from engine.data.order import BatchOrder
 from engine.data.scan import Skipped
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one forward pass is given about its B images, all of one bucket; float32 on the CPU."""
+    """What one forward pass is given about its B images, all of one bucket; float32."""
 
     latents: Tensor
     """(B, 4, H/8, W/8), times the VAE's scaling factor."""
     prompt_embeds: Tensor
-    """(B, 77, D)."""
+    """(B, 77·k, D), k the chunks of the longest caption; a shorter one is followed by the empty caption's states."""
     pooled: Tensor
     """(B, P)."""
     time_ids: Tensor
     """(B, 6), whole numbers as in ``buckets.time_ids``; too large for bf16 to hold exactly."""
+    captions: tuple[str, ...]
+    """What the embeddings were made of, word for word."""
+    loss_weights: Tensor
+    """(B,): 1, or the prior weight of a regularisation image."""
+    masks: Tensor | None = None
+    """(B, 1, H/8, W/8) in [0, 1], by which the squared error counts; None if no image of the batch has a mask."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +133,32 @@ class TrainingSet:
     def batch(self, indices: Sequence[int]) -> Batch:
         """The images of ``indices``, which must be of one bucket, in that order."""
         items = [self.items[index] for index in indices]
-        embeddings = [self._embeddings.load(item.image.caption) for item in items]
+        captions = tuple(item.image.caption for item in items)
+        prompt_embeds, pooled = self.embeddings(captions)
         return Batch(
             latents=_stacked([self._latents.load(item) for item in items]),
-            prompt_embeds=_stacked([embedding.prompt_embeds for embedding in embeddings]),
-            pooled=_stacked([embedding.pooled for embedding in embeddings]),
+            prompt_embeds=prompt_embeds,
+            pooled=pooled,
             time_ids=_stacked([self._time_ids[index] for index in indices]),
+            captions=captions,
+            loss_weights=torch.ones(len(items)),
         )
 
-    def embedding(self, caption: str) -> Embedding:
-        """The embedding of any text, also of a prompt; encoded now if it was not among those prepared."""
-        return self._embeddings.load(caption)
+    def embeddings(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """N captions or prompts as (N, 77·k, D) and (N, P), float32; encoded now where they were not prepared.
+
+        k counts the chunks of the longest one; a shorter one is followed by the empty caption's states.
+        """
+        found = [self._embeddings.load(text) for text in texts]
+        longest = max(len(embedding.prompt_embeds) for embedding in found)
+        prompt_embeds = [self._lengthened(embedding.prompt_embeds, longest) for embedding in found]
+        return _stacked(prompt_embeds), _stacked([embedding.pooled for embedding in found])
+
+    def _lengthened(self, states: Tensor, length: int) -> Tensor:
+        if len(states) == length:
+            return states
+        empty = self._embeddings.load("").prompt_embeds
+        return torch.cat([states, *[empty] * ((length - len(states)) // len(empty))])
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -45,7 +45,7 @@ class Embedding:
     """A caption as the UNet is told of it."""
 
     prompt_embeds: Tensor
-    """(77, D): both text encoders' hidden states side by side."""
+    """(77·k, D), k chunks: both text encoders' hidden states side by side."""
     pooled: Tensor
     """(P,): the second encoder's pooled projection."""
 

@@ -22,13 +22,16 @@ class EncoderSource(Protocol):
 
     @property
     def text_key(self) -> str:
-        """Identifies the embeddings: weights and vocabularies of both encoders, number format."""
+        """Identifies the embeddings: weights and vocabularies of both encoders, how captions are read, number format."""
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, H, W) float32 in [-1, 1] to latents (B, 4, H/8, W/8), multiplied by the VAE's scaling factor."""
 
     def encode_captions(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions to prompt embeddings (B, 77, D) and the second encoder's pooled projection (B, P)."""
+        """B captions to prompt embeddings (B, 77·k, D) and the second encoder's pooled projection (B, P).
+
+        k counts the chunks of the longest of them. On any device; a caption's own rows do not depend on the others.
+        """
 
     def release(self) -> None:
         """Give the encoders' memory back; the next use loads them again. Harmless when nothing is loaded."""

@@ -14,11 +14,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from engine.model.conditioning import TextRules, encode_prompts, tokenize
 from engine.model.open_base import Base
 
 LATENTS_FORMAT: Final = "mean float32 v1"
 TEXT_FORMAT: Final = "penultimate float32 v1"
-CAPTIONS_AT_ONCE: Final = 16
+WARNED_OF: Final = 20
 SHOWN: Final = 60
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,12 @@ class BaseEncoders:
     same in every run.
     """
 
-    def __init__(self, base: Base, device: torch.device | str = "cpu") -> None:
+    def __init__(self, base: Base, device: torch.device | str = "cpu", rules: TextRules | None = None) -> None:
+        """Nothing is loaded yet. rules: how captions are read; by default 75 tokens of plain text."""
         self._base = base
         self._device = device
+        self._rules = rules or TextRules()
+        self._cut: set[str] = set()
         self._vae: Any = None
         self._text: Any = None
 
@@ -45,8 +49,9 @@ class BaseEncoders:
 
     @property
     def text_key(self) -> str:
-        """Identifies the embeddings: both encoders, their tokenizers and how they are computed."""
-        return _key(self._base.text_key, TEXT_FORMAT)
+        """Identifies the embeddings: both encoders, their tokenizers, how captions are read and how they are computed."""
+        rules = "" if self._rules == TextRules() else f" {self._rules.max_tokens} tokens, weights {self._rules.weights}"
+        return _key(self._base.text_key, TEXT_FORMAT + rules)
 
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
@@ -59,23 +64,19 @@ class BaseEncoders:
 
     @torch.no_grad()
     def encode_captions(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions to prompt embeddings (B, 77, D1 + D2) and pooled embeddings (B, P), float32 on the CPU.
+        """B captions to prompt embeddings (B, 77·k, D1 + D2) and pooled embeddings (B, P), float32 on the encoders' device.
 
-        As SDXL was trained (Podell et al., 2023, section 2.1): the penultimate hidden states of both encoders side by side,
-        and the second one's projected pooled output. A caption beyond 75 tokens is cut, with a warning. The empty
-        caption is encoded like any other (not zeros, which only diffusers' pipeline uses for a negative prompt left out).
+        See ``conditioning.encode_prompts``. A caption beyond the rules' tokens is cut, with a warning. The empty caption is
+        encoded like any other (not zeros, which only diffusers' pipeline uses for a negative prompt left out).
         """
-        if self._text is None:
-            self._text = (self._base.tokenizers(), self._base.text_encoders(torch.float32, self._device))
-        parts = [
-            self._encode(list(captions[start : start + CAPTIONS_AT_ONCE]))
-            for start in range(0, len(captions), CAPTIONS_AT_ONCE)
-        ]
-        if not parts:
+        if not captions:
             unet = self._base.unet_config
             pooled = int(self._base.configs.text_encoder_2["projection_dim"])
             return torch.empty(0, 77, int(unet["cross_attention_dim"])), torch.empty(0, pooled)
-        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        tokenizers, encoders = self._loaded_text()
+        embeds, pooled_embeds = encode_prompts(tokenizers, encoders, captions, self._rules)
+        self._warn_of_cut(captions)
+        return embeds.float(), pooled_embeds.float()
 
     def release(self) -> None:
         """Drop the encoders and give their memory back; the next use loads them again."""
@@ -83,25 +84,21 @@ class BaseEncoders:
         if torch.device(self._device).type == "cuda":
             torch.cuda.empty_cache()
 
-    def _encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        states = []
-        for tokenizer, encoder in zip(*self._text, strict=True):
-            ids = tokenizer(
-                captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-            ).input_ids
-            output = encoder(ids.to(self._device), output_hidden_states=True)
-            states.append(output.hidden_states[-2])
-        self._warn_of_cut(captions)
-        return torch.cat(states, dim=-1).float().cpu(), output.text_embeds.float().cpu()
+    def _loaded_text(self) -> tuple[Any, Any]:
+        if self._text is None:
+            self._text = (self._base.tokenizers(), self._base.text_encoders(torch.float32, self._device))
+        tokenizers, encoders = self._text
+        return tokenizers, encoders
 
-    def _warn_of_cut(self, captions: list[str]) -> None:
-        tokenizer = self._text[0][0]
-        room = 77 - 2
+    def _warn_of_cut(self, captions: Sequence[str]) -> None:
+        """Once per caption, and of a flood only the first: the data set's report counts them all."""
+        room = self._rules.max_tokens
         for caption in captions:
-            if len(caption.encode(errors="replace")) <= room:
+            if len(caption.encode(errors="replace")) <= room or caption in self._cut or len(self._cut) >= WARNED_OF:
                 continue  # a token stands for at least one byte
-            length = len(tokenizer(caption, add_special_tokens=False, verbose=False).input_ids)
+            length = len(tokenize(self._text[0][0], caption, self._rules).ids)
             if length > room:
+                self._cut.add(caption)
                 shown = caption if len(caption) <= SHOWN else caption[:SHOWN] + "…"
                 log.warning("a caption of %d tokens is cut to %d: %r", length, room, shown)
 

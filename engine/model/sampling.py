@@ -36,7 +36,7 @@ def draw_samples(
 ) -> list[Image.Image]:
     """One picture per prompt, as diffusers' SDXL pipeline draws it from the same noise.
 
-    prompts: embeddings (N, 77, D) and pooled embeddings (N, P), as ``BaseEncoders.encode_captions`` gives them; negative: the
+    prompts: embeddings (N, 77·k, D) and pooled embeddings (N, P), as ``BaseEncoders.encode_captions`` gives them; negative: the
     same for one text. scheduler: a ``BaseFolder.sampling_scheduler()``, whose state is overwritten. settings: size, steps,
     guidance (scale of classifier-free guidance, Ho & Salimans, 2022; up to 1 the negative prompt plays no part and a step
     costs half) and the first picture's seed, which counts up; noise is drawn on the CPU, the same for any device.

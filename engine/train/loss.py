@@ -46,7 +46,10 @@ def noise_prediction_loss(
     *,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Mean squared error between ``noise`` and what the UNet finds in the noised latents; a float32 scalar.
+    """Squared error between ``noise`` and what the UNet finds in the noised latents, averaged; a float32 scalar.
+
+    Per image the mean of mask · error over all values of its latents, the masked ones included (a small mask counts for
+    little, as in sd-scripts); of these, times the images' weights, the mean over the batch (not divided by the weights).
 
     noise: (B, 4, h, w) float32. timesteps: (B,). dtype: the number format the UNet is given its inputs in; time ids stay
     float32, since bf16 cannot hold sizes above 256 exactly.
@@ -59,7 +62,10 @@ def noise_prediction_loss(
         added_cond_kwargs={"text_embeds": batch.pooled.to(dtype), "time_ids": batch.time_ids},
         return_dict=False,
     )
-    return mse_loss(prediction.float(), noise)
+    errors = mse_loss(prediction.float(), noise, reduction="none")
+    if batch.masks is not None:
+        errors = errors * batch.masks
+    return (errors.mean(dim=(1, 2, 3)) * batch.loss_weights).mean()
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -76,4 +82,7 @@ def batch_to_device(batch: Batch, device: torch.device) -> Batch:
         prompt_embeds=to_device(batch.prompt_embeds, device),
         pooled=to_device(batch.pooled, device),
         time_ids=to_device(batch.time_ids, device),
+        captions=batch.captions,
+        loss_weights=to_device(batch.loss_weights, device),
+        masks=None if batch.masks is None else to_device(batch.masks, device),
     )

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from engine.durable import write_atomically
 from engine.model.sampling import draw_samples
@@ -73,20 +72,16 @@ class Sampler:
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
         settings = self._training.profile.samples
+        prompt_embeds, pooled = self._training.data.embeddings(prompts_of(settings))  # the negative one is the last
         return draw_samples(
             self._training.unet,
             self._vae_in_place(),
-            self._encoded(settings.prompts),
-            self._encoded([settings.negative]),
+            (prompt_embeds[:-1], pooled[:-1]),
+            (prompt_embeds[-1:], pooled[-1:]),
             scheduler=self._training.base.sampling_scheduler(),
             settings=settings,
             should_stop=should_stop,
         )
-
-    def _encoded(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        embeddings = [self._training.data.embedding(text) for text in texts]
-        prompt_embeds = torch.stack([embedding.prompt_embeds for embedding in embeddings])
-        return prompt_embeds, torch.stack([embedding.pooled for embedding in embeddings])
 
     def _vae_in_place(self) -> Any:
         if self._vae is None:

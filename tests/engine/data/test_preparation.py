@@ -133,9 +133,9 @@ def test_captions_are_encoded_once_each_together_with_prompts(tmp_path: Path) ->
         warn=heard.warn,
     )
     assert sorted(encoders.captions) == ["", "a prompt", "a zorb robot"]
-    assert torch.equal(data.batch([3]).prompt_embeds[0], data.embedding("").prompt_embeds)
+    assert torch.equal(data.batch([3]).prompt_embeds, data.embeddings([""])[0])
     assert heard.warnings == [f"{tmp_path / 'images'}: 1 image has no caption and is trained with an empty one: 3.png"]
-    assert torch.equal(data.embedding("a prompt").prompt_embeds, encoders.encode_captions(["a prompt"])[0][0])
+    assert torch.equal(data.embeddings(["a prompt"])[0], encoders.encode_captions(["a prompt"])[0])
 
 
 @pytest.mark.parametrize("stop_after", range(0, 19))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from engine.data.batches import TrainingSet
+from engine.data.batches import Batch, TrainingSet
 from engine.data.buckets import BucketRules, place, time_ids
 from engine.data.encoded import place_pixels
 from engine.data.prepare import prepare
@@ -18,6 +19,10 @@ from tests.engine.data.small_data import POOLED, TOKENS, WIDTH, SmallEncoders, a
 
 def prepared(tmp_path: Path, settings: Dataset, encoders: SmallEncoders | None = None) -> TrainingSet:
     return prepare(settings, tmp_path / "cache", encoders or SmallEncoders())
+
+
+def tensors_of(batch: Batch) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
 
 
 def test_a_batch_holds_what_the_encoders_give_for_its_images_in_the_order_asked_for(tmp_path: Path) -> None:
@@ -48,7 +53,10 @@ def test_batches_have_the_promised_shapes_and_are_ordinary_float32(tmp_path: Pat
         assert batch.prompt_embeds.shape == (2, TOKENS, WIDTH)
         assert batch.pooled.shape == (2, POOLED)
         assert batch.time_ids.shape == (2, 6)
-        for tensor in vars(batch).values():
+        assert batch.captions == tuple(data.items[index].image.caption for index in group)
+        assert batch.loss_weights.tolist() == [1.0, 1.0]
+        assert batch.masks is None
+        for tensor in tensors_of(batch).values():
             assert tensor.dtype == torch.float32
             assert not tensor.is_inference()
             assert not tensor.requires_grad
@@ -58,10 +66,10 @@ def test_a_batch_can_be_changed_without_changing_the_next_one(tmp_path: Path) ->
     data = prepared(tmp_path, dataset(three_shapes(tmp_path / "images")))
     for size in (1, 2):
         indices = data.groups[0][:size]
-        before = {name: tensor.clone() for name, tensor in vars(data.batch(indices)).items()}
-        for tensor in vars(data.batch(indices)).values():
+        before = {name: tensor.clone() for name, tensor in tensors_of(data.batch(indices)).items()}
+        for tensor in tensors_of(data.batch(indices)).values():
             tensor.fill_(7.0)
-        assert all(torch.equal(tensor, before[name]) for name, tensor in vars(data.batch(indices)).items())
+        assert all(torch.equal(tensor, before[name]) for name, tensor in tensors_of(data.batch(indices)).items())
 
 
 def test_groups_hold_every_image_as_often_as_its_source_is_repeated(tmp_path: Path) -> None:
@@ -126,7 +134,7 @@ def test_memory_is_bounded_and_what_it_does_not_hold_is_read_again(tmp_path: Pat
     tight = prepare(settings, tmp_path / "cache", SmallEncoders(), memory_bytes=3000)
     for _ in range(2):
         for group in roomy.groups:
-            for name, tensor in vars(roomy.batch(group)).items():
+            for name, tensor in tensors_of(roomy.batch(group)).items():
                 assert torch.equal(getattr(tight.batch(group), name), tensor)
 
 
