@@ -112,6 +112,11 @@ class BaseFolder:
         return self._fingerprint(["text_encoder", "text_encoder_2", *TOKENIZERS])
 
     @cached_property
+    def tokenizers_key(self) -> str:
+        """Identifies both tokenizers: vocabularies and settings."""
+        return self._fingerprint(list(TOKENIZERS))
+
+    @cached_property
     def digest(self) -> str:
         """Identifies the whole base, UNet and noise schedule included."""
         return self._fingerprint([*NETWORKS, *TOKENIZERS, "scheduler"])

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from engine.model.errors import ModelError
 from engine.model.prediction import Prediction, prediction_type
+from engine.model.safetensors_header import read_header
 
 HINT: Final = (
     "Give a diffusers folder of an SDXL base: model_index.json, unet/, vae/, text_encoder/, text_encoder_2/, tokenizer/, "
@@ -25,7 +26,6 @@ NETWORKS: Final = {
     "text_encoder_2": "model",
 }
 TOKENIZERS: Final = ("tokenizer", "tokenizer_2")
-MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def find_weights(folder: Path, network: str) -> Weights:
         files = _weight_files(folder / network, stem, name)
         if files:
             for file in files:
-                _check_whole(file)
+                read_header(file)  # a broken download is found here, not after minutes
             return Weights(files, variant)
     pickled = sorted((folder / network).glob("*.bin"))
     if pickled:
@@ -108,26 +108,6 @@ def _weight_files(part: Path, stem: str, name: str) -> tuple[Path, ...]:
                 raise ModelError(f"a part of the weights is missing: {missing or 'all'}", where=str(index))
             return tuple(part / shard for shard in shards)
     return ()
-
-
-def _check_whole(file: Path) -> None:
-    """A safetensors file must be as long as its header says: a broken download is found here, not after minutes."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header = stream.read(length) if length <= min(size, MAX_HEADER) else b""
-    try:
-        tensors = json.loads(header)
-        end = max(int(tensor["data_offsets"][1]) for name, tensor in tensors.items() if name != "__metadata__")
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise ModelError("this is no safetensors file, or a damaged one", where=str(file), hint=_AGAIN) from None
-    if size != 8 + length + end:
-        raise ModelError(
-            f"the file holds {size:,} bytes, its header describes {8 + length + end:,}", where=str(file), hint=_AGAIN
-        )
-
-
-_AGAIN: Final = "Copy or download it again."
 
 
 def _check_tokenizer(folder: Path, name: str) -> None:

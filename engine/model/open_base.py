@@ -13,6 +13,7 @@ import torch
 from engine.demo import locate
 from engine.model.base import BaseFolder
 from engine.model.base_check import BaseConfigs
+from engine.model.base_file import BaseFile
 from engine.model.lora_names import sd_scripts_names
 from engine.model.prediction import Prediction
 
@@ -78,7 +79,8 @@ class Base(Protocol):
 
 def open_base(reference: str) -> Base:
     """The base that a profile's ``model.base`` names. Raises ``ModelError`` if there is none, or if it is not SDXL."""
-    return BaseFolder(locate(reference))
+    path = locate(reference)
+    return BaseFile(path) if path.is_file() else BaseFolder(path)
 
 
 def names_of(base: Base) -> dict[str, str]:

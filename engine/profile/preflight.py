@@ -1,6 +1,7 @@
 """A look at the folders a valid profile names, before anything is made: base model and images.
 
-File names and small JSON files only. What is inside the pictures is left to ``engine.data``, the weights to ``engine.model``.
+File names, small JSON files and the header of a single file only. What is inside the pictures is left to ``engine.data``, the
+weights to ``engine.model``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from engine.demo import BUNDLED, locate
+from engine.model.errors import ModelError
+from engine.model.single_file import read_single_file
 from engine.profile.explain import dotted
 from engine.profile.load import LoadedProfile
 from engine.profile.problems import Problem, ProfileError, show_value
@@ -29,7 +32,7 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
     """Warnings about the folders ``profile`` names (absolute paths); empty if all is well.
 
     loaded: what ``profile`` was read from, so that problems name file and line.
-    Raises ``ProfileError`` with everything that rules a launch out: a base folder that is missing or not of the SDXL
+    Raises ``ProfileError`` with everything that rules a launch out: a base that is missing or not of the SDXL
     architecture, a source folder that is missing, no image in any of them.
     """
     found = [_check_base(profile.model.base)]
@@ -100,19 +103,33 @@ def _check_source(written: str, index: int) -> _Found:
 
 
 def _check_base(written: str) -> _Found:
-    folder = locate(written)
-    faults = _missing_parts(folder, written) or _wrong_architecture(folder) or _missing_weights(folder)
+    path = locate(written)
+    faults = _single_file_faults(path) if _is_file(path) else _folder_faults(path, written)
     return _Found(errors=tuple(_Fault(("model", "base"), written, rule, suggestion) for rule, suggestion in faults))
 
 
-_NEEDED: Final = "name a diffusers folder of an SDXL model, one with model_index.json"
+def _folder_faults(folder: Path, written: str) -> list[tuple[str, str]]:
+    return _missing_parts(folder, written) or _wrong_architecture(folder) or _missing_weights(folder)
+
+
+def _single_file_faults(path: Path) -> list[tuple[str, str]]:
+    """What the file's header says against it: the engine's own check, which reads nothing else."""
+    try:
+        read_single_file(path)
+    except ModelError as error:
+        hint = error.hint or ""
+        return [(error.what, hint[:1].lower() + hint[1:].rstrip("."))]
+    return []
+
+
+_NEEDED: Final = "name an SDXL model: a diffusers folder (with model_index.json) or a single .safetensors file"
 PLACEHOLDER: Final = "/path/to/"
 """What a shipped profile names where the user's own folder belongs."""
 _AGAIN: Final = "copy the model again"
 
 
 def _missing_parts(folder: Path, written: str) -> list[tuple[str, str]]:
-    if reason := _no_folder(folder, written):
+    if reason := _no_folder(folder, written, "there is no such folder or file"):
         return [(reason, _NEEDED)]
     if not (folder / "model_index.json").is_file():
         return [("is not a diffusers folder: it has no model_index.json", _NEEDED)]
@@ -142,7 +159,14 @@ def _missing_weights(folder: Path) -> list[tuple[str, str]]:
     return [(f"{part}/ {rule}", _AGAIN) for part in parts if not any((folder / part).glob("*.safetensors"))]
 
 
-def _no_folder(folder: Path, written: str) -> str | None:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _no_folder(folder: Path, written: str, missing: str = "there is no such folder") -> str | None:
     try:
         if folder.is_dir():
             return None
@@ -157,4 +181,4 @@ def _no_folder(folder: Path, written: str) -> str | None:
         return "is a placeholder: write your own folder here, in a copy of the profile if it is a shipped one"
     parent = next((parent for parent in folder.parents if parent.is_dir()), Path(folder.root))
     known = f" ({parent} is the last part of the path that exists)" if parent.name else ""
-    return f"there is no such folder{known}"
+    return f"{missing}{known}"

@@ -11,6 +11,7 @@ import pytest
 from engine.demo import locate
 from engine.profile.load import LoadedProfile, ProfileError, parse_profile
 from engine.profile.preflight import check_inputs
+from tests.engine.model.full_size import full_size_shapes, write_hollow
 
 BASE = locate("bundled:demo-base")
 
@@ -49,7 +50,9 @@ def test_a_whole_base_and_captioned_images_pass(base: Path, images: Path) -> Non
 def test_all_missing_folders_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     found = refused(profile(tmp_path / "a" / "b", tmp_path / "no", "bundled:cats"))
     assert len(found) == 3
-    assert found[0].startswith(f'cat.toml:2:1: model.base = "{tmp_path}/a/b": there is no such folder ({tmp_path} is')
+    assert found[0].startswith(
+        f'cat.toml:2:1: model.base = "{tmp_path}/a/b": there is no such folder or file ({tmp_path}'
+    )
     assert found[1].startswith(f'cat.toml:4:1: dataset.sources[0].path = "{tmp_path}/no": there is no such folder')
     assert "nothing of that name is bundled: there are bundled:demo-base and bundled:demo-images" in found[2]
 
@@ -98,11 +101,21 @@ def test_a_folder_that_is_no_sdxl_base_is_refused_with_the_reason(
         assert message in problem
 
 
-def test_a_single_file_model_is_refused(tmp_path: Path, images: Path) -> None:
-    (tmp_path / "sdxl.safetensors").write_bytes(b"x")
-    assert (
-        "is a file, not a folder; name a diffusers folder" in refused(profile(tmp_path / "sdxl.safetensors", images))[0]
+def test_a_single_file_base_passes(tmp_path: Path, images: Path) -> None:
+    file = write_hollow(tmp_path / "sdxl.safetensors", full_size_shapes())
+    loaded = profile(file, images)
+    assert check_inputs(loaded.profile, loaded) == []
+
+
+def test_what_a_single_file_is_instead_of_a_base_is_told_in_one_line(tmp_path: Path, images: Path) -> None:
+    file = write_hollow(tmp_path / "lora.safetensors", {"lora_unet_mid_block.lora_down.weight": (4, 4)})
+    (problem,) = refused(profile(file, images))
+    assert problem == (
+        f'cat.toml:2:1: model.base = "{file}": this is a LoRA, not a base model; '
+        "name the base it was trained on; a LoRA goes on top of one"
     )
+    file.write_bytes(b"PK\x03\x04" + bytes(30))
+    assert "this is a pickle (.ckpt, .pt), which may hold code" in refused(profile(file, images))[0]
 
 
 def test_no_image_anywhere_is_refused(base: Path, tmp_path: Path) -> None:

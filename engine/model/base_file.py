@@ -1,0 +1,152 @@
+"""The frozen base model in one ``.safetensors`` file of SDXL's original layout, its parts loaded one by one, offline.
+
+diffusers renames the tensors; configurations and vocabulary come with the package or from the shapes. Tensors are
+read one at a time into memory of their own: a part costs its own size and one tensor more, other parts are never
+read, and no file stays mapped that somebody might replace during a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from engine.demo import locate
+from engine.model.architecture import has_bundled_vocabulary
+from engine.model.base import BaseFolder
+from engine.model.base_check import BaseConfigs
+from engine.model.clip_tokenizers import clip_tokenizers, clip_tokenizers_key
+from engine.model.fingerprint import fingerprint_tensors
+from engine.model.original_layout import TEXT_1, TEXT_2, UNET, VAE
+from engine.model.original_weights import built, filled, read_tensors, text_tensors, unet_names, vae_tensors
+from engine.model.prediction import Prediction, noise_scheduler, sampling_scheduler
+from engine.model.single_file import read_single_file
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+
+class BaseFile:
+    """An SDXL base in a single file. Raises ``ModelError`` if the file at ``path`` is none, or is damaged."""
+
+    def __init__(self, path: Path, *, needs_vae: bool = True) -> None:
+        """Only the header is read. needs_vae: no separate one was named."""
+        self.path = path
+        self._file = read_single_file(path, needs_vae=needs_vae)
+
+    @property
+    def configs(self) -> BaseConfigs:
+        """The parts' configurations, worked out from the shapes."""
+        return self._file.configs
+
+    @property
+    def unet_config(self) -> Mapping[str, Any]:
+        """The UNet's configuration."""
+        return self.configs.unet
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the UNet predicts, as the file's metadata or marker tensors say."""
+        return self.configs.prediction
+
+    @property
+    def unet_bytes(self) -> int:
+        """Size of the UNet's weights in the file."""
+        return self._file.size(UNET)
+
+    def unet(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> UNet2DConditionModel:
+        """The UNet in ``dtype`` on ``device``, in evaluation mode, its weights frozen."""
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: PLC0415
+
+        unet = built(UNet2DConditionModel, dict(self.unet_config))
+        names = unet_names(self._file.header, self._file.parts[UNET], self.unet_config)
+        return self._filled(unet, {names[name]: tensor for name, tensor in self._read(UNET, dtype, device)}, device)
+
+    def vae(self, device: torch.device | str = "cpu") -> AutoencoderKL:
+        """The VAE on ``device``, in float32."""
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415
+
+        vae = built(AutoencoderKL, dict(self.configs.vae))
+        tensors = vae_tensors(dict(self._read(VAE, torch.float32, "cpu")), self.configs.vae)
+        return self._filled(vae, tensors, device)
+
+    def text_encoders(
+        self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+        """Both text encoders in ``dtype`` on ``device``; the second has the pooled projection."""
+        from transformers.models.clip.configuration_clip import CLIPTextConfig  # noqa: PLC0415
+        from transformers.models.clip.modeling_clip import (  # noqa: PLC0415
+            CLIPTextModel,
+            CLIPTextModelWithProjection,
+        )
+
+        first = built(CLIPTextModel, CLIPTextConfig(**self.configs.text_encoder))
+        second = built(CLIPTextModelWithProjection, CLIPTextConfig(**self.configs.text_encoder_2))
+        return self._text(first, TEXT_1, dtype, device), self._text(second, TEXT_2, dtype, device)
+
+    def tokenizers(self) -> tuple[CLIPTokenizer, CLIPTokenizer]:
+        """Both tokenizers: CLIP's, or the bundled base's for a file made from it."""
+        if has_bundled_vocabulary(self.configs.text_encoder):
+            return _bundled().tokenizers()
+        return clip_tokenizers()
+
+    def noise_scheduler(self, prediction: Prediction | None = None) -> DDPMScheduler:
+        """The forward process SDXL was trained with. prediction: what holds instead of the base's own."""
+        return noise_scheduler(self.configs.scheduler, prediction or self.prediction)
+
+    def sampling_scheduler(self, prediction: Prediction | None = None) -> EulerDiscreteScheduler:
+        """Euler's method over the same process. prediction: what holds instead of the base's own."""
+        return sampling_scheduler(self.configs.scheduler, prediction or self.prediction)
+
+    @cached_property
+    def vae_key(self) -> str:
+        """Identifies the VAE: its configuration and weights. The same in every file that holds the same VAE."""
+        return _digest(self.configs.vae, self._fingerprint(VAE))
+
+    @cached_property
+    def text_key(self) -> str:
+        """Identifies both text encoders and tokenizers: configurations, weights and vocabulary."""
+        bundled = has_bundled_vocabulary(self.configs.text_encoder)
+        vocabulary = _bundled().tokenizers_key if bundled else clip_tokenizers_key()
+        configs = (self.configs.text_encoder, self.configs.text_encoder_2)
+        return _digest(*configs, self._fingerprint(TEXT_1), self._fingerprint(TEXT_2), vocabulary)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the whole base; the file's name and its metadata play no part."""
+        weights = [self.vae_key] if self.configs.vae else []
+        return _digest(self.configs.unet, self.configs.scheduler, self._fingerprint(UNET), self.text_key, *weights)
+
+    def _fingerprint(self, prefix: str) -> str:
+        return fingerprint_tensors(self._file.header, self._file.parts[prefix])
+
+    def _text(self, encoder: Any, prefix: str, dtype: torch.dtype, device: torch.device | str) -> Any:
+        found: dict[str, Tensor] = {}
+        for name, tensor in self._read(prefix, dtype, device):
+            found |= text_tensors(encoder, name, tensor)
+        return self._filled(encoder, found, device)
+
+    def _read(self, prefix: str, dtype: torch.dtype, device: torch.device | str) -> Iterator[tuple[str, Tensor]]:
+        tensors = read_tensors(self._file.header, self._file.parts[prefix])
+        return ((name, tensor.to(device, dtype)) for name, tensor in tensors)
+
+    def _filled(self, network: Any, tensors: dict[str, Tensor], device: torch.device | str) -> Any:
+        return filled(network, tensors, device, where=self.path)
+
+
+def _bundled() -> BaseFolder:
+    return BaseFolder(locate("bundled:demo-base"))
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
