@@ -15,7 +15,14 @@ from typing import Final
 
 import engine
 from engine.errors import UserError
-from sdxl_tui.cli import checkpoint_commands, profile_commands, run_commands, training_commands, ways_on
+from sdxl_tui.cli import (
+    checkpoint_commands,
+    family_commands,
+    profile_commands,
+    run_commands,
+    training_commands,
+    ways_on,
+)
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, add_workspace_option
 from sdxl_tui.cli.opening import open_app
 from sdxl_tui.cli.output import err
@@ -75,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_workspace_option(parser)
     parser.set_defaults(handler=open_app)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", prog="sdxl-tui")
-    for group in (training_commands, run_commands, checkpoint_commands, ways_on, profile_commands):
+    for group in (training_commands, run_commands, checkpoint_commands, family_commands, ways_on, profile_commands):
         group.add_commands(commands)
     return parser
 
