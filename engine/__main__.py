@@ -29,6 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_inspect(commands)
+    _add_resize(commands)
+    _add_export(commands)
     return parser
 
 
@@ -59,6 +61,53 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     inspect.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint's folder (…/step-NNNNNNNN)")
     inspect.set_defaults(run=_inspect)
+
+
+def _add_resize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    resize = commands.add_parser(
+        "resize",
+        help="give a LoRA another rank",
+        description="Write the LoRA in FILE at another rank and alpha, by singular value decomposition, and print as JSON what "
+        "was kept of each module.",
+    )
+    _add_files(resize)
+    resize.add_argument("--rank", type=int, metavar="N", help="rank of every module; with a share to keep, the highest")
+    resize.add_argument("--conv-rank", type=int, metavar="N", help="of convolutions wider than a pixel (default: N)")
+    resize.add_argument("--alpha", type=float, metavar="A", help="of every module (default: alpha / rank stays)")
+    resize.add_argument("--keep", type=float, metavar="SHARE", help="of the sum of singular values")
+    resize.add_argument("--keep-frobenius", type=float, metavar="SHARE", help="of the Frobenius norm")
+    resize.add_argument("--keep-ratio", type=float, metavar="R", help="singular values down to the largest / R")
+    resize.set_defaults(run=_resize)
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = commands.add_parser(
+        "export-lora",
+        help="write a LoRA in another program's format",
+        description="Write the LoRA in FILE as sd-scripts, diffusers or peft have it; peft's is a folder per component.",
+    )
+    _add_files(export)
+    export.add_argument("--format", choices=("sd-scripts", "diffusers", "peft"), required=True)
+    export.set_defaults(run=_export)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a LoRA of sd-scripts, diffusers or peft, or ours")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="where to write")
+    parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="number format (default: the file's)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
+
+
+def _resize(arguments: argparse.Namespace) -> int:
+    from engine.model.lora_commands import resize_file  # noqa: PLC0415
+
+    return resize_file(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from engine.model.lora_commands import export_file  # noqa: PLC0415
+
+    return export_file(arguments)
 
 
 def _train(arguments: argparse.Namespace) -> int:

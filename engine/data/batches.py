@@ -30,9 +30,10 @@ class Batch:
     latents: Tensor
     """(B, 4, H/8, W/8), times the VAE's scaling factor."""
     prompt_embeds: Tensor
-    """(B, 77·k, D), k the chunks of the longest caption; a shorter one is followed by the empty caption's states."""
+    """(B, 77·k, D), k the chunks of the longest caption; a shorter one is followed by the empty caption's states.
+    (B, 0, 0) where the text encoders are trained and ``captions`` are encoded in the step."""
     pooled: Tensor
-    """(B, P)."""
+    """(B, P), or (B, 0) like ``prompt_embeds``."""
     time_ids: Tensor
     """(B, 6), whole numbers as in ``buckets.time_ids``; too large for bf16 to hold exactly."""
     captions: tuple[str, ...]
@@ -82,11 +83,14 @@ class TrainingSet:
         items: Sequence[PlacedImage],
         *,
         latents: Latents,
-        embeddings: Embeddings,
+        embeddings: Embeddings | None,
         skipped: Sequence[Skipped] = (),
         cached: Sequence[Cached] = (),
     ) -> None:
-        """Take ``items`` in their canonical order: an index means the same image wherever the folders lie."""
+        """Take ``items`` in their canonical order: an index means the same image wherever the folders lie.
+
+        embeddings: None where captions are encoded in every step.
+        """
         self.items = tuple(sorted(items, key=_identity))
         self.cached = tuple(cached)
         self._skipped = tuple(skipped)
@@ -134,7 +138,10 @@ class TrainingSet:
         """The images of ``indices``, which must be of one bucket, in that order."""
         items = [self.items[index] for index in indices]
         captions = tuple(item.image.caption for item in items)
-        prompt_embeds, pooled = self.embeddings(captions)
+        if self._embeddings is None:
+            prompt_embeds, pooled = torch.empty(len(items), 0, 0), torch.empty(len(items), 0)
+        else:
+            prompt_embeds, pooled = self.embeddings(captions)
         return Batch(
             latents=_stacked([self._latents.load(item) for item in items]),
             prompt_embeds=prompt_embeds,
@@ -149,16 +156,20 @@ class TrainingSet:
 
         k counts the chunks of the longest one; a shorter one is followed by the empty caption's states.
         """
-        found = [self._embeddings.load(text) for text in texts]
+        kept = self._embeddings
+        if kept is None:
+            raise ValueError("the captions of this set are encoded in every step")
+        found = [kept.load(text) for text in texts]
         longest = max(len(embedding.prompt_embeds) for embedding in found)
-        prompt_embeds = [self._lengthened(embedding.prompt_embeds, longest) for embedding in found]
+        prompt_embeds = [_lengthened(kept, embedding.prompt_embeds, longest) for embedding in found]
         return _stacked(prompt_embeds), _stacked([embedding.pooled for embedding in found])
 
-    def _lengthened(self, states: Tensor, length: int) -> Tensor:
-        if len(states) == length:
-            return states
-        empty = self._embeddings.load("").prompt_embeds
-        return torch.cat([states, *[empty] * ((length - len(states)) // len(empty))])
+
+def _lengthened(embeddings: Embeddings, states: Tensor, length: int) -> Tensor:
+    if len(states) == length:
+        return states
+    empty = embeddings.load("").prompt_embeds
+    return torch.cat([states, *[empty] * ((length - len(states)) // len(empty))])
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

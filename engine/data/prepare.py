@@ -33,6 +33,7 @@ def prepare(
     encoders: EncoderSource,
     *,
     prompts: Iterable[str] = (),
+    encode_text: bool = True,
     report: Report = report_to_nobody,
     should_stop: ShouldStop = never_stop,
     warn: Warn = warn_nobody,
@@ -41,7 +42,8 @@ def prepare(
     """Scan the sources, place every image in a bucket and have all latents and embeddings in ``cache``.
 
     The encoders are used only for what the cache lacks, and released at the end. Images that cannot be read are
-    left out and warned of. prompts: further texts to embed, for samples. report: "images", then "latents", then
+    left out and warned of. prompts: further texts to embed, for samples. encode_text: False where the text encoders are trained,
+    and captions have to be encoded in every step. report: "images", then "latents", then
     "text". memory_bytes: how much of the encoded data is held in memory; the rest is read from disk when needed.
 
     Raises ``DatasetError`` if no image is left, a folder cannot be read, no bucket fits or the cache cannot be
@@ -65,16 +67,18 @@ def prepare(
         all_skipped = (*scan.skipped, *unreadable)
         if not readable:
             raise nothing_left(folders_of(dataset.sources), all_skipped)
-        captions = list(dict.fromkeys([*(item.image.caption for item in readable), *prompts]))
-        text_cached = _ensure_all("text", captions, embeddings.ensure, report, should_stop)
+        cached = [latents_cached]
+        if encode_text:
+            captions = list(dict.fromkeys([*(item.image.caption for item in readable), *prompts]))
+            cached.append(_ensure_all("text", captions, embeddings.ensure, report, should_stop))
     finally:
         encoders.release()
     return TrainingSet(
         readable,
         latents=latents,
-        embeddings=embeddings,
+        embeddings=embeddings if encode_text else None,
         skipped=all_skipped,
-        cached=(latents_cached, text_cached),
+        cached=cached,
     )
 
 

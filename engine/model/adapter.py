@@ -163,6 +163,11 @@ class Adapter:
                 match_base_with(layer)
         return tuple(module for module in self._layers if module not in weights)
 
+    def train(self) -> None:
+        """Put all adapted models into training mode."""
+        for model in self.models.values():
+            model.train()
+
     def limit_norms(self, limit: float) -> None:
         """Scale each module down to a norm of at most ``limit`` (see ``max_norm.py``)."""
         limit_norms(list(self._layers.values()), limit)

@@ -16,12 +16,6 @@ def _something_is_trained(values: Values) -> Broken | None:
     return Broken("leaves nothing to train: every part is off", "switch one on, network.attention for instance")
 
 
-def _text_is_not_trained_yet(values: Values) -> Broken | None:
-    if not values["network.text_encoder"] and not values["network.text_encoder_2"]:
-        return None
-    return Broken("cannot be trained by this version", "set network.text_encoder and text_encoder_2 to false")
-
-
 def _is_used(field: str, parts: tuple[str, ...]) -> Rule:
     """``field`` may only be set where one of ``parts`` is trained."""
     switches = tuple(f"network.{part}" for part in parts)
@@ -62,9 +56,6 @@ NETWORK_RULES: Final[tuple[Rule, ...]] = (
         tuple(f"network.{part}" for part in (*_UNET, *_TEXT)),
         "At least one part of the model is trained.",
         _something_is_trained,
-    ),
-    Rule(
-        ("network.text_encoder", "network.text_encoder_2"), "Text encoders are not trained.", _text_is_not_trained_yet
     ),
     _is_used("network.feed_forward_rank", ("feed_forward",)),
     _is_used("network.feed_forward_alpha", ("feed_forward",)),

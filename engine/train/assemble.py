@@ -1,7 +1,7 @@
 """From a run's folder to a training that is ready for its first step: base, data, adapter, optimizer, stored state.
 
 What is slow is done once: the text encoders and the VAE are loaded only for what the cache lacks, and are gone again
-before the UNet is loaded.
+before the UNet is loaded. Text encoders that are trained are loaded anew, to stay.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from engine.train.requests import Requests
 from engine.train.resume import changed_surroundings, refuse_changed_settings, restore
 from engine.train.sampler import prompts_of
 from engine.train.start_weights import start_from_file
+from engine.train.text_conditioning import TextConditioning
 from engine.train.training import Origin, Training, versions
 
 
@@ -95,6 +96,7 @@ def _prepare_data(
         run.cache,
         BaseEncoders(base, compute.device),
         prompts=prompts_of(profile.samples),
+        encode_text=not profile.network.trains_text,
         report=reporter.preparing,
         should_stop=requests.should_stop,
         warn=reporter.warning,
@@ -110,7 +112,15 @@ def _build(
 ) -> Training:
     unet = base.unet(compute.dtype, compute.device)
     seed = profile.training.seed
-    adapter = add_lora(unet, profile.network, seed=rng.derived_seed(seed, "adapter"))
+    text = None
+    if profile.network.trains_text:
+        text = TextConditioning(base.tokenizers(), base.text_encoders(compute.dtype, compute.device))
+    adapter = add_lora(
+        unet,
+        profile.network,
+        seed=rng.derived_seed(seed, "adapter"),
+        text_encoders=None if text is None else text.encoders,
+    )
     groups = [
         ParameterGroup(name, profile.optimizer.lr_of(name), parameters) for name, parameters in adapter.groups().items()
     ]
@@ -130,6 +140,7 @@ def _build(
         order=data.order(profile.training.batch_size, seed),
         noise_scheduler=base.noise_scheduler(),
         noise=rng.noise_generator(seed),
+        text=text,
     )
 
 

@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 def train(training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, requests: Requests) -> Outcome:
     """Train until the last step of the schedule or until asked to stop; save and draw samples on the way."""
-    training.unet.train()
+    training.adapter.train()
     while not training.is_finished:
         if requests.should_stop(training.progress.step):
             return _stop(meter, saver, requests)
@@ -54,7 +54,12 @@ def optimizer_step(training: Training) -> StepResult:
         with accelerator.accumulate(training.unet):
             with accelerator.autocast():
                 loss = noise_prediction_loss(
-                    training.unet, training.noise_scheduler, batch, noise, timesteps, dtype=training.compute.dtype
+                    training.unet,
+                    training.noise_scheduler,
+                    training.conditioned(batch),
+                    noise,
+                    timesteps,
+                    dtype=training.compute.dtype,
                 )
             accelerator.backward(loss)  # divides by the number of micro-batches
         losses.append(loss.detach())

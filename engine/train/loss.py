@@ -6,6 +6,7 @@ Ho et al. 2020 (arXiv:2006.11239), eq. 14 and algorithm 1, with the size, crop a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -77,7 +78,8 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 def batch_to_device(batch: Batch, device: torch.device) -> Batch:
     """All of ``batch`` on ``device``."""
-    return Batch(
+    return replace(
+        batch,
         latents=to_device(batch.latents, device),
         prompt_embeds=to_device(batch.prompt_embeds, device),
         pooled=to_device(batch.pooled, device),

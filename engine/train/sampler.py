@@ -72,7 +72,7 @@ class Sampler:
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
         settings = self._training.profile.samples
-        prompt_embeds, pooled = self._training.data.embeddings(prompts_of(settings))  # the negative one is the last
+        prompt_embeds, pooled = self._training.encoded(prompts_of(settings))  # the negative one is the last
         return draw_samples(
             self._training.unet,
             self._vae_in_place(),

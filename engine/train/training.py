@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -34,6 +34,7 @@ from engine.train.average import LossAverage
 from engine.train.compute import DTYPES, Compute
 from engine.train.loss import batch_to_device
 from engine.train.optimizer import NamedAdamW
+from engine.train.text_conditioning import TextConditioning
 
 STATE_FORMAT = 1
 
@@ -77,6 +78,8 @@ class Training:
     order: BatchOrder
     noise_scheduler: Any
     noise: torch.Generator
+    text: TextConditioning | None = None
+    """None where no text encoder is trained."""
     average: LossAverage = field(default_factory=LossAverage)
     progress: Progress = field(default_factory=Progress)
     started: float = field(default_factory=time.time)
@@ -112,6 +115,14 @@ class Training:
     def next_batch(self) -> Batch:
         """The next batch of the order, on the device."""
         return batch_to_device(self.data.batch(self.order.next_batch()), self.compute.device)
+
+    def conditioned(self, batch: Batch) -> Batch:
+        """``batch`` with its captions encoded by the text encoders as they stand, where those are trained; else as it is."""
+        return batch if self.text is None else self.text.conditioned(batch)
+
+    def encoded(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """N texts as the text encoders stand, (N, 77·k, D) and (N, P), without gradients."""
+        return self.data.embeddings(texts) if self.text is None else self.text.encoded(texts)
 
     def weights_are_finite(self) -> bool:
         """Whether no trained weight is NaN or infinite."""

@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         """Raise ``UsageError``; a mistyped command gets the nearest one."""
         wrong = re.search(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
         if wrong:
-            known = re.findall(r"[a-z]+", wrong[2])
+            known = re.findall(r"[a-z-]+", wrong[2])
             nearest = difflib.get_close_matches(wrong[1], known, 1)
             hint = f"Did you mean '{nearest[0]}'?" if nearest else "All of them: sdxl-tui --help"
             raise UsageError(f"there is no command '{clean(wrong[1], limit=60)}'", hint=hint)

@@ -18,6 +18,7 @@ from engine.errors import UserError
 from sdxl_tui.cli import (
     checkpoint_commands,
     family_commands,
+    lora_commands,
     profile_commands,
     run_commands,
     training_commands,
@@ -82,7 +83,15 @@ def build_parser() -> argparse.ArgumentParser:
     add_workspace_option(parser)
     parser.set_defaults(handler=open_app)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", prog="sdxl-tui")
-    for group in (training_commands, run_commands, checkpoint_commands, family_commands, ways_on, profile_commands):
+    for group in (
+        training_commands,
+        run_commands,
+        checkpoint_commands,
+        family_commands,
+        ways_on,
+        profile_commands,
+        lora_commands,
+    ):
         group.add_commands(commands)
     return parser
 
