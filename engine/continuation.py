@@ -6,15 +6,21 @@ Pure: no disk, no clock. Making the child run is left to the manager, training i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from tomllib import TOMLDecodeError
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from engine.checkpoint.summary import CheckpointSummary
 from engine.errors import UserError
-from engine.profile.fields import SOURCES, profile_field, profile_fields
+from engine.profile.fields import SOURCES, find_field, nearest_field, profile_field, profile_fields
+from engine.profile.overrides import read_value
 from engine.profile.schema import Profile
+from engine.profile.schema import Schedule as ScheduleFields
 from engine.profile.setting import AtResume
-from engine.schedule import Kind, Phase, Schedule
+from engine.schedule import SETTINGS, Kind, Phase, Schedule, ScheduleError, from_settings, is_used, settings_of
 
 
 class ContinuationError(UserError):
@@ -79,7 +85,8 @@ class Continuation:
     jump_to: float
     """The highest rate of the child's first steps: its base; with a warmup it is reached at the warmup's end."""
     suggested_warmup: int | None
-    """Steps, by the rule of ``suggested_warmup``; None where the rate does not jump up, or one step is all there is."""
+    """Steps, by the rule of ``suggested_warmup``; None where the rate does not jump up, the schedule has no warmup or one
+    step is all there is."""
     effects: tuple[Effect, ...]
     """Fields that differ from the parent's profile."""
     notes: tuple[str, ...]
@@ -99,11 +106,13 @@ def plan_continuation(
     kind: Kind | str | None = None,
     warmup_steps: int | None = None,
     steps: int | None = None,
+    shape: Mapping[str, Any] | None = None,
 ) -> Continuation:
     """A child run from ``checkpoint`` with base rate ``lr``; optimizer and schedule start anew.
 
     kind: by default the stored schedule's. warmup_steps: by default none. steps: by default as many as the stored schedule
-    had left, or all of them again if it was finished. Raises ``ContinuationError`` naming the field that is wrong.
+    had left, or all of them again if it was finished. shape: other fields of ``[schedule]``, by name; what is not given
+    stays as it is stored, as far as the kind has it. Raises ``ContinuationError`` naming the field that is wrong.
     """
     if not checkpoint.is_whole:
         raise ContinuationError(
@@ -111,21 +120,14 @@ def plan_continuation(
         )
     base_lr = _checked_lr(lr)
     old = checkpoint.schedule
-    new = Schedule(
-        old.kind if kind is None else _checked_kind(kind),
-        _checked_count("training.steps", steps, default=checkpoint.steps_left or old.total_steps),
-        0,
-    )
-    warmup = _checked_count("schedule.warmup_steps", warmup_steps, default=0)
-    if warmup > new.total_steps:
-        what = f"a warmup of {warmup:,} steps does not fit into {new.total_steps:,} steps"
-        raise ContinuationError(what, field="schedule.warmup_steps", hint=f"Use at most {new.total_steps:,}.")
-    new = Schedule(new.kind, new.total_steps, warmup)
+    total = _checked_count("training.steps", steps, default=checkpoint.steps_left or old.total_steps)
+    new = _new_schedule(old, _checked_kind(kind or old.kind), total, warmup_steps, dict(shape or {}))
     group = checkpoint.groups[0]
     jump_from = old.lr(checkpoint.step, group.base_lr) if group.last_lr is None else group.last_lr
-    jump_to = new.lr(min(warmup, new.total_steps - 1), base_lr)
+    jump_to = new.lr(min(new.risen_at, total - 1), base_lr)
     jump = jump_to / jump_from if jump_from > 0 else None
     profile = _child_profile(parent_profile, new, checkpoint, base_lr)
+    may_warm_up = is_used(new.kind, "warmup_steps") and (jump is None or jump > 1)
     return Continuation(
         route="continue",
         checkpoint=checkpoint,
@@ -139,10 +141,49 @@ def plan_continuation(
         jump=jump,
         jump_from=jump_from,
         jump_to=jump_to,
-        suggested_warmup=(suggested_warmup(new.total_steps) or None) if jump is None or jump > 1 else None,
+        suggested_warmup=(suggested_warmup(total) or None) if may_warm_up else None,
         effects=_continued_effects(parent_profile, profile),
         notes=_notes(checkpoint, parent_profile, new),
     )
+
+
+def read_shape(words: Sequence[str]) -> dict[str, Any]:
+    """``["cycles=3", "min_factor=0.1"]`` as values of the schedule's fields. Raises ``ContinuationError``."""
+    shape = {}
+    for word in words:
+        name, equals, written = (part.strip() for part in word.partition("="))
+        name = name.removeprefix("schedule.")
+        field = find_field(f"schedule.{name}")
+        if not equals or not written:
+            raise ContinuationError(
+                f"{word!r} is not written as name=value", field="schedule", hint="For instance cycles=3."
+            )
+        if field is None or name not in SETTINGS:
+            near = nearest_field(name, "schedule") or ""
+            hint = f"Did you mean {near.removeprefix('schedule.')}?" if near.startswith("schedule.") else None
+            raise ContinuationError(f"no schedule has {name!r}", field="schedule", hint=hint)
+        try:
+            value = read_value(field, written)
+            shape[name] = getattr(ScheduleFields.model_validate({name: value}), name)
+        except (ValidationError, TOMLDecodeError):
+            raise ContinuationError(f"must be {field.requirement}, not {written}", field=field.path) from None
+    return shape
+
+
+def _new_schedule(
+    old: Schedule, kind: Kind, total_steps: int, warmup_steps: int | None, shape: dict[str, Any]
+) -> Schedule:
+    warmup = _checked_count("schedule.warmup_steps", warmup_steps, default=0)
+    if warmup > total_steps:
+        what = f"a warmup of {warmup:,} steps does not fit into {total_steps:,} steps"
+        raise ContinuationError(what, field="schedule.warmup_steps", hint=f"Use at most {total_steps:,}.")
+    kept = {name: value for name, value in settings_of(old.reaching(total_steps)).items() if name in SETTINGS}
+    kept = {name: value if is_used(kind, name) else SETTINGS[name] for name, value in kept.items()}
+    try:
+        return from_settings(kept | {"kind": kind, "warmup_steps": warmup} | shape, total_steps)
+    except ScheduleError as error:
+        hint = error.hint and f"{error.hint[:1].upper()}{error.hint[1:]}."
+        raise ContinuationError(error.what, field=f"schedule.{error.parameter}", hint=hint) from None
 
 
 def suggested_warmup(steps: int) -> int:
@@ -200,7 +241,7 @@ def _child_profile(parent: Profile, new: Schedule, checkpoint: CheckpointSummary
     if "text_encoder_2" in rates and tables["optimizer"]["text_encoder_lr"] is not None:
         tables["optimizer"]["text_encoder_2_lr"] = rates["text_encoder_2"]
     tables["network"]["start_from"] = None  # the weights are the checkpoint's
-    tables["schedule"] |= {"kind": new.kind, "warmup_steps": new.warmup_steps}
+    tables["schedule"] |= settings_of(new)
     tables["training"]["steps"] = new.total_steps
     return Profile.model_validate(tables)
 
@@ -216,6 +257,8 @@ def _notes(checkpoint: CheckpointSummary, parent: Profile, new: Schedule) -> tup
             f"The stored {old.kind} schedule had {checkpoint.steps_left:,} of {old.total_steps:,} steps left, "
             f"with the LR going from {_lr(first)} to {_lr(last)}."
         )
+    if lost := len(old.rules) - len(old.reaching(new.total_steps).rules) if new.kind is old.kind else 0:
+        notes.append(f"{lost} of the stored rules are beyond {new.total_steps:,} steps and are left out.")
     if step < old.warmup_steps:
         notes.append(f"The checkpoint was taken in the warmup, at step {step:,} of {old.warmup_steps:,}.")
     planned = parent.optimizer.lr_of(group.name)

@@ -47,8 +47,10 @@ def _facts(summary: CheckpointSummary) -> list[tuple[str, str]]:
 
 
 def _schedule(summary: CheckpointSummary) -> list[tuple[str, str]]:
-    parameters = ", ".join(f"{name} {value:,}" for name, value in summary.schedule.parameters().items())
-    lines = [("schedule", f"{summary.schedule.kind}, {parameters}; phase: {summary.phase}")]
+    schedule = summary.schedule
+    parameters = ", ".join(f"{name} {text}" for name, text in schedule.shown())
+    phase = ", ".join(filter(None, (summary.phase, schedule.part(summary.step))))
+    lines = [("schedule", f"{schedule.kind}, {parameters}; phase: {phase}")]
     for group in summary.groups:
         lines.append((f"group {group.name}", _group(summary.optimizer, group)))
         upcoming = summary.next_lrs()[group.name]

@@ -10,6 +10,7 @@ from typing import Final
 
 from engine.profile.network_rules import NETWORK_RULES
 from engine.profile.rule import Broken, Rule, Values
+from engine.profile.schedule_rules import SCHEDULE_RULES
 
 __all__ = ["RULES", "Broken", "Rule", "Values"]
 
@@ -30,13 +31,6 @@ def _a_bucket_exists(values: Values) -> Broken | None:
         return None
     sentence = f"has no multiple between dataset.bucket_min {low} and dataset.resolution {resolution}"
     return Broken(sentence, f"use {max(8, min(64, resolution // 4) // 8 * 8)}, or lower dataset.bucket_min")
-
-
-def _warmup_fits(values: Values) -> Broken | None:
-    warmup, steps = values["schedule.warmup_steps"], values["training.steps"]
-    if warmup <= steps:
-        return None
-    return Broken(f"is longer than training.steps {steps}", f"use at most {steps}; 0 to 10 % of the steps is usual")
 
 
 def _one_checkpoint_is_not_safe(values: Values) -> Broken | None:
@@ -68,11 +62,7 @@ RULES: tuple[Rule, ...] = (
         "`dataset.resolution`.",
         _a_bucket_exists,
     ),
-    Rule(
-        ("schedule.warmup_steps", "training.steps"),
-        "`schedule.warmup_steps` is at most `training.steps`.",
-        _warmup_fits,
-    ),
+    *SCHEDULE_RULES,
     Rule(
         ("checkpoints.keep_last",),
         "`checkpoints.keep_last` is 0 or at least 2: one alone would leave nothing when it is damaged.",

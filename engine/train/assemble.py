@@ -78,7 +78,7 @@ def assemble(
 
 def schedule_of(profile: Profile) -> Schedule:
     """The learning-rate schedule that a profile asks for."""
-    return Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+    return profile.schedule.over(profile.training.steps)
 
 
 def _prepare_data(

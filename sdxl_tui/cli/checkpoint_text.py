@@ -139,8 +139,8 @@ def _schedule_fields(summary: CheckpointSummary) -> list[tuple[str, str]]:
     schedule = summary.schedule
     left = f"{format_count(summary.steps_left)} steps left" if summary.steps_left else "no steps left"
     done = f"{format_count(summary.step)} of {format_count(schedule.total_steps)} ({format_percent(summary.share_done)}), {left}"
-    parameters = [(name.replace("_", " "), str(value)) for name, value in schedule.parameters().items()]
-    return [("kind", schedule.kind.value), *parameters, ("step", done), ("phase", summary.phase.value)]
+    phase = ", ".join(filter(None, (summary.phase.value, schedule.part(summary.step))))
+    return [("kind", schedule.kind.value), *schedule.shown(), ("step", done), ("phase", phase)]
 
 
 def _rate_fields(summary: CheckpointSummary, group: RateGroup, count: int) -> list[tuple[str, str]]:

@@ -161,7 +161,7 @@ def _problem_as_json(problem: Problem) -> dict[str, Any]:
 def _print_profile(printer: Printer, path: Path, profile: Profile, warnings: list[str]) -> None:
     printer.line(f"{clean(str(path))}: {printer.paint('can be launched', 'green')}")
     schedule, optimizer, training = profile.schedule, profile.optimizer, profile.training
-    warmup = f" after {format_count(schedule.warmup_steps)} steps of warmup" if schedule.warmup_steps else ""
+    shape = ", ".join(f"{name} {text}" for name, text in schedule.over(training.steps).shown()[1:])
     sources = "\n".join(f"{source.path} × {source.repeats}" for source in profile.dataset.sources)
     printer.fields(
         [
@@ -172,7 +172,8 @@ def _print_profile(printer: Printer, path: Path, profile: Profile, warnings: lis
                 "training",
                 f"{format_count(training.steps)} steps of {training.batch_size * training.gradient_accumulation} images",
             ),
-            ("rate", f"{schedule.kind.value} from {format_lr(optimizer.lr)}{warmup}, {optimizer.kind.value}"),
+            ("rate", f"{schedule.kind.value} from {format_lr(optimizer.lr)}, {optimizer.kind.value}"),
+            *([("schedule", shape)] if shape else []),
         ],
         indent=2,
     )

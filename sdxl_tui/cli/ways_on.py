@@ -61,6 +61,7 @@ def add_commands(commands: Commands) -> None:
         examples=[
             "sdxl-tui continue latest --lr 5e-5 --dry-run",
             "sdxl-tui continue demo@20 --lr 1e-4 --schedule constant --warmup 10 --wait",
+            "sdxl-tui continue demo@20 --lr 1e-4 --schedule rex --shape min_factor=0.1",
         ],
         exits=WAIT_EXITS,
         json=True,
@@ -69,7 +70,20 @@ def add_commands(commands: Commands) -> None:
     onward.add_argument(
         "--lr", type=learning_rate, required=True, metavar="LR", help="new base learning rate, 1e-4 or 0.0001"
     )
-    onward.add_argument("--schedule", metavar="KIND", help="constant or cosine (default: the checkpoint's)")
+    onward.add_argument(
+        "--schedule",
+        metavar="KIND",
+        help="kind of schedule, such as constant, cosine or rex: schedule.kind of docs/profile-reference.md "
+        "(default: the checkpoint's)",
+    )
+    onward.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what shapes the schedule, such as cycles=3 or min_factor=0.1: another field of the profile's [schedule]; "
+        "may be given several times (default: the checkpoint's)",
+    )
     onward.add_argument(
         "--warmup", type=whole_number(0), metavar="N", help="steps in which the rate rises from 0 (default: 0)"
     )
@@ -113,7 +127,7 @@ def _run_that_holds(folder: Path) -> RunDirectory:
 def continue_run(arguments: argparse.Namespace) -> int:
     """``sdxl-tui continue CHECKPOINT --lr LR``."""
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
-    from engine.continuation import plan_continuation  # noqa: PLC0415
+    from engine.continuation import plan_continuation, read_shape  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
     from sdxl_tui.fleet import launch  # noqa: PLC0415
 
@@ -127,6 +141,7 @@ def continue_run(arguments: argparse.Namespace) -> int:
         kind=arguments.schedule,
         warmup_steps=arguments.warmup,
         steps=arguments.steps,
+        shape=read_shape(arguments.shape),
     )
     if not arguments.json:
         _print_plan(err(), plan, summary)
@@ -170,10 +185,9 @@ def _print_plan(printer: Printer, plan: Continuation, summary: CheckpointSummary
 
 
 def _schedule(schedule: Schedule, base_lr: float) -> str:
-    warmup = f" (warmup {format_count(schedule.warmup_steps)})" if schedule.warmup_steps else ""
-    return (
-        f"{schedule.kind.value} over {format_count(schedule.total_steps)} steps{warmup}, base LR {format_lr(base_lr)}"
-    )
+    shape = ", ".join(f"{name} {text}" for name, text in schedule.shown()[1:])
+    steps = format_count(schedule.total_steps)
+    return f"{schedule.kind.value} over {steps} steps{f' ({shape})' * bool(shape)}, base LR {format_lr(base_lr)}"
 
 
 def _jump(plan: Continuation) -> str:

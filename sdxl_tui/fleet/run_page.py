@@ -77,7 +77,7 @@ class RunCurves:
         self._planned = True
         try:
             profile = read_snapshot(self.run.profile)
-            schedule = Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+            schedule = profile.schedule.over(profile.training.steps)
         except (UserError, OSError):
             return False  # the curves do without; the run's state says what is wrong
         prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)

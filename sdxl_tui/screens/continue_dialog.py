@@ -17,12 +17,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.checkpoint.describe import CheckpointSummary
-from engine.continuation import Continuation, ContinuationError, plan_continuation
+from engine.continuation import Continuation, ContinuationError, plan_continuation, read_shape
 from engine.errors import UserError
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
 from engine.run.layout import RunDirectory
-from engine.schedule import Kind
+from engine.schedule import SHAPES, Kind, Schedule, settings_of
 from sdxl_tui.fleet.launch import continue_run
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_duration, format_lr, format_percent
@@ -43,6 +43,19 @@ FIELD_OF: Final = {
 }
 
 
+def shape_words(stored: Schedule, kind: str) -> str:
+    """What shapes a schedule of ``kind`` besides the warmup, with the values a continuation keeps: ``cycles=3``."""
+    kept = settings_of(stored)
+    names = [name for name in SHAPES[Kind(kind)] if name != "warmup_steps"]
+    return " ".join(f"{name}={_word(kept[name])}" for name in names)
+
+
+def _word(value: object) -> str:
+    if value in (None, ""):
+        return "…"
+    return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
 class ContinueDialog(ModalScreen[RunDirectory | None]):
     """LR, schedule, warmup and steps of the child; the old curve and the new one; what changes and what is kept."""
 
@@ -58,6 +71,7 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
         #grid { layout: grid; grid-size: 1; grid-rows: auto 1fr auto auto; height: 1fr; }
         #fields { height: auto; }
         #verdict { height: auto; }
+        #shape { width: 40; }
         SchedulePlot { min-height: 6; }
         #effects { height: auto; max-height: 6; padding-top: 1; scrollbar-size-vertical: 1; }
         #kept { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -113,6 +127,8 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
                     yield LabelledField("LR", Input(format_lr(start), id="lr", compact=True), id="lr-field")
                     kinds = tuple(kind.value for kind in Kind)
                     yield LabelledField("Schedule", Choice(kinds, stored.kind.value, id="kind"), id="kind-field")
+                    shape = Input(placeholder=shape_words(stored, stored.kind.value), id="shape", compact=True)
+                    yield LabelledField("Shape", shape, id="shape-field")
                     yield LabelledField("Warmup", Input(placeholder="0", id="warmup", compact=True), id="warmup-field")
                     steps = format_count(self.checkpoint.steps_left or stored.total_steps)
                     yield LabelledField("Steps", Input(placeholder=steps, id="steps", compact=True), id="steps-field")
@@ -153,10 +169,17 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
             field.note("")
         lr, warmup, steps = self._typed_rate(), self._typed_count("warmup"), self._typed_count("steps")
         if self._profile is not None and lr is not None and -1 not in (warmup, steps):
-            kind = self.query_one("#kind", Choice).value
+            kind, shape = self.query_one("#kind", Choice).value, self.query_one("#shape", Input)
+            shape.placeholder = shape_words(self.checkpoint.schedule, kind)
             try:
                 self.plan = plan_continuation(
-                    self.checkpoint, self._profile, lr=lr, kind=kind, warmup_steps=warmup, steps=steps
+                    self.checkpoint,
+                    self._profile,
+                    lr=lr,
+                    kind=kind,
+                    warmup_steps=warmup,
+                    steps=steps,
+                    shape=read_shape(shape.value.split()),
                 )
             except ContinuationError as error:
                 self._show_error(error.field, error.what)
@@ -189,7 +212,7 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
         return int(text[:12])
 
     def _show_error(self, path: str, text: str) -> None:
-        field = FIELD_OF.get(path)
+        field = FIELD_OF.get(path) or ("#shape-field" if path.startswith("schedule") else None)
         if field is None:
             self._fail(text)
         else:

@@ -37,6 +37,7 @@ Styled = tuple[str, str]
 MUTED: Final = "$foreground 60%"
 PHASE_STYLE: Final = {
     Phase.WARMUP: "$warning",
+    Phase.RISE: "$warning",
     Phase.CONSTANT: "$primary",
     Phase.DECAY: "$primary",
     Phase.FINISHED: "$success",
@@ -174,9 +175,8 @@ def heading(summary: CheckpointSummary, now: float | None = None) -> Content:
 def rates(summary: CheckpointSummary) -> Content:
     """The stored schedule, and for each group its rates: base, last step, next steps."""
     phase = summary.phase
-    parameters = (
-        f"{name.replace('_', ' ')} {format_count(value)}" for name, value in summary.schedule.parameters().items()
-    )
+    part = summary.schedule.part(summary.step)
+    parameters = [f"{name} {clean(text)}" for name, text in summary.schedule.shown()] + ([part] if part else [])
     left = f"{format_count(summary.steps_left)} steps left" if summary.steps_left else "no steps left"
     lines = [
         Content.assemble(

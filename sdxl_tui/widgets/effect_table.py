@@ -35,15 +35,16 @@ def needs_warmup(plan: Continuation) -> bool:
 
 def jump_sentence(plan: Continuation) -> Content:
     """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``; a warmup starts from 0 and says so."""
-    through = " → 0" if plan.new.warmup_steps and plan.jump_from else ""
+    rise = plan.new.risen_at
+    through = f" → {format_lr(plan.first_lr)}" if rise and plan.jump_from else ""
     way = f"{format_lr(plan.jump_from)}{through} → {format_lr(plan.jump_to)}"
     style = severity(plan)
-    ramp = f" over {format_count(plan.new.warmup_steps)} warmup steps" if plan.new.warmup_steps else " at the seam"
+    ramp = f" over {format_count(rise)} {'warmup ' * bool(plan.new.warmup_steps)}steps" if rise else " at the seam"
     if plan.jump is None:
         return Content.assemble(("LR rises from 0", style), f"{ramp}: {way}")
     if abs(plan.jump - 1) < 0.005:
         return Content.assemble(("LR goes on where it stood", style), f": {way}")
-    verb = "drops" if plan.jump < 1 else "rises" if plan.new.warmup_steps else "jumps"
+    verb = "drops" if plan.jump < 1 else "rises" if rise else "jumps"
     return Content.assemble((f"LR {verb} ×{format_factor(plan.jump).removesuffix('×')}", style), f"{ramp}: {way}")
 
 

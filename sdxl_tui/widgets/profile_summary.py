@@ -8,7 +8,7 @@ from typing import Final
 from textual.content import Content
 
 from engine.profile.schema import Profile
-from engine.schedule import Schedule
+from engine.schedule import Schedule, is_used
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
 from sdxl_tui.widgets.schedule_plot import Curve, planned_curve
@@ -18,7 +18,7 @@ MUTED: Final = "$foreground 60%"
 
 def planned_schedule(profile: Profile) -> Schedule:
     """The schedule the profile asks for."""
-    return Schedule(profile.schedule.kind, profile.training.steps, profile.schedule.warmup_steps)
+    return profile.schedule.over(profile.training.steps)
 
 
 def profile_curve(profile: Profile) -> tuple[Curve, ...]:
@@ -33,12 +33,12 @@ def short_base(profile: Profile) -> str:
 
 def summary_lines(profile: Profile) -> Content:
     """What will be trained and how long, saved and drawn how often."""
-    training, network, schedule = profile.training, profile.network, profile.schedule
+    training, network, schedule = profile.training, profile.network, planned_schedule(profile)
     seen = training.steps * training.batch_size * training.gradient_accumulation
     lines = (
         (
             "LR",
-            f"{format_lr(profile.optimizer.lr)} · {schedule.kind.value} · warmup {format_count(schedule.warmup_steps)} steps",
+            " · ".join((format_lr(profile.optimizer.lr), schedule.kind.value, *_shape(schedule))),
         ),
         ("Length", f"{format_count(training.steps)} steps · {format_count(seen)} images seen"),
         (
@@ -55,6 +55,14 @@ def summary_lines(profile: Profile) -> Content:
         ("Samples", _samples(profile)),
     )
     return Content("\n").join(Content.assemble((f"{name:<9}", MUTED), value) for name, value in lines)
+
+
+def _shape(schedule: Schedule) -> list[str]:
+    """What shapes the schedule, apart from its length; a floor only where there is one."""
+    passed_over = {("total steps",), ("warmup steps",), ("min factor", "0")}
+    shown = [f"{name} {text}" for name, text in schedule.shown() if not {(name,), (name, text)} & passed_over]
+    warmup = [f"warmup {format_count(schedule.warmup_steps)} steps"] if is_used(schedule.kind, "warmup_steps") else []
+    return [*warmup, *shown]
 
 
 def _source(path: str, repeats: int) -> str:

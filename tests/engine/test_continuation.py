@@ -18,6 +18,7 @@ from engine.continuation import (
     ContinuationError,
     effects,
     plan_continuation,
+    read_shape,
     suggested_warmup,
 )
 from engine.errors import UserError
@@ -155,20 +156,82 @@ def test_the_jump_is_what_really_happens_to_the_rate(
 ) -> None:
     """Compared with every single rate of both runs, not with the formula of the plan."""
     old = Schedule(Kind.COSINE, 60, old_warmup)
+    steps = max(steps, 2)
+    warmup = 0 if kind is Kind.ONE_CYCLE else min(warmup, steps - 1)
+    shapes: dict[Kind, dict[str, Any]] = {
+        Kind.COSINE_WITH_RESTARTS: {"cycles": 1},
+        Kind.PIECEWISE: {"rules": "0:1, 1:0.5"},
+        Kind.WARMUP_STABLE_DECAY: {"decay_share": 0.001},
+    }
     plan_ = plan_continuation(
-        checkpoint(step, old), PARENT, lr=lr, kind=kind, steps=steps, warmup_steps=min(warmup, steps)
+        checkpoint(step, old), PARENT, lr=lr, kind=kind, steps=steps, warmup_steps=warmup, shape=shapes.get(kind)
     )
     used = [old.lr(done, 1e-4) for done in range(60)]
     coming = [plan_.new.lr(done, lr) for done in range(steps)]
     assert plan_.jump_from == (used[step - 1] if step else used[0])
     assert plan_.first_lr == coming[0]
+    if kind is Kind.PIECEWISE and warmup:
+        assert plan_.jump_to == 0.5 * lr, "what the warmup rises to"
+        coming = coming[: warmup + 1]
     assert plan_.jump_to == max(coming)
     if plan_.jump is None:
         assert plan_.jump_from == 0
     else:
         assert plan_.jump == max(coming) / plan_.jump_from
     jumps_up = plan_.jump is None or plan_.jump > 1
-    assert (plan_.suggested_warmup is not None) == (jumps_up and steps > 1)
+    assert (plan_.suggested_warmup is not None) == (jumps_up and kind is not Kind.ONE_CYCLE)
+
+
+RESTARTS = Schedule(Kind.COSINE_WITH_RESTARTS, 100, 5, min_factor=0.1, cycles=4, cycle_growth=1.5)
+PIECES = Schedule(Kind.PIECEWISE, 100, rules=((0, 1.0), (20, 0.5), (80, 0.1)))
+
+
+def test_what_shapes_the_stored_schedule_stays_unless_it_is_changed() -> None:
+    stored = checkpoint(40, RESTARTS)
+    kept = plan_continuation(stored, PARENT, lr=1e-4)
+    assert kept.new == Schedule(Kind.COSINE_WITH_RESTARTS, 60, min_factor=0.1, cycles=4, cycle_growth=1.5)
+    assert kept.profile.schedule.over(60) == kept.new
+    changed_ = plan_continuation(stored, PARENT, lr=1e-4, shape={"cycles": 2})
+    assert changed_.new == Schedule(Kind.COSINE_WITH_RESTARTS, 60, min_factor=0.1, cycles=2, cycle_growth=1.5)
+    other = plan_continuation(stored, PARENT, lr=1e-4, kind="polynomial", shape={"power": 2.0}, warmup_steps=6)
+    assert other.new == Schedule(Kind.POLYNOMIAL, 60, 6, min_factor=0.1, power=2.0)
+    assert plan_continuation(stored, PARENT, lr=1e-4, kind="constant").new == Schedule(Kind.CONSTANT, 60)
+    assert plan_continuation(stored, PARENT, lr=1e-4, shape={"warmup_share": 0.1}).new.warmup_steps == 6
+    assert plan_continuation(checkpoint(2, RESTARTS), PARENT, lr=1e-4, kind="one_cycle").suggested_warmup is None
+
+
+def test_rules_that_the_child_does_not_reach_are_left_out_and_that_is_said() -> None:
+    plan_ = plan_continuation(checkpoint(40, PIECES), PARENT, lr=1e-4)
+    assert plan_.new.rules == ((0, 1.0), (20, 0.5))
+    assert "1 of the stored rules are beyond 60 steps and are left out." in plan_.notes
+    assert plan_.profile.schedule.rules == "0:1, 20:0.5"
+    asked = plan_continuation(checkpoint(40, PIECES), PARENT, lr=1e-4, shape={"rules": "0:0.5, 10:1"})
+    assert asked.new.rules == ((0, 0.5), (10, 1.0))
+    with pytest.raises(ContinuationError, match=r"schedule\.rules: has a rule for step 60"):
+        plan_continuation(checkpoint(40, PIECES), PARENT, lr=1e-4, shape={"rules": "0:1, 60:0.5"})
+
+
+def test_the_shape_is_read_from_words() -> None:
+    words = ["cycles=3", "min_factor = 0.1", "schedule.decay_shape=sqrt", "rules=0:1,5:0.5"]
+    assert read_shape(words) == {"cycles": 3, "min_factor": 0.1, "decay_shape": "sqrt", "rules": "0:1,5:0.5"}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("cycles", "'cycles' is not written as name=value"),
+        ("cycles=", "is not written as name=value"),
+        ("cycle=3", "no schedule has 'cycle'\n  Did you mean cycles?"),
+        ("kind=cosine", "no schedule has 'kind'"),
+        ("cycles=0", "schedule.cycles: must be a whole number from 1 to 100, not 0"),
+        ("cycles=two", "schedule.cycles: must be a whole number from 1 to 100, not two"),
+        ("min_factor=[1]", "schedule.min_factor: must be a number from 0 to 1"),
+    ],
+)
+def test_words_that_give_no_shape_are_refused(word: str, message: str) -> None:
+    with pytest.raises(ContinuationError) as caught:
+        read_shape([word])
+    assert message in str(caught.value)
 
 
 @given(st.integers(1, 10_000_000))
@@ -212,11 +275,19 @@ def test_several_groups_are_noted_and_the_first_one_counts() -> None:
         ({"lr": math.nan}, "optimizer.lr", "not nan"),
         ({"lr": math.inf}, "optimizer.lr", "not inf"),
         ({"lr": True}, "optimizer.lr", "not True"),
-        ({"kind": "spiral"}, "schedule.kind", "must be one of constant, cosine, not 'spiral'"),
+        ({"kind": "spiral"}, "schedule.kind", "must be one of constant, linear, cosine, cosine_with_restarts"),
         ({"steps": 0}, "training.steps", "must be a whole number from 1 to 10,000,000, not 0"),
         ({"steps": -5}, "training.steps", "must be a whole number"),
         ({"warmup_steps": -1}, "schedule.warmup_steps", "must be a whole number from 0"),
         ({"warmup_steps": 30, "steps": 20}, "schedule.warmup_steps", "warmup of 30 steps does not fit into 20 steps"),
+        (
+            {"shape": {"cycles": 2}},
+            "schedule.cycles",
+            "is not used by the schedule cosine\n  Remove it, or set schedule.kind",
+        ),
+        ({"kind": "piecewise"}, "schedule.rules", "is empty, and the schedule piecewise has no other shape"),
+        ({"kind": "one_cycle", "warmup_steps": 3}, "schedule.warmup_steps", "is not used by the schedule one_cycle"),
+        ({"kind": "cosine_with_restarts", "steps": 2}, "schedule.cycles", "shorter than a step"),
         ({"warmup_steps": 21}, "schedule.warmup_steps", "does not fit into 20 steps\n  Use at most 20."),
     ],
 )

@@ -10,8 +10,16 @@ from engine.profile.fields import ProfileField, find_field, profile_field, profi
 from engine.profile.rules import RULES
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
+from engine.schedule import Kind, is_used
 
-_LIMITS = {"dataset.resolution": (512, 2048), "schedule.warmup_steps": (0, 10), "training.steps": (10, 10_000_000)}
+_LIMITS = {
+    "dataset.resolution": (512, 2048),
+    "schedule.cycles": (1, 3),
+    "schedule.cycle_growth": (1, 1),
+    "schedule.decay_share": (0, 0.5),
+    "schedule.warmup_steps": (0, 5),
+    "training.steps": (10, 10_000_000),
+}
 """Ranges narrowed so that the rules between fields hold."""
 
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from("\"'\\\t\n#=[]{},\x00\x1b\x7f\u2028é漢🙂"), max_size=30)
@@ -38,6 +46,9 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "network.start_from": paths,
         "logging.trackers": st.lists(st.sampled_from(["tensorboard", "wandb"]), max_size=2),
         "logging.project": st.text(min_size=1, max_size=20),
+        "schedule.rules": st.lists(st.floats(0, 1), min_size=1, max_size=4).map(
+            lambda factors: ", ".join(f"{step}:{factor!r}" for step, factor in enumerate(factors))
+        ),
     }
     return by_path.get(field.path, by_kind[field.kind])
 
@@ -67,6 +78,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
         place[field.name] = draw(values(field))
     if found.get("checkpoints", {}).get("keep_last") == 1:
         found["checkpoints"]["keep_last"] = 2
+    _keep_what_the_schedule_uses(found["schedule"])
     for name, value in (("bucket_min", 256), ("bucket_max", 2048)):
         found["dataset"].pop(name, None)
         if draw(st.booleans()):
@@ -98,6 +110,17 @@ def _broken_fields(data: dict[str, Any]) -> tuple[str, ...]:
         if rule.check(values) is not None:
             return rule.fields
     return ()
+
+
+def _keep_what_the_schedule_uses(table: dict[str, Any]) -> None:
+    kind = Kind(table.get("kind", "cosine"))
+    for name in [name for name in table if name != "kind" and not is_used(kind, name)]:
+        del table[name]
+    if table.get("warmup_share"):
+        table.pop("warmup_steps", None)
+        table["warmup_share"] = min(table["warmup_share"], 0.5)
+    if kind is Kind.PIECEWISE:
+        table.setdefault("rules", "0:1, 5:0.5")
 
 
 def profiles() -> st.SearchStrategy[Profile]:

@@ -46,10 +46,16 @@ WRONG_VALUES = [
     ("[dataset]", "resolution = 1001", "that is a multiple of 8; write 1000 or 1008"),
     ("[dataset]", "buckets = 1", "must be true or false, not a whole number; write true"),
     ("[dataset]", 'buckets = "false"', "not text; write false without quotes"),
-    ("[schedule]", 'kind = "cosin"', "must be one of constant, cosine; did you mean cosine?"),
-    ("[schedule]", 'kind = "cosine_with_restarts"', "did you mean cosine?"),
+    (
+        "[schedule]",
+        'kind = "cosin"',
+        "cosine_with_restarts, polynomial, inverse_sqrt, warmup_stable_decay, rex, piecewise, one_cycle; did you mean cosine?",
+    ),
+    ("[schedule]", 'kind = "cosine_with_min_lr"', "did you mean cosine?"),
+    ("[schedule]", 'kind = "piecewise_constant"', "did you mean piecewise?"),
+    ("[schedule]", 'kind = "onecycle"', "did you mean one_cycle?"),
     ("[schedule]", 'kind = "constant_with_warmup"', "did you mean constant?"),
-    ("[schedule]", "kind = 3", "must be one of constant, cosine, not a whole number"),
+    ("[schedule]", "kind = 3", "one_cycle, not a whole number"),
     ("[precision]", 'compute = "float16"', "must be one of fp32, bf16, fp16; did you mean fp16?"),
     ("[precision]", 'compute = "no"', "did you mean fp32?"),
     ("[network]", 'kind = "lora2"', "did you mean lora?"),
@@ -173,6 +179,30 @@ RULES = [
         "schedule.warmup_steps = 60: is longer than training.steps 50",
     ),
     ("[schedule]\nwarmup_steps = 2000\n", "is longer than training.steps 1600; use at most 1600"),
+    (
+        "[schedule]\ncycles = 2\n",
+        "schedule.cycles = 2: is not used by the schedule cosine; remove it, or set schedule.kind to cosine_with_restarts",
+    ),
+    ("[schedule]\nkind = 'constant'\nmin_factor = 0.1\n", "is not used by the schedule constant; remove it, or choose"),
+    (
+        "[schedule]\nkind = 'one_cycle'\nwarmup_share = 0.1\n",
+        "schedule.warmup_share = 0.1: is not used by the schedule",
+    ),
+    (
+        "[schedule]\nwarmup_steps = 5\nwarmup_share = 0.1\n",
+        "is given besides schedule.warmup_steps; keep one of the two",
+    ),
+    (
+        "[schedule]\nkind = 'piecewise'\n",
+        'schedule.rules = "": is empty, and the schedule piecewise has no other shape',
+    ),
+    ("[schedule]\nkind = 'piecewise'\nrules = '0:1, 5'\n", "has '5', which is not step:factor; write \"0:1, 500:0.5\""),
+    ("[schedule]\nkind = 'piecewise'\nrules = '0:1, 1600:0.5'\n", "has a rule for step 1600, which is not reached"),
+    ("[training]\nsteps = 2\n[schedule]\nkind = 'cosine_with_restarts'\n", "schedule.cycles = 3: would make the first"),
+    (
+        "[schedule]\nkind = 'warmup_stable_decay'\nwarmup_share = 0.5\ndecay_share = 0.8\n",
+        "schedule.decay_share = 0.8: is 1280 steps, which do not fit into 1600 steps with a warmup of 800; use at most 0.5",
+    ),
     ("[checkpoints]\nkeep_last = 1\n", "use 0 (keep all) or at least 2"),
     ("[dataset]\nresolution = 128\n", "must lie between dataset.bucket_min 256 and dataset.bucket_max 2048; lower"),
     ("[dataset]\nbucket_max = 512\n", "dataset.resolution = 1024: must lie between dataset.bucket_min 256"),
@@ -185,6 +215,14 @@ def test_fields_that_contradict_each_other_are_told(text: str, message: str) -> 
     problem = only(f"{text}{GOOD}")
     assert message in str(problem)
     assert problem.line is not None
+
+
+def test_every_setting_that_does_nothing_is_told_at_once() -> None:
+    text = f"[schedule]\ncycles = 2\npower = 2.0\ntimescale = 5\nwarmup_steps = 2000\n{GOOD}"
+    with pytest.raises(ProfileError) as caught:
+        parse_profile(text, folder=Path("/w"))
+    fields = {problem.field for problem in caught.value.problems}
+    assert fields == {"schedule.cycles", "schedule.power", "schedule.timescale", "schedule.warmup_steps"}
 
 
 def test_without_buckets_their_sizes_do_not_matter() -> None:

@@ -65,7 +65,7 @@ def test_limits_are_read_from_the_declaration() -> None:
         False,
     )
     assert profile_field("dataset.resolution").multiple_of == 8
-    assert profile_field("schedule.kind").choices == ("constant", "cosine")
+    assert profile_field("schedule.kind").choices[:3] == ("constant", "linear", "cosine")
     assert profile_field("schedule.kind").at_resume is AtResume.RESTORED
     assert profile_field("samples.prompts").kind == "strings"
     assert profile_field("dataset.sources").kind == "sources"

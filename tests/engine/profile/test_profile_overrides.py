@@ -102,7 +102,7 @@ WRONG = [
     ("training.steps=true", "must be a whole number from 1 to 10,000,000, not true or false"),
     ("training.steps=1\nx=2", "must be a whole number"),
     ("samples.prompts=['a'", "must be a list of texts, written as in TOML"),
-    ("schedule.kind=linear", "must be one of constant, cosine"),
+    ("schedule.kind=spiral", "must be one of constant, linear, cosine"),
     ("dataset.sources.path=x", "does not say which source; write dataset.sources.0.path=…"),
     ("dataset.sources.3.path=x", "there is no source 3: the profile has 1, counted from 0"),
     ("dataset.sources.0.zzz=x", "there is no such field"),

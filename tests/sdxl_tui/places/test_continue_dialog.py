@@ -16,6 +16,7 @@ from engine.run.layout import RunDirectory
 from engine.schedule import Kind, Schedule
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.continue_dialog import ContinueDialog
+from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.labelled_field import LabelledField
 from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
 
@@ -109,6 +110,18 @@ async def test_a_factor_multiplies_the_rate_the_checkpoint_stands_at(field: Fiel
         assert "LR drops ×0.50 at the seam: 5.42e-5 → 2.71e-5" in text
 
 
+async def test_what_shapes_the_schedule_is_typed_and_its_names_stand_in_the_empty_field(field: Field) -> None:
+    async with shell(field).run_test(size=(200, 50)) as pilot:
+        screen = await dialog(pilot)
+        screen.query_one("#kind", Choice).value = "cosine_with_restarts"
+        await pilot.pause()
+        assert "min_factor=0 cycles=3 cycle_growth=1" in screen_text(pilot.app)
+        text = await typed(pilot, "shape", "cycles=2 min_factor=0.1")
+        assert screen.plan is not None
+        assert screen.plan.new == Schedule(Kind.COSINE_WITH_RESTARTS, 1000, min_factor=0.1, cycles=2)
+        assert "schedule.cycles" in text
+
+
 async def test_digits_typed_in_a_field_stay_in_the_field(field: Field) -> None:
     async with shell(field).run_test(size=(80, 24)) as pilot:
         await dialog(pilot)
@@ -125,6 +138,8 @@ async def test_digits_typed_in_a_field_stay_in_the_field(field: Field) -> None:
         ("warmup", "x", "must be a whole number of steps"),
         ("warmup", "1001", "does not fit into 1,000 steps"),
         ("steps", "0", "must be a whole number from 1"),
+        ("shape", "cycles=2", "is not used by the schedule cosine"),
+        ("shape", "min_factor", "'min_factor' is not written"),
     ],
 )
 async def test_an_error_stands_beside_its_field_and_nothing_can_be_started(

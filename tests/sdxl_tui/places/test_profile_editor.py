@@ -86,7 +86,7 @@ async def test_a_choice_is_made_with_the_arrow_keys(field: Field) -> None:
     async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
         await go_to(pilot, "schedule", "kind")
         assert isinstance(pilot.app.focused, Choice)
-        await pilot.press("left")
+        await pilot.press("left", "left")
         after = await saved(pilot, editor(pilot).path)
     assert changed_lines(PROFILE, after) == ['- kind = "cosine"', '+ kind = "constant"']
 
