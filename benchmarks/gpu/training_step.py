@@ -17,9 +17,11 @@ from benchmarks.gpu.matrix_peak import synchronize
 from engine.data.batches import Batch
 from engine.model.adapter import add_lora
 from engine.model.open_base import open_base
-from engine.profile.schema import Network
+from engine.model.prediction import Prediction
+from engine.profile.schema import Loss, Network
 from engine.train.loop import clip_gradients
-from engine.train.loss import draw_noise, noise_prediction_loss
+from engine.train.objective.loss import Objective
+from engine.train.objective.process import Process
 from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
 
 SDXL: Final[dict[str, Any]] = {
@@ -127,14 +129,16 @@ class _Step:
         if setting.compiled:
             self.unet.compile_repeated_blocks()
         self.optimizer = NamedAdamW([ParameterGroup("unet", 1e-4, tuple(adapter.parameters()))], Hyperparameters())
-        self.scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+        process = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+        prediction = Prediction("epsilon", zero_terminal_snr=False, source="SDXL")
+        self.objective = Objective(Process(process.alphas_cumprod, prediction, device), Loss(), device)
         self.batch = _batch(setting, self.unet.config, device)
         self.generator = torch.Generator().manual_seed(0)
 
     def __call__(self) -> None:
-        noise, timesteps = draw_noise(self.batch.latents, 1000, self.generator)
+        draw = self.objective.draw(self.batch.latents, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16):
-            loss = noise_prediction_loss(self.unet, self.scheduler, self.batch, noise, timesteps, dtype=torch.bfloat16)
+            loss = self.objective.loss(self.unet, self.batch, draw, dtype=torch.bfloat16)
         loss.backward()  # type: ignore[no-untyped-call]
         clip_gradients(self.optimizer.parameters, 1.0)
         self.optimizer.set_lr({"unet": 1e-4})

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from engine import __version__
-from engine.profile.schema import Network, NetworkKind, Part, Profile
+from engine.model.prediction import Prediction
+from engine.profile.schema import Loss, Network, NetworkKind, Part, Profile
+from engine.profile.schema.loss import LossKind
 from engine.schedule import Schedule
 
 MIXED_PRECISION: Final = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -37,6 +39,7 @@ class TrainingFacts:
     """By group: ``unet``, ``text_encoder_1``, ``text_encoder_2``."""
     schedule: Schedule
     optimizer: str
+    prediction: Prediction
     seed: int
     started: float
     finished: float
@@ -44,7 +47,8 @@ class TrainingFacts:
 
 def lora_metadata(profile: Profile, facts: TrainingFacts) -> dict[str, str]:
     """The metadata of a LoRA trained with ``profile``, for ``write_lora``."""
-    values = _network(profile) | _training(profile, facts) | _data(profile, facts) | _model_spec(profile, facts)
+    values = _network(profile) | _training(profile, facts) | _loss(profile.loss, facts) | _data(profile, facts)
+    values |= _model_spec(profile, facts)
     return {name: str(value) for name, value in values.items()}
 
 
@@ -111,9 +115,28 @@ def _training(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
         "ss_gradient_accumulation_steps": training.gradient_accumulation,
         "ss_max_grad_norm": training.max_grad_norm,
         "ss_mixed_precision": MIXED_PRECISION[profile.precision.compute],
-        "ss_loss_type": "l2",
         "ss_training_started_at": facts.started,
         "ss_training_finished_at": facts.finished,
+    }
+
+
+def _loss(loss: Loss, facts: TrainingFacts) -> dict[str, object]:
+    """Like sd-scripts with a value for delta and discount even where they play no part."""
+    return {
+        "ss_loss_type": "l2" if loss.kind is LossKind.MSE else loss.kind.value,
+        "ss_huber_c": 0.1 if loss.delta is None else loss.delta,
+        "ss_huber_schedule": loss.delta_schedule.value,
+        "ss_huber_scale": 1.0 if loss.delta_scale is None else loss.delta_scale,
+        "ss_min_snr_gamma": loss.min_snr_gamma,
+        "ss_debiased_estimation": loss.debiased_estimation,
+        "ss_zero_terminal_snr": facts.prediction.zero_terminal_snr,
+        "ss_noise_offset": loss.noise_offset or None,
+        "ss_noise_offset_random_strength": loss.noise_offset_random,
+        "ss_adaptive_noise_scale": loss.adaptive_noise_scale,
+        "ss_multires_noise_iterations": loss.multires_iterations or None,
+        "ss_multires_noise_discount": 0.3 if loss.multires_discount is None else loss.multires_discount,
+        "ss_ip_noise_gamma": loss.input_perturbation or None,
+        "ss_ip_noise_gamma_random_strength": loss.input_perturbation_random,
     }
 
 
@@ -147,6 +170,6 @@ def _model_spec(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": profile.name,
         "modelspec.resolution": f"{side}x{side}",
-        "modelspec.prediction_type": "epsilon",
+        "modelspec.prediction_type": "v" if facts.prediction.type == "v_prediction" else "epsilon",
         "modelspec.date": datetime.fromtimestamp(facts.finished, UTC).isoformat(timespec="seconds"),
     }

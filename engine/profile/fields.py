@@ -34,6 +34,8 @@ _SECTION_ALIASES: Final = {
     "dtype": "precision",
     "general": "training",
     "lora": "network",
+    "noise": "loss",
+    "objective": "loss",
     "log": "logging",
     "tracking": "logging",
     "wandb": "logging",

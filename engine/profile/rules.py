@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.profile.loss_rules import LOSS_RULES
 from engine.profile.network_rules import NETWORK_RULES
 from engine.profile.rule import Broken, Rule, Values
 from engine.profile.schedule_rules import SCHEDULE_RULES
@@ -69,6 +70,7 @@ RULES: tuple[Rule, ...] = (
         _one_checkpoint_is_not_safe,
     ),
     *NETWORK_RULES,
+    *LOSS_RULES,
     Rule(
         ("logging.trackers",),
         "`logging.trackers` names no others than `tensorboard` and `wandb`.",

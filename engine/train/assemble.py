@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import torch
+
 from engine.checkpoint.load import load_checkpoint, load_tensors
 from engine.data.batches import TrainingSet
 from engine.data.prepare import prepare
@@ -16,13 +18,14 @@ from engine.model.adapter import Adapter, add_lora
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
 from engine.profile.load import read_snapshot
-from engine.profile.schema import Profile
+from engine.profile.schema import Loss, Profile
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.compute import Compute, set_up_compute
-from engine.train.loss import require_noise_prediction
+from engine.train.objective.loss import Objective
+from engine.train.objective.process import Process, effective_prediction
 from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
@@ -49,7 +52,7 @@ def assemble(
     warnings = [] if stored is None else refuse_changed_settings(stored, profile)
     schedule = stored.summary.schedule if stored else schedule_of(profile)
     base = open_base(profile.model.base)
-    require_noise_prediction(base.prediction)
+    effective_prediction(base.prediction, profile.loss)  # refused, if it is, before anything is prepared
     compute = set_up_compute(profile, model_bytes=base.unet_bytes)
     reporter.started(
         step=stored.summary.step if stored else 0,
@@ -138,10 +141,16 @@ def _build(
         schedule=schedule,
         data=data,
         order=data.order(profile.training.batch_size, seed),
-        noise_scheduler=base.noise_scheduler(),
+        objective=objective_of(base, profile.loss, compute.device),
         noise=rng.noise_generator(seed),
         text=text,
     )
+
+
+def objective_of(base: Base, settings: Loss, device: torch.device) -> Objective:
+    """The loss of ``settings`` over the forward process of ``base``. Raises ``ObjectiveError`` if they do not fit."""
+    prediction = effective_prediction(base.prediction, settings)
+    return Objective(Process(base.noise_scheduler(prediction).alphas_cumprod, prediction, device), settings, device)
 
 
 def hyperparameters_of(profile: Profile) -> Hyperparameters:

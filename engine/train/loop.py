@@ -12,7 +12,6 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from engine.train.loss import draw_noise, noise_prediction_loss
 from engine.train.meter import StepMeter, StepResult
 from engine.train.requests import Requests
 from engine.train.sampler import Sampler
@@ -50,16 +49,11 @@ def optimizer_step(training: Training) -> StepResult:
     losses, images = [], 0
     for _ in range(settings.gradient_accumulation):
         batch = training.next_batch()
-        noise, timesteps = draw_noise(batch.latents, _train_timesteps(training), training.noise)
+        draw = training.objective.draw(batch.latents, training.noise)
         with accelerator.accumulate(training.unet):
             with accelerator.autocast():
-                loss = noise_prediction_loss(
-                    training.unet,
-                    training.noise_scheduler,
-                    training.conditioned(batch),
-                    noise,
-                    timesteps,
-                    dtype=training.compute.dtype,
+                loss = training.objective.loss(
+                    training.unet, training.conditioned(batch), draw, dtype=training.compute.dtype
                 )
             accelerator.backward(loss)  # divides by the number of micro-batches
         losses.append(loss.detach())
@@ -95,10 +89,6 @@ def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> Ten
     if max_norm > 0:
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm, foreach=True)
     return norm
-
-
-def _train_timesteps(training: Training) -> int:
-    return int(training.noise_scheduler.config.num_train_timesteps)
 
 
 def _save_if_due(saver: Saver, requests: Requests) -> None:

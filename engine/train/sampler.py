@@ -78,7 +78,7 @@ class Sampler:
             self._vae_in_place(),
             (prompt_embeds[:-1], pooled[:-1]),
             (prompt_embeds[-1:], pooled[-1:]),
-            scheduler=self._training.base.sampling_scheduler(),
+            scheduler=self._training.base.sampling_scheduler(self._training.objective.process.prediction),
             settings=settings,
             should_stop=should_stop,
         )

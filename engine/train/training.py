@@ -32,9 +32,10 @@ from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.average import LossAverage
 from engine.train.compute import DTYPES, Compute
-from engine.train.loss import batch_to_device
+from engine.train.objective.loss import Objective
 from engine.train.optimizer import NamedAdamW
 from engine.train.text_conditioning import TextConditioning
+from engine.train.transfer import batch_to_device
 
 STATE_FORMAT = 1
 
@@ -76,7 +77,7 @@ class Training:
     schedule: Schedule
     data: TrainingSet
     order: BatchOrder
-    noise_scheduler: Any
+    objective: Objective
     noise: torch.Generator
     text: TextConditioning | None = None
     """None where no text encoder is trained."""
@@ -189,6 +190,7 @@ class Training:
             base_lrs={group["name"]: group["base_lr"] for group in groups},
             schedule=self.schedule,
             optimizer=_optimizer_text(groups[0]["hyperparameters"]),
+            prediction=self.objective.process.prediction,
             seed=self.order.seed,
             started=self.started,
             finished=time.time(),

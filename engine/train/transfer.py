@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -17,12 +19,12 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 def batch_to_device(batch: Batch, device: torch.device) -> Batch:
     """All of ``batch`` on ``device``."""
-    return Batch(
+    return replace(
+        batch,
         latents=to_device(batch.latents, device),
         prompt_embeds=to_device(batch.prompt_embeds, device),
         pooled=to_device(batch.pooled, device),
         time_ids=to_device(batch.time_ids, device),
-        captions=batch.captions,
         loss_weights=to_device(batch.loss_weights, device),
         masks=None if batch.masks is None else to_device(batch.masks, device),
     )

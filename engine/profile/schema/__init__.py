@@ -8,6 +8,7 @@ from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset, Source
 from engine.profile.schema.launch import Launch
 from engine.profile.schema.logging import Logging
+from engine.profile.schema.loss import Loss
 from engine.profile.schema.model import Model
 from engine.profile.schema.network import GROUP_OF, Network, NetworkKind, Part
 from engine.profile.schema.optimizer import Optimizer, OptimizerKind
@@ -25,6 +26,7 @@ __all__ = [
     "Dataset",
     "Launch",
     "Logging",
+    "Loss",
     "Model",
     "Network",
     "NetworkKind",

@@ -12,6 +12,7 @@ from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset
 from engine.profile.schema.launch import Launch
 from engine.profile.schema.logging import Logging
+from engine.profile.schema.loss import Loss
 from engine.profile.schema.model import Model
 from engine.profile.schema.network import Network
 from engine.profile.schema.optimizer import Optimizer
@@ -42,6 +43,7 @@ class Profile(Section):
     training: Training = Training()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    loss: Loss = Loss()
     precision: Precision = Precision()
     checkpoints: Checkpoints = Checkpoints()
     samples: Samples = Samples()

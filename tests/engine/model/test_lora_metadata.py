@@ -8,6 +8,7 @@ import pytest
 from safetensors import safe_open
 
 from engine.model.lora_metadata import TrainingFacts, lora_metadata
+from engine.model.prediction import Prediction
 from engine.profile.schema import Dataset, Model, Network, Optimizer, Precision, Profile, Source, Training
 from engine.schedule import Kind, Schedule
 
@@ -35,6 +36,7 @@ def metadata() -> dict[str, str]:
         base_lrs={"unet": 1e-4},
         schedule=Schedule(Kind.COSINE, 40),
         optimizer="torch.optim.adamw.AdamW",
+        prediction=Prediction("epsilon", zero_terminal_snr=False, source="test"),
         seed=1,
         started=1795464358.1887064,
         finished=1795464363.6428556,
@@ -73,6 +75,20 @@ def test_names_are_sd_scripts_own(metadata: dict[str, str], real_lora: Path) -> 
         "ss_num_batches_per_epoch",
         "ss_mixed_precision",
         "ss_max_grad_norm",
+        "ss_loss_type",
+        "ss_huber_c",
+        "ss_huber_schedule",
+        "ss_huber_scale",
+        "ss_min_snr_gamma",
+        "ss_debiased_estimation",
+        "ss_zero_terminal_snr",
+        "ss_noise_offset",
+        "ss_noise_offset_random_strength",
+        "ss_adaptive_noise_scale",
+        "ss_multires_noise_iterations",
+        "ss_multires_noise_discount",
+        "ss_ip_noise_gamma",
+        "ss_ip_noise_gamma_random_strength",
         "ss_v2",
         "ss_cache_latents",
         "ss_training_started_at",

@@ -89,7 +89,7 @@ def test_what_a_field_declares_is_what_validation_holds(data: st.DataObject) -> 
     if field.minimum is not None:
         low = int(field.minimum) if field.kind == "int" else float(field.minimum)
         outside.append(
-            low if field.minimum_exclusive else low - step if field.kind == "int" else math.nextafter(low, -1)
+            low if field.minimum_exclusive else low - step if field.kind == "int" else math.nextafter(low, -math.inf)
         )
     if field.maximum is not None:
         high = int(field.maximum) if field.kind == "int" else float(field.maximum)

@@ -102,3 +102,24 @@ def test_a_stop_right_after_a_resume_saves_nothing_and_loses_nothing(lab: Lab, s
     assert state(run.checkpoint(4)) == before
     assert events(run, "stopped", attempt=2)[0]["step"] == 4
     assert not events(run, "saved", attempt=2)
+
+
+DRAWS = (
+    "loss.multires_iterations=3",
+    "loss.input_perturbation=0.1",
+    "loss.input_perturbation_random=true",
+    "loss.timestep_distribution=logit_normal",
+    "loss.min_snr_gamma=5",
+    "loss.kind=huber",
+)
+OFFSET = ("loss.noise_offset=0.1", "loss.noise_offset_random=true", "loss.adaptive_noise_scale=0.1")
+
+
+@pytest.mark.parametrize("drawn", [DRAWS, OFFSET], ids=["multires", "offset"])
+def test_every_way_to_draw_noise_is_resumed_exactly(lab: Lab, drawn: tuple[str, ...]) -> None:
+    once, twice = lab.run(*drawn, "training.steps=4"), lab.run(*drawn, "training.steps=4")
+    assert train(once) == 0
+    assert train(twice, stop_at=2) == 0
+    assert train(twice) == 0
+    assert arithmetic(metrics(once)) == arithmetic(metrics(twice))
+    assert_same_checkpoint(once.checkpoint(4), twice.checkpoint(4))

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from engine.checkpoint.manifest import CheckpointError
 from engine.train import rng
 from engine.train.average import WINDOW, LossAverage
-from engine.train.loss import draw_noise
 
 
 def draw(noise: torch.Generator) -> list[Any]:
@@ -75,25 +74,6 @@ def test_seeds_of_different_purposes_differ_and_fit_everywhere(seed: int) -> Non
     seeds = {rng.derived_seed(seed, purpose) for purpose in ("noise", "adapter", "training")}
     assert len(seeds) == 3
     assert all(0 <= derived < 2**63 for derived in seeds)
-
-
-def test_noise_depends_on_its_seed_alone() -> None:
-    latents = torch.zeros(2, 4, 3, 5)
-    torch.manual_seed(1)
-    first = draw_noise(latents, 1000, rng.noise_generator(9))
-    torch.manual_seed(2)
-    torch.randn(100)
-    second = draw_noise(latents, 1000, rng.noise_generator(9))
-    assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
-    assert first[0].shape == latents.shape
-
-
-def test_timesteps_are_uniform_over_all_of_the_process() -> None:
-    _, timesteps = draw_noise(torch.zeros(20_000, 1, 1, 1), 10, rng.noise_generator(0))
-    counts = torch.bincount(timesteps, minlength=10)
-    assert len(counts) == 10
-    # 2,000 expected each, standard deviation 42.
-    assert ((counts - 2000).abs() < 5 * 42).all()
 
 
 @given(st.lists(st.floats(0, 10), max_size=2 * WINDOW))

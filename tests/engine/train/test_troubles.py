@@ -17,8 +17,8 @@ from engine.run.layout import RunDirectory
 from engine.train import saver
 from engine.train.attempt import run_engine
 from engine.train.loop import optimizer_step
-from engine.train.loss import noise_prediction_loss
 from engine.train.meter import StepResult
+from engine.train.objective.loss import Objective
 from engine.train.requests import Requests
 from engine.train.saver import Patience
 from engine.train.training import Training
@@ -128,18 +128,18 @@ def test_a_diverged_training_ends_and_keeps_the_last_good_checkpoint(
     lab: Lab, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = lab.run("checkpoints.every_steps=1")
-    calls = 0
+    calls, compute_loss = 0, Objective.loss
 
     def diverge(*arguments: Any, **options: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        loss = noise_prediction_loss(*arguments, **options)
+        loss = compute_loss(*arguments, **options)
         if calls < 3:
             return loss
         # The root of a negative zero has a finite value and an infinite slope.
         return loss * float("nan") if what == "loss" else loss + (loss - loss).abs().sqrt()
 
-    monkeypatch.setattr("engine.train.loop.noise_prediction_loss", diverge)
+    monkeypatch.setattr(Objective, "loss", diverge)
     assert train(run) == 2
     assert run.checkpoint_folders() == [run.checkpoint(1), run.checkpoint(2)]
     assert [(event["step"], event["what"]) for event in events(run, "nonfinite")] == [(3, what)]
