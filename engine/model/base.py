@@ -18,7 +18,8 @@ import torch
 from engine.model.base_check import NETWORKS, TOKENIZERS, BaseConfigs, find_weights, read_configs
 from engine.model.errors import ModelError
 from engine.model.fingerprint import fingerprint
-from engine.model.prediction import Prediction, noise_scheduler, sampling_scheduler
+from engine.model.noise_schedule import noise_scheduler, sampling_scheduler
+from engine.model.prediction import Prediction
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL

@@ -23,9 +23,10 @@ from engine.model.base import BaseFolder
 from engine.model.base_check import BaseConfigs
 from engine.model.clip_tokenizers import clip_tokenizers, clip_tokenizers_key
 from engine.model.fingerprint import fingerprint_tensors
+from engine.model.noise_schedule import noise_scheduler, sampling_scheduler
 from engine.model.original_layout import TEXT_1, TEXT_2, UNET, VAE
 from engine.model.original_weights import built, filled, read_tensors, text_tensors, unet_names, vae_tensors
-from engine.model.prediction import Prediction, noise_scheduler, sampling_scheduler
+from engine.model.prediction import Prediction
 from engine.model.single_file import read_single_file
 
 if TYPE_CHECKING:
