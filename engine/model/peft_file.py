@@ -47,18 +47,19 @@ def write_diffusers(
 ) -> None:
     """Write a LoRA or DoRA as ``StableDiffusionXLPipeline.load_lora_weights`` reads it without converting anything.
 
-    Where the ranks of a component differ, its configuration is added as diffusers itself does (``lora_adapter_metadata``).
+    Where ranks differ, the configuration of every component is added as diffusers itself does (``lora_adapter_metadata``).
     Raises ``AdapterError`` for other kinds of adapter, and ``OSError`` if the disk does not take it.
     """
     tensors: dict[str, Tensor] = {}
     configs: dict[str, Any] = {}
     for component, modules in by_component(weights).items():
         for name, tensor in _tensors(modules, dtype).items():
-            tensors[f"{component}.{name}"] = tensor
-        config = _config(modules)
-        if config["rank_pattern"]:
-            configs |= {f"{component}.{name}": value for name, value in config.items()}
-    extra = {CONFIG_KEY: json.dumps(configs, sort_keys=True)} if configs else {}
+            # peft itself leaves this ending out, and adds it on reading; transformers, which has the encoders, does not.
+            ending = ".weight" if name.endswith(_MAGNITUDE) else ""
+            tensors[f"{component}.{name}{ending}"] = tensor
+        configs |= {f"{component}.{name}": value for name, value in _config(modules).items()}
+    is_mixed = any(value for name, value in configs.items() if name.endswith(".rank_pattern"))
+    extra = {CONFIG_KEY: json.dumps(configs, sort_keys=True)} if is_mixed else {}
     write_atomically(path, serialized(tensors, {**metadata, "format": "pt", **extra}))
 
 

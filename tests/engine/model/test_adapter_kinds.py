@@ -119,7 +119,7 @@ def test_dropped_ranks_are_zero_and_the_rest_keeps_the_mean() -> None:
     linear, conv = nn.Linear(4, 8).train(), nn.Conv2d(4, 8, 3).train()
     drop = _rank_dropout(0.25)
     dropped = drop(linear, (), torch.ones(2000, 3, 8))
-    torch.testing.assert_close(dropped.unique(), torch.tensor([0.0, 4 / 3]))
+    assert torch.isclose(dropped, torch.zeros(())).logical_or(torch.isclose(dropped, torch.tensor(4 / 3))).all()
     assert dropped.mean() == pytest.approx(1, abs=0.03)
     assert torch.equal(dropped[:, 0], dropped[:, 2]), "one draw for all tokens of a sample"
     pictures = drop(conv, (), torch.ones(2000, 8, 2, 2))
@@ -132,7 +132,7 @@ def test_dropped_modules_are_left_out_as_often_as_asked() -> None:
     torch.manual_seed(0)
     drop, module = _module_dropout(0.3), nn.Linear(1, 1).train()
     outputs = torch.stack([drop(module, (), torch.ones(2)) for _ in range(3000)])
-    assert set(outputs.unique().tolist()) == {0.0, 1.0}
+    assert set(outputs.flatten().tolist()) == {0.0, 1.0}
     assert outputs.mean() == pytest.approx(0.7, abs=0.03)
     assert torch.equal(drop(module.eval(), (), torch.ones(2)), torch.ones(2))
 

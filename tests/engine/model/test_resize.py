@@ -32,7 +32,8 @@ def dense(own: ModuleWeights) -> tuple[Tensor, Tensor, Tensor]:
     """The oracle: the whole matrix, decomposed."""
     scale = own.alpha / own.tensors[DOWN].shape[0]
     matrix = scale * own.tensors[UP].double().flatten(1) @ own.tensors[DOWN].double().flatten(1)
-    return torch.linalg.svd(matrix, full_matrices=False)
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left, values, right
 
 
 def truncated(own: ModuleWeights, rank: int) -> Tensor:
