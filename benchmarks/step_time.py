@@ -35,6 +35,7 @@ from engine.train.requests import Requests, StopRequest
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
 from engine.train.training import Training
+from engine.train.validator import Validator
 
 PROFILE = """
 schema = 1
@@ -62,12 +63,13 @@ class EngineLoop:
         self.meter = StepMeter(self.training, self.reporter)
         self.saver = Saver(run, self.training, self.meter, self.reporter)
         self.sampler = Sampler(run, self.training, self.reporter)
+        self.validator = Validator(self.training, self.reporter)
 
     def steps(self, count: int) -> None:
         """Train ``count`` optimizer steps."""
         requests = Requests()
         requests.stop = StopRequest("command", save=False, at_step=self.training.progress.step + count)
-        train(self.training, self.meter, self.saver, self.sampler, requests)
+        train(self.training, self.meter, self.saver, self.sampler, self.validator, requests=requests)
 
 
 class BareLoop:

@@ -98,6 +98,10 @@ class CheckpointSummary:
     device: str
     integrity: str
     """``whole``, or in one line what is damaged (judged by sizes)."""
+    validation_loss: float | None = None
+    """On held-out images; None if none were measured."""
+    validated_step: int | None = None
+    """After how many steps that was measured."""
 
     @property
     def name(self) -> str:
@@ -176,6 +180,8 @@ def summarize(folder: Path, manifest: Manifest, state: dict[str, Any], integrity
         bytes=manifest.bytes,
         loss=finite(state.get("loss")),
         loss_avg=finite(state.get("loss_avg")),
+        validation_loss=finite(state.get("validation_loss")),
+        validated_step=as_int(state.get("validated_step")),
         schedule=schedule,
         groups=_groups(optimizer),
         optimizer=str(optimizer.values.get("kind", "")),

@@ -84,6 +84,11 @@ class BatchOrder:
         return len(self._order)
 
     @property
+    def visits_per_epoch(self) -> int:
+        """Images in an epoch, each as often as it is repeated."""
+        return sum(len(group) for group in self._groups)
+
+    @property
     def fingerprint(self) -> str:
         """Identifies what the indices mean."""
         return self._fingerprint

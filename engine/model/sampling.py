@@ -43,7 +43,7 @@ def draw_samples(
     should_stop is asked before each step; once it says yes the pictures finished by then are returned.
     """
     pictures: list[Image.Image] = []
-    with _evaluation_mode(unet), _evaluation_mode(vae):
+    with evaluation_mode(unet), evaluation_mode(vae):
         for index, prompt in enumerate(zip(*prompts, strict=True)):
             noise = _noise(settings, settings.seed + index)
             conditioning = _conditioning(unet, prompt, negative, settings)
@@ -104,7 +104,7 @@ def _decode(vae: Any, latents: Tensor) -> Image.Image:
 
 
 @contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Every module in evaluation mode for the while, then each back in the mode it was in."""
     training = [module for module in network.modules() if module.training]
     network.eval()

@@ -47,6 +47,7 @@ _SECTION_ALIASES: Final = {
     "saving": "checkpoints",
     "scheduler": "schedule",
     "train": "training",
+    "val": "validation",
 }
 
 

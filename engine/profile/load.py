@@ -174,7 +174,12 @@ def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tupl
     if network.start_from is not None:
         start = absolute(network.start_from, ("network", "start_from"))
         network = network.model_copy(update={"start_from": start})
-    return profile.model_copy(update={"model": model, "network": network, "dataset": dataset}), problems
+    folders = tuple(
+        absolute(written, ("validation", "folders", index)) for index, written in enumerate(profile.validation.folders)
+    )
+    validation = profile.validation.model_copy(update={"folders": folders})
+    update = {"model": model, "network": network, "dataset": dataset, "validation": validation}
+    return profile.model_copy(update=update), problems
 
 
 def absolute_path(written: str, folder: Path) -> str:

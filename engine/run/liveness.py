@@ -38,6 +38,7 @@ class RunState(StrEnum):
     CACHING = "caching"
     TRAINING = "training"
     SAMPLING = "sampling"
+    VALIDATING = "validating"
     PAUSED = "paused"
     SAVING = "saving"
     FINISHED = "finished"
@@ -48,7 +49,15 @@ class RunState(StrEnum):
 
 
 _WORKING: Final = frozenset(
-    {RunState.STARTING, RunState.CACHING, RunState.TRAINING, RunState.SAMPLING, RunState.PAUSED, RunState.SAVING}
+    {
+        RunState.STARTING,
+        RunState.CACHING,
+        RunState.TRAINING,
+        RunState.SAMPLING,
+        RunState.VALIDATING,
+        RunState.PAUSED,
+        RunState.SAVING,
+    }
 )
 _LAST_WORDS: Final = {
     "finished": RunState.FINISHED,

@@ -34,9 +34,9 @@ class MetricPoint(NamedTuple):
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> MetricPoint | None:
-        """The point in one line's object; None if it names no step."""
+        """The point in one line's object; None if it names no step, or is a validation's."""
         step = as_int(record.get("step"))
-        if step is None:
+        if step is None or "validation_loss" in record:
             return None
         return cls(
             step,
@@ -53,6 +53,26 @@ class MetricPoint(NamedTuple):
         )
 
 
+class ValidationPoint(NamedTuple):
+    """What was measured on the held-out images: a line of its own among those of the steps."""
+
+    step: int
+    """Optimizer steps done by then; 0 is the base."""
+    attempt: int
+    time: float
+    """Unix seconds."""
+    validation_loss: float | None
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> ValidationPoint | None:
+        """The point in one line's object; None if it is another kind of line."""
+        step = as_int(record.get("step"))
+        if step is None or "validation_loss" not in record:
+            return None
+        loss, moment = as_float(record.get("validation_loss")), as_float(record.get("time"))
+        return cls(step, as_int(record.get("attempt")) or 1, moment or 0.0, loss)
+
+
 class MetricsLog:
     """Appends points to ``path``; synced every five seconds. Never raises for the disk's sake: ``lost`` counts."""
 
@@ -65,7 +85,7 @@ class MetricsLog:
         """Points that the disk did not take."""
         return self._writer.lost
 
-    def write(self, point: MetricPoint) -> None:
+    def write(self, point: MetricPoint | ValidationPoint) -> None:
         """Append one point; values that are not finite become null."""
         self._writer.write(point._asdict())
         if time.monotonic() - self._synced >= SYNC_SECONDS:
@@ -87,6 +107,8 @@ class MetricsReader:
 
     def __init__(self, path: Path, *, budget: int = POLL_BYTES) -> None:
         self._lines = JsonLines(path, budget=budget)
+        self.validations: list[ValidationPoint] = []
+        """Those that the last poll found."""
 
     @property
     def restarted(self) -> bool:
@@ -105,7 +127,10 @@ class MetricsReader:
 
     def poll(self) -> list[MetricPoint]:
         """The points added since the last poll in the order they were written; at most ``budget`` bytes of them."""
-        points = (MetricPoint.from_json(record) for record in self._lines.poll())
+        records = self._lines.poll()
+        validations = (ValidationPoint.from_json(record) for record in records)
+        self.validations = [point for point in validations if point is not None]
+        points = (MetricPoint.from_json(record) for record in records)
         return [point for point in points if point is not None]
 
 

@@ -198,6 +198,7 @@ class Status:
     epochs: int | None = None
     loss: float | None = None
     loss_avg: float | None = None
+    validation_loss: float | None = None
     lr: dict[str, float] = field(default_factory=dict)
     steps_per_second: float | None = None
     eta_seconds: float | None = None
@@ -228,6 +229,7 @@ class Status:
             epochs=as_int(stored.get("epochs")),
             loss=as_float(stored.get("loss")),
             loss_avg=as_float(stored.get("loss_avg")),
+            validation_loss=as_float(stored.get("validation_loss")),
             lr=as_rates(stored.get("lr")),
             steps_per_second=as_float(stored.get("steps_per_second")),
             eta_seconds=as_float(stored.get("eta_seconds")),

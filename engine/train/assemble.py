@@ -18,12 +18,13 @@ from engine.model.adapter import Adapter, add_lora
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
 from engine.profile.load import read_snapshot
-from engine.profile.schema import Loss, Profile
+from engine.profile.schema import Dataset, Loss, Profile, Source
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.compute import Compute, set_up_compute
+from engine.train.held_out import HeldOut, choose_held_out, order_without
 from engine.train.objective.loss import Objective
 from engine.train.objective.process import Process, effective_prediction
 from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
@@ -60,10 +61,10 @@ def assemble(
         device=compute.label,
         versions=versions(),
     )
-    data = _prepare_data(run, profile, base=base, compute=compute, reporter=reporter, requests=requests)
+    data, held_out = _prepare_data(run, profile, base=base, compute=compute, reporter=reporter, requests=requests)
     reporter.state("starting")
     origin = Origin(run.id, attempt, _digest(run.profile))
-    training = _build(origin, profile, schedule, base=base, compute=compute, data=data)
+    training = _build(origin, profile, schedule, base=base, compute=compute, data=data, held_out=held_out)
     if stored is not None:
         warnings += changed_surroundings(stored, training)
         warnings += restore(training, stored)
@@ -92,10 +93,36 @@ def _prepare_data(
     compute: Compute,
     reporter: Reporter,
     requests: Requests,
-) -> TrainingSet:
+) -> tuple[TrainingSet, HeldOut]:
+    """What is trained on, and what is held out of it or lies in folders of its own to be measured."""
     reporter.state("caching")
+    data = _prepared(run, profile, profile.dataset, base=base, compute=compute, reporter=reporter, requests=requests)
+    reporter.dataset(data.report(profile.training.batch_size))
+    chosen = choose_held_out(data, profile.validation.share, profile.validation.seed)
+    parts = [(data, chosen)] if chosen else []
+    if profile.validation.folders:
+        sources = tuple(Source(path=folder) for folder in profile.validation.folders)
+        dataset = profile.dataset.model_copy(update={"sources": sources})
+        measured = _prepared(run, profile, dataset, base=base, compute=compute, reporter=reporter, requests=requests)
+        parts.append((measured, frozenset(range(len(measured)))))
+    held_out = HeldOut(tuple(parts))
+    if len(held_out):
+        reporter.held_out(len(held_out), of_the_data=len(chosen))
+    return data, held_out
+
+
+def _prepared(
+    run: RunDirectory,
+    profile: Profile,
+    dataset: Dataset,
+    *,
+    base: Base,
+    compute: Compute,
+    reporter: Reporter,
+    requests: Requests,
+) -> TrainingSet:
     data = prepare(
-        profile.dataset,
+        dataset,
         run.cache,
         BaseEncoders(base, compute.device),
         prompts=prompts_of(profile.samples),
@@ -106,12 +133,18 @@ def _prepare_data(
     )
     for cached in data.cached:
         reporter.cached(cached)
-    reporter.dataset(data.report(profile.training.batch_size))
     return data
 
 
 def _build(
-    origin: Origin, profile: Profile, schedule: Schedule, *, base: Base, compute: Compute, data: TrainingSet
+    origin: Origin,
+    profile: Profile,
+    schedule: Schedule,
+    *,
+    base: Base,
+    compute: Compute,
+    data: TrainingSet,
+    held_out: HeldOut,
 ) -> Training:
     unet = base.unet(compute.dtype, compute.device)
     seed = profile.training.seed
@@ -140,7 +173,8 @@ def _build(
         optimizer=optimizer,
         schedule=schedule,
         data=data,
-        order=data.order(profile.training.batch_size, seed),
+        order=order_without(data, held_out.of(data), profile.training.batch_size, seed),
+        held_out=held_out,
         objective=objective_of(base, profile.loss, compute.device),
         noise=rng.noise_generator(seed),
         text=text,

@@ -17,6 +17,7 @@ from engine.train.requests import Requests
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
 from engine.train.training import Training
+from engine.train.validator import Validator
 
 
 class Outcome(StrEnum):
@@ -26,9 +27,12 @@ class Outcome(StrEnum):
     STOPPED = "stopped"
 
 
-def train(training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, requests: Requests) -> Outcome:
-    """Train until the last step of the schedule or until asked to stop; save and draw samples on the way."""
+def train(
+    training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, validator: Validator, *, requests: Requests
+) -> Outcome:
+    """Train until the last step of the schedule or until asked to stop; validate, save and draw samples on the way."""
     training.adapter.train()
+    _validate_if_due(training, meter, validator, requests)  # the base; after a resume what a stop had forgone
     while not training.is_finished:
         if requests.should_stop(training.progress.step):
             return _stop(meter, saver, requests)
@@ -36,9 +40,10 @@ def train(training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, 
         requests.poll(training.progress.step)
         if training.is_finished or requests.stop_is_due(training.progress.step):
             continue
+        _validate_if_due(training, meter, validator, requests)  # first: a checkpoint holds the loss of its own step
         _save_if_due(saver, requests)
         _sample_if_due(training, meter, sampler, requests)
-    return _finish(training, meter, saver, sampler, requests)
+    return _finish(training, meter, saver, sampler, validator, requests=requests)
 
 
 def optimizer_step(training: Training) -> StepResult:
@@ -112,6 +117,16 @@ def _sample_if_due(training: Training, meter: StepMeter, sampler: Sampler, reque
         requests.answer(command, failure is None, failure or "drawn")
 
 
+def _validate_if_due(training: Training, meter: StepMeter, validator: Validator, requests: Requests) -> None:
+    asked = tuple(requests.validations)
+    failure = None if validator.has_images else "the profile holds no images out (validation.folders, validation.share)"
+    if validator.has_images and (asked or validator.is_due()):
+        meter.flush()
+        failure = validator.validate(lambda: requests.should_stop(training.progress.step))
+    for command in asked:
+        requests.answer(command, failure is None, failure or "validated")
+
+
 def _stop(meter: StepMeter, saver: Saver, requests: Requests) -> Outcome:
     """End before the last step. What was done since the last checkpoint is saved, unless the request says not to."""
     meter.flush()
@@ -121,9 +136,12 @@ def _stop(meter: StepMeter, saver: Saver, requests: Requests) -> Outcome:
     return Outcome.STOPPED
 
 
-def _finish(training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, requests: Requests) -> Outcome:
-    """The last checkpoint first, then the last samples; who asks to stop now only forgoes those."""
+def _finish(
+    training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, validator: Validator, *, requests: Requests
+) -> Outcome:
+    """The last checkpoint, then the last samples; who asks to stop now only forgoes those."""
     meter.flush()
+    _validate_if_due(training, meter, validator, requests)
     saver.save_last("finish", give_up=lambda: requests.should_stop(training.progress.step))
     _answer_saves(requests, None)
     if not requests.should_stop(training.progress.step):

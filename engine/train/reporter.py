@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.errors import UserError
 from engine.run.events import EventLog
 from engine.run.layout import RunDirectory
-from engine.run.metrics import MetricPoint, MetricsLog
+from engine.run.metrics import MetricPoint, MetricsLog, ValidationPoint
 from engine.run.records import Progress
 from engine.run.status import StatusWriter
 from engine.train.requests import StopRequest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.checkpoint.save import SavedCheckpoint
     from engine.data.batches import Cached, DatasetReport
     from engine.train.trackers import Trackers
+    from engine.train.validator import ValidationResult
 
 LOG_STEPS: Final = 50
 LOG_SECONDS: Final = 30.0
@@ -166,6 +167,24 @@ class Reporter:
         if self._trackers is not None:
             self._trackers.samples(step, files)
         log.info("drew %s in %.1f s", _count(len(files), "sample"), seconds)
+
+    def held_out(self, images: int, *, of_the_data: int) -> None:
+        """Images are measured and not trained, some of them from the data set itself."""
+        self._events.write("held_out", images=images, of_the_data=of_the_data)
+        log.info("%s held out to be measured, %d of them from the data set", _count(images, "image"), of_the_data)
+
+    def validated(self, step: int, result: ValidationResult, seconds: float) -> None:
+        """The held-out images were measured."""
+        point = ValidationPoint(step, self._events.attempt, time.time(), result.loss)
+        self._metrics.write(point)
+        by_timestep = {str(timestep): loss for timestep, loss in result.by_timestep.items()}
+        self._events.write(
+            "validated", step=step, loss=result.loss, by_timestep=by_timestep, images=result.images, seconds=seconds
+        )
+        self._status.update(validation_loss=result.loss)
+        if self._trackers is not None:
+            self._trackers.validation(step, result.loss)
+        log.info("validation loss %.4f on %s in %.1f s", result.loss, _count(result.images, "image"), seconds)
 
     def command(self, *, id: str, command: str, ok: bool, message: str) -> None:
         """A command was followed, or could not be."""

@@ -42,6 +42,7 @@ class Requests:
         self.stop: StopRequest | None = None
         self.saves: list[Command] = []
         self.samples: list[Command] = []
+        self.validations: list[Command] = []
         self._signal: str | None = None
         self._box: CommandBox | None = None
         self._answer: Answer | None = None
@@ -86,12 +87,13 @@ class Requests:
         self._answered.add(command.id)
         self.saves = [other for other in self.saves if other.id != command.id]
         self.samples = [other for other in self.samples if other.id != command.id]
+        self.validations = [other for other in self.validations if other.id != command.id]
         if self._box is not None and self._answer is not None:
             self._answer(**self._box.acknowledge(command, ok, message))
 
     def decline_waiting(self, message: str) -> None:
         """Answer everything that was asked and not followed, at the end."""
-        for command in (*self.saves, *self.samples):
+        for command in (*self.saves, *self.samples, *self.validations):
             self.answer(command, False, message)
 
     def _take(self, command: Command, step: int) -> None:
@@ -102,7 +104,7 @@ class Requests:
         elif command.command == "stop":
             self._take_stop(command, step)
         else:
-            waiting = self.saves if command.command == "save" else self.samples
+            waiting = {"save": self.saves, "sample": self.samples, "validate": self.validations}[command.command]
             # A command stays in its folder until it is answered, so that a crash does not lose it unseen.
             if all(command.id != other.id for other in waiting):
                 waiting.append(command)

@@ -86,6 +86,8 @@ def restore(training: Training, stored: StoredCheckpoint) -> list[str]:
             images_seen=stored.summary.images_seen,
             elapsed_seconds=stored.summary.elapsed_seconds,
             loss=stored.summary.loss,
+            validated_step=stored.summary.validated_step,
+            validation_loss=stored.summary.validation_loss,
         )
         if training.compute.scaler is not None:
             training.compute.scaler.load_state_dict(stored.part("grad_scaler"))

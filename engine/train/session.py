@@ -20,6 +20,7 @@ from engine.train.requests import Requests
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
 from engine.train.trackers import open_trackers
+from engine.train.validator import Validator
 
 _HOST_MEMORY: Final = re.compile(r"DefaultCPUAllocator|not enough memory|Cannot allocate memory", re.IGNORECASE)
 
@@ -56,8 +57,9 @@ def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, re
     meter = StepMeter(training, reporter)
     saver = Saver(run, training, meter, reporter)
     sampler = Sampler(run, training, reporter)
+    validator = Validator(training, reporter)
     reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
-    outcome = train(training, meter, saver, sampler, requests)
+    outcome = train(training, meter, saver, sampler, validator, requests=requests)
     if outcome is Outcome.FINISHED:
         reporter.finished(training.progress.step)
     else:

@@ -32,6 +32,7 @@ from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.average import LossAverage
 from engine.train.compute import DTYPES, Compute
+from engine.train.held_out import HeldOut
 from engine.train.objective.loss import Objective
 from engine.train.optimizer import NamedAdamW
 from engine.train.text_conditioning import TextConditioning
@@ -61,6 +62,10 @@ class Progress:
     """Spent in optimizer steps; saves and samples are not counted."""
     loss: float | None = None
     """Of the last step whose loss was read."""
+    validated_step: int | None = None
+    """After how many steps the held-out images were last measured."""
+    validation_loss: float | None = None
+    """What was found there."""
 
 
 @dataclass
@@ -79,6 +84,8 @@ class Training:
     order: BatchOrder
     objective: Objective
     noise: torch.Generator
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """What is measured and not trained."""
     text: TextConditioning | None = None
     """None where no text encoder is trained."""
     average: LossAverage = field(default_factory=LossAverage)
@@ -154,6 +161,8 @@ class Training:
             "elapsed_seconds": self.progress.elapsed_seconds,
             "loss": self.progress.loss,
             "loss_avg": self.average.value,
+            "validation_loss": self.progress.validation_loss,
+            "validated_step": self.progress.validated_step,
             "schedule": self.schedule.to_json(),
             "optimizer": self.optimizer.describe(),
             "network": self.adapter.describe(),
@@ -185,7 +194,7 @@ class Training:
             step=self.progress.step,
             epoch=self.epoch,
             epochs=self.epochs,
-            images=sum(len(group) for group in self.data.groups),
+            images=self.order.visits_per_epoch,
             batches_per_epoch=self.order.batches_per_epoch,
             base_lrs={group["name"]: group["base_lr"] for group in groups},
             schedule=self.schedule,

@@ -95,6 +95,8 @@ def checkpoint_as_json(summary: CheckpointSummary, count: int) -> dict[str, Any]
         ],
         "loss": summary.loss,
         "loss_avg": summary.loss_avg,
+        "validation_loss": summary.validation_loss,
+        "validated_step": summary.validated_step,
         "optimizer": summary.optimizer,
         "network": {
             "kind": summary.network.kind,
@@ -172,12 +174,20 @@ def _wrapped(words: str, width: int) -> str:
     return "\n".join(textwrap.wrap(words, width, drop_whitespace=True))
 
 
+def _validation_field(summary: CheckpointSummary) -> list[tuple[str, str]]:
+    if summary.validation_loss is None:
+        return []
+    step = "" if summary.validated_step is None else f", measured at step {summary.validated_step:,}"
+    return [("held out", f"{format_loss(summary.validation_loss)}{step}")]
+
+
 def _state_fields(summary: CheckpointSummary, record: RunRecord | None) -> list[tuple[str, str]]:
     network = summary.network
     parent = record.parent if record else None
     origin = f"{parent.route} from {parent.run}/{parent.checkpoint}" if parent else "a fresh start"
     return [
         ("loss", f"{format_loss(summary.loss_avg)} average, {format_loss(summary.loss)} at the last step"),
+        *_validation_field(summary),
         ("network", f"{network.title}  rank {network.rank}  alpha {network.alpha:g}  dropout {network.dropout:g}"),
         ("", f"on {network.modules} modules"),
         *(

@@ -23,7 +23,7 @@ POLL_SECONDS: Final = 0.2
 PLAIN_SECONDS: Final = 30.0
 _PREPARING: Final = frozenset({RunState.STARTING, RunState.CACHING})
 _ENDING: Final = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.KILLED, RunState.LOST})
-_IN_PASSING: Final = frozenset({RunState.SAVING, RunState.SAMPLING})
+_IN_PASSING: Final = frozenset({RunState.SAVING, RunState.SAMPLING, RunState.VALIDATING})
 LEFTOVER_SECONDS: Final = 15.0
 
 

@@ -147,6 +147,7 @@ def run_as_json(run: RunSummary) -> dict[str, Any]:
         "share": run.share,
         "loss": run.loss,
         "loss_avg": run.loss_avg,
+        "validation_loss": run.validation_loss,
         "lr": run.lr,
         "steps_per_second": run.steps_per_second,
         "eta_seconds": run.eta_seconds,

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from typing import Final
 
 from engine.run.layout import RunDirectory
-from engine.run.metrics import MetricPoint, MetricsReader
+from engine.run.metrics import MetricPoint, MetricsReader, ValidationPoint
 
 Span = tuple[float, float, float]
 """(step, lowest value, highest value)"""
@@ -79,6 +79,8 @@ class RunHistory:
     def _begin(self) -> None:
         self.loss = Curve()
         self.loss_avg = Curve()
+        self.validation = Curve()
+        """The loss on held-out images, where there are any."""
         self.lr: dict[str, Curve] = {}
         self.resumes: list[int] = []
         """The last step before each resume."""
@@ -91,7 +93,9 @@ class RunHistory:
             self._begin()
         for point in points:
             self.take(point)
-        return bool(points) or self._reader.restarted
+        for validation in self._reader.validations:
+            self.take_validation(validation)
+        return bool(points or self._reader.validations) or self._reader.restarted
 
     @property
     def caught_up(self) -> bool:
@@ -104,10 +108,15 @@ class RunHistory:
             return
         if self.last is not None and point.attempt > self.last.attempt:
             self.resumes = [*(step for step in self.resumes if step < point.step - 1), point.step - 1]
-            for curve in (self.loss, self.loss_avg, *self.lr.values()):
+            for curve in (self.loss, self.loss_avg, self.validation, *self.lr.values()):
                 curve.cut(point.step)
         self.loss.add(point.step, point.loss)
         self.loss_avg.add(point.step, point.loss_avg)
         for group, rate in point.lr.items():
             self.lr.setdefault(group, Curve()).add(point.step, rate)
         self.last = point
+
+    def take_validation(self, point: ValidationPoint) -> None:
+        """A validation of the newest attempt replaces what an older one measured from its step on."""
+        if self.last is None or point.attempt >= self.last.attempt:
+            self.validation.add(point.step, point.validation_loss)

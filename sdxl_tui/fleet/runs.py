@@ -52,6 +52,8 @@ class RunSummary:
     """What the engine last said."""
     reason: str
     """Why the run is in its state, in a few words; empty where the state says it all."""
+    validation_loss: float | None = None
+    """On held-out images, as last measured."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
@@ -131,6 +133,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         total_steps=status.total_steps or _planned_steps(run),
         loss=status.loss,
         loss_avg=status.loss_avg,
+        validation_loss=status.validation_loss,
         lr=next(iter(status.lr.values()), None),
         steps_per_second=status.steps_per_second,
         eta_seconds=status.eta_seconds if liveness.state is RunState.TRAINING else None,

@@ -167,6 +167,7 @@ def heading(summary: CheckpointSummary, now: float | None = None) -> Content:
                 (f"{format_age(age)} · {format_bytes(summary.bytes)} · loss ", MUTED),
                 format_loss(summary.loss),
                 (f" (avg {format_loss(summary.loss_avg)})", MUTED),
+                *held_out_words(summary),
             ),
         )
     )
@@ -273,3 +274,10 @@ def lineage(summary: CheckpointSummary, parent: Parent | None) -> Content:
 
 def _lines(pairs: Iterable[tuple[str, str | Content]]) -> Content:
     return Content("\n").join(Content.assemble((f"{name:<10}", MUTED), value) for name, value in pairs)
+
+
+def held_out_words(summary: CheckpointSummary) -> tuple[tuple[str, str], ...]:
+    """The loss on held-out images, where it was measured."""
+    if summary.validation_loss is None:
+        return ()
+    return ((f" · held out {format_loss(summary.validation_loss)}", MUTED),)

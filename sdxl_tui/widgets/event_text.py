@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.run.records import as_float, as_int
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.terminal.numbers import format_bytes, format_count, format_duration
+from sdxl_tui.terminal.numbers import format_bytes, format_count, format_duration, format_loss
 from sdxl_tui.widgets.painted import Piece, Row
 
 Event = dict[str, Any]
@@ -95,6 +95,8 @@ _WORDS = {
     "save_failed": lambda e: f"step {_count(e, 'step')} could not be saved: {_text(e, 'message')}",
     "pruned": lambda e: f"deleted {_text(e, 'checkpoint')}",
     "sampled": _sampled,
+    "held_out": lambda e: f"{_count(e, 'images')} images held out to be measured",
+    "validated": lambda e: f"validation loss {format_loss(as_float(e.get('loss')))} at step {_count(e, 'step')}",
     "command": _command,
     "stopping": lambda e: f"stopping, asked by {_text(e, 'reason')}",
     "nonfinite": lambda e: f"the {_text(e, 'what')} of step {_count(e, 'step')} is not finite",

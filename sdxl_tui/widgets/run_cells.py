@@ -29,6 +29,7 @@ STATES: Final[dict[RunState, tuple[str, str]]] = {
     RunState.CACHING: ("◍", "$primary"),
     RunState.TRAINING: ("●", "$success"),
     RunState.SAMPLING: ("◆", "$accent"),
+    RunState.VALIDATING: ("◆", "$accent"),
     RunState.SAVING: ("◇", "$primary"),
     RunState.PAUSED: ("‖", "$warning"),
     RunState.FINISHED: ("✓", "$success"),
@@ -46,6 +47,7 @@ SHORT_WORDS: Final = {
     RunState.CACHING: "cache",
     RunState.TRAINING: "train",
     RunState.SAMPLING: "sample",
+    RunState.VALIDATING: "valid",
     RunState.FINISHED: "done",
     RunState.STOPPED: "stop",
 }
@@ -56,9 +58,9 @@ NARROW: Final = 100
 
 
 def state_cell(state: RunState, width: int = 10) -> Cell:
-    """``● training`` in the state's colour; ``● train`` where there are fewer than 10 cells."""
+    """``● training`` in the state's colour; ``● train`` where there are too few cells for that."""
     symbol, colour = STATES[state]
-    word = state.value if width >= 10 else SHORT_WORDS.get(state, state.value)
+    word = state.value if width >= len(state.value) + 2 else SHORT_WORDS.get(state, state.value)
     return ((f"{symbol} {word}", colour),)
 
 

@@ -14,6 +14,7 @@ from sdxl_tui.widgets.chart import LineChart, Series, VLine, band, line
 RAW: Final = "$foreground 25%"
 RAW_LEGEND: Final = "$foreground 45%"
 AVERAGE: Final = "$primary"
+HELD_OUT: Final = "$accent"
 USED: Final = "$success"
 PLANNED: Final = "$success 40%"
 SEAM: Final = "$warning 80%"
@@ -46,6 +47,11 @@ def title_charts(loss: LineChart, rate: LineChart) -> None:
 def show_loss(chart: LineChart, history: RunHistory) -> None:
     """Draw what is measured so far, on an axis that ends a little after the newest step, so that it seldom moves."""
     series = [band("raw", history.loss.spans(), RAW), line_of(history.loss_avg, "average", AVERAGE)]
+    if len(history.validation):
+        series.append(line_of(history.validation, "held out", HELD_OUT))
+        chart.border_title = Content.assemble(
+            "Loss  ", ("each step", RAW_LEGEND), "  ", ("average", AVERAGE), "  ", ("held out", HELD_OUT)
+        )
     chart.show(
         series, v_lines=_seams(history), x_range=widened(0, max(history.last.step, 10), 0.06) if history.last else None
     )

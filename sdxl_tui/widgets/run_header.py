@@ -102,6 +102,8 @@ def _figures(run: RunSummary, width: int) -> Row:
     """As many figures as there is room for, each with its name."""
     status = run.liveness.status
     figures = [("loss", format_loss(run.loss)), ("avg", format_loss(run.loss_avg)), ("LR", format_lr(run.lr))]
+    if run.validation_loss is not None:
+        figures.insert(2, ("held out", format_loss(run.validation_loss)))
     if run.alive and run.steps_per_second:
         figures.append(("", format_speed(run.steps_per_second)))
     if run.alive and run.eta_seconds is not None:

@@ -18,6 +18,7 @@ from engine.profile.schema.samples import Samples
 from engine.profile.schema.schedule import Schedule
 from engine.profile.schema.section import Section
 from engine.profile.schema.training import Training
+from engine.profile.schema.validation import Validation
 
 __all__ = [
     "GROUP_OF",
@@ -40,5 +41,6 @@ __all__ = [
     "Section",
     "Source",
     "Training",
+    "Validation",
     "plain",
 ]

@@ -21,6 +21,7 @@ from engine.profile.schema.samples import Samples
 from engine.profile.schema.schedule import Schedule
 from engine.profile.schema.section import APPLIED, Section
 from engine.profile.schema.training import Training
+from engine.profile.schema.validation import Validation
 from engine.profile.setting import Setting
 
 SCHEMA_VERSION: Final = 1
@@ -47,6 +48,7 @@ class Profile(Section):
     precision: Precision = Precision()
     checkpoints: Checkpoints = Checkpoints()
     samples: Samples = Samples()
+    validation: Validation = Validation()
     logging: Logging = Logging()
     launch: Launch = Launch()
 
