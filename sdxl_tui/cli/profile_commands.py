@@ -100,7 +100,7 @@ def _row(entry: ProfileEntry) -> list[str | Painted]:
         entry.name,
         origin,
         format_count(profile.training.steps),
-        format_lr(profile.optimizer.lr),
+        format_lr(profile.leading_lr),
         profile.schedule.kind.value,
         format_count(profile.network.rank),
         "",
@@ -116,7 +116,7 @@ def _entry_as_json(entry: ProfileEntry) -> dict[str, Any]:
         "valid": profile is not None,
         "problems": [_problem_as_json(problem) for problem in entry.problems],
         "steps": profile and profile.training.steps,
-        "lr": profile and profile.optimizer.lr,
+        "lr": profile and profile.leading_lr,
         "schedule": profile and profile.schedule.kind.value,
         "rank": profile and profile.network.rank,
     }

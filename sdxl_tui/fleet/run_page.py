@@ -81,7 +81,7 @@ class RunCurves:
         except (UserError, OSError):
             return False  # the curves do without; the run's state says what is wrong
         prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
-        self.plan = Plan(schedule, profile.optimizer.lr, prompts)
+        self.plan = Plan(schedule, profile.leading_lr, prompts)
         return True
 
 

@@ -24,7 +24,7 @@ def profile_columns() -> list[Column[ProfileEntry]]:
         Column("From", lambda room: 9 if room >= 70 else HIDDEN, _origin),
         Column("Base", lambda room: FLEXIBLE if room >= 60 else HIDDEN, _base, widest=30),
         Column("Rank", lambda _: 4, _of(lambda profile: str(profile.network.rank)), "right"),
-        Column("LR", lambda _: 8, _of(lambda profile: format_lr(profile.optimizer.lr), "$primary"), "right"),
+        Column("LR", lambda _: 8, _of(lambda profile: format_lr(profile.leading_lr), "$primary"), "right"),
         Column("Schedule", lambda _: 8, _of(lambda profile: profile.schedule.kind.value)),
         Column("Steps", lambda _: 6, _of(lambda profile: format_count(profile.training.steps)), "right"),
         Column("", lambda room: 12 if room < 110 else FLEXIBLE, _verdict),

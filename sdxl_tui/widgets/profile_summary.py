@@ -23,7 +23,7 @@ def planned_schedule(profile: Profile) -> Schedule:
 
 def profile_curve(profile: Profile) -> tuple[Curve, ...]:
     """Its learning rate over the steps."""
-    return planned_curve(planned_schedule(profile), profile.optimizer.lr)
+    return planned_curve(planned_schedule(profile), profile.leading_lr)
 
 
 def short_base(profile: Profile) -> str:
@@ -38,7 +38,7 @@ def summary_lines(profile: Profile) -> Content:
     lines = (
         (
             "LR",
-            " · ".join((format_lr(profile.optimizer.lr), schedule.kind.value, *_shape(schedule))),
+            " · ".join((format_lr(profile.leading_lr), schedule.kind.value, *_shape(schedule))),
         ),
         ("Length", f"{format_count(training.steps)} steps · {format_count(seen)} images seen"),
         (

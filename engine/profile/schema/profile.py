@@ -14,7 +14,7 @@ from engine.profile.schema.launch import Launch
 from engine.profile.schema.logging import Logging
 from engine.profile.schema.loss import Loss
 from engine.profile.schema.model import Model
-from engine.profile.schema.network import Network
+from engine.profile.schema.network import GROUP_OF, Network, Part
 from engine.profile.schema.optimizer import Optimizer
 from engine.profile.schema.precision import Precision
 from engine.profile.schema.samples import Samples
@@ -60,6 +60,17 @@ class Profile(Section):
                 field = rule.fields[0]
                 raise ValueError(f"{field} {values[field]} {broken.sentence}: {broken.suggestion}")
         return self
+
+    @property
+    def base_lrs(self) -> dict[str, float]:
+        """By group of the optimizer what the schedule's factor multiplies; only groups that are trained, the UNet first."""
+        groups = dict.fromkeys(GROUP_OF[part] for part in Part if self.network.trains(part))
+        return {group: self.optimizer.lr_of(group) for group in groups}
+
+    @property
+    def leading_lr(self) -> float:
+        """The base rate of the first group: the one to show where there is room for one."""
+        return next(iter(self.base_lrs.values()))
 
     def values(self) -> dict[str, Any]:
         """Every field's value by its path, ``{"optimizer.lr": 1e-4, ...}``; enums as their text."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from engine.model.lora_metadata import TrainingFacts, lora_metadata
+from engine.model.lora_metadata import TrainingFacts, is_plain, lora_metadata, network_arguments
 from engine.model.prediction import Prediction
-from engine.profile.schema import Dataset, Model, Network, Optimizer, Precision, Profile, Source, Training
+from engine.profile.schema import Dataset, Model, Network, NetworkKind, Optimizer, Precision, Profile, Source, Training
 from engine.schedule import Kind, Schedule
 
 OURS_ONLY = {"sdxl_tui_version"}
@@ -108,6 +108,19 @@ def test_value_is_written_as_sd_scripts_writes_it(metadata: dict[str, str], real
 
 def test_rates_are_those_the_run_used(metadata: dict[str, str]) -> None:
     assert metadata["ss_learning_rate"] == metadata["ss_unet_lr"] == "0.0001"  # not the profile's 3e-4
+
+
+def test_arguments_are_those_that_make_the_network_in_sd_scripts_or_lycoris() -> None:
+    locon = Network(convolutions=True, conv_rank=4, conv_alpha=2.0, rank_dropout=0.1)
+    assert network_arguments(locon) == {"conv_dim": "4", "conv_alpha": "2.0", "rank_dropout": "0.1"}
+    assert network_arguments(Network()) == {}
+    assert network_arguments(Network(dora=True)) == {"algo": "lora", "dora_wd": "True"}
+    assert network_arguments(Network(kind=NetworkKind.LOKR, lokr_factor=8)) == {"algo": "lokr", "factor": "8"}
+    assert [is_plain(network) for network in (locon, Network(dora=True), Network(kind=NetworkKind.LOHA))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_no_path_of_the_machine_gets_out(metadata: dict[str, str]) -> None:

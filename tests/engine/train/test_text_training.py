@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +167,29 @@ def test_samples_are_drawn_with_the_trained_encoders(
     first, last = seen
     assert first.shape == last.shape == (2, 77, 72)
     assert (first - last).abs().max() > 0
+
+
+def test_a_run_starts_from_a_lora_file_at_its_strength(lab: Lab, straight: RunDirectory, tmp_path: Path) -> None:
+    file = shutil.copy(straight.checkpoint(4) / "lora.safetensors", tmp_path / "start.safetensors")
+    alphas = ("network.alpha=4", "network.text_encoder=true", "network.text_encoder_2=true")
+    ranks = (
+        "network.text_encoder_rank=1",
+        "network.convolutions=true",
+        "network.conv_rank=1",
+        "schedule.warmup_steps=0",
+    )
+    run = lab.run(*alphas, *ranks, f"network.start_from={file}", "training.steps=1", "optimizer.lr=1e-9")
+    assert train(run) == 0
+    name = "text_encoder_2.text_model.encoder.layers.2.mlp.fc2.lora_B.weight"
+    one, other = (
+        load_file(folder / "trainable.safetensors")[name] for folder in (run.checkpoint(1), straight.checkpoint(4))
+    )
+    assert torch.allclose(one, other / 2, atol=1e-7), "alpha / rank is twice as large"
+    refused = lab.run("network.rank=4", f"network.start_from={file}", "training.steps=2")
+    assert train(refused) == 2
+    (failed,) = events(refused, "failed")
+    assert failed["where"] == str(file)
+    assert "network.feed_forward" in failed["hint"], failed
 
 
 def test_a_continued_run_keeps_the_ratio_of_the_rates(lab: Lab, straight: RunDirectory) -> None:
