@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sdxl-tui engine {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_follow(commands)
     _add_inspect(commands)
     _add_resize(commands)
     _add_export(commands)
@@ -50,6 +51,24 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--lock-fd", type=int, metavar="FD", help="for the keeper: the descriptor that holds the run's lock"
     )
     train.set_defaults(run=_train)
+
+
+def _add_follow(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    follow = commands.add_parser(
+        "follow",
+        help="for the engine itself: train beside it on another device",
+        description="Train the run in RUN_DIR beside the engine that has started this process. It writes no file of the run.",
+    )
+    follow.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    follow.add_argument("--from", dest="checkpoint", metavar="step-NNNNNNNN", help="the checkpoint to start from")
+    follow.add_argument("--attempt", type=int, required=True, metavar="N", help="the attempt that has begun")
+    follow.add_argument("--rank", type=int, required=True, metavar="N", help="which of the processes this is, from 1")
+    follow.add_argument("--processes", type=int, required=True, metavar="N", help="how many there are")
+    follow.add_argument("--meeting", type=Path, required=True, metavar="FILE", help="where they find each other")
+    follow.add_argument(
+        "--parent", type=int, required=True, metavar="PID", help="the engine; its end is this one's, too"
+    )
+    follow.set_defaults(run=_follow)
 
 
 def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -124,6 +143,14 @@ def _train(arguments: argparse.Namespace) -> int:
         from_checkpoint=arguments.checkpoint,
         requests=requests,
     )
+
+
+def _follow(arguments: argparse.Namespace) -> int:
+    from engine.train.crew import Place  # noqa: PLC0415
+    from engine.train.follower import run_follower  # noqa: PLC0415
+
+    place = Place(arguments.rank, arguments.processes, arguments.meeting)
+    return run_follower(arguments.run_dir, arguments.attempt, arguments.checkpoint, place, arguments.parent)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

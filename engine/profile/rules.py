@@ -34,6 +34,20 @@ def _a_bucket_exists(values: Values) -> Broken | None:
     return Broken(sentence, f"use {max(8, min(64, resolution // 4) // 8 * 8)}, or lower dataset.bucket_min")
 
 
+def _base_can_be_computed(values: Values) -> Broken | None:
+    base, compute = values["precision.base"], values["precision.compute"]
+    if compute != "fp32" or base in ("as compute", "fp32", "fp8", "int8"):
+        return None
+    return Broken("cannot be computed in precision.compute fp32", "use as compute, or bf16 for both")
+
+
+def _one_card_is_not_shared(values: Values) -> Broken | None:
+    device = values["launch.device"]
+    if values["launch.processes"] == 1 or ":" not in device:
+        return None
+    return Broken("names one card", "use auto or cuda: every process takes one card, from the first on")
+
+
 def _one_checkpoint_is_not_safe(values: Values) -> Broken | None:
     if values["checkpoints.keep_last"] != 1:
         return None
@@ -64,6 +78,16 @@ RULES: tuple[Rule, ...] = (
         _a_bucket_exists,
     ),
     *SCHEDULE_RULES,
+    Rule(
+        ("precision.base", "precision.compute"),
+        "With `precision.compute` fp32, `precision.base` is not bf16 or fp16.",
+        _base_can_be_computed,
+    ),
+    Rule(
+        ("launch.device", "launch.processes"),
+        "With `launch.processes` above 1, `launch.device` names no single card.",
+        _one_card_is_not_shared,
+    ),
     Rule(
         ("checkpoints.keep_last",),
         "`checkpoints.keep_last` is 0 or at least 2: one alone would leave nothing when it is damaged.",

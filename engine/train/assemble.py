@@ -17,13 +17,16 @@ from engine.data.prepare import prepare
 from engine.model.adapter import Adapter, add_lora
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
+from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Dataset, Loss, Profile, Source
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
-from engine.train.compute import Compute, set_up_compute
+from engine.train.compilation import compile_blocks
+from engine.train.compute import DTYPES, Compute, set_up_compute
+from engine.train.crew import Place
 from engine.train.held_out import HeldOut, choose_held_out, order_without
 from engine.train.objective.loss import Objective
 from engine.train.objective.process import Process, effective_prediction
@@ -42,10 +45,17 @@ class StopBeforeTraining(Exception):  # noqa: N818 - a request that was met, not
 
 
 def assemble(
-    run: RunDirectory, attempt: int, checkpoint: Path | None, reporter: Reporter, requests: Requests
+    run: RunDirectory,
+    attempt: int,
+    checkpoint: Path | None,
+    reporter: Reporter,
+    requests: Requests,
+    *,
+    place: Place | None = None,
 ) -> Training:
     """Everything of ``run`` in memory, restored from ``checkpoint`` if there is one.
 
+    place: this process's among several that do the same; rank 0 fills the cache, then the others read it.
     Raises a ``UserError`` for whatever a person can mend, ``StopBeforeTraining`` or ``PreparationStopped`` if asked to stop.
     """
     profile = read_snapshot(run.profile)
@@ -54,14 +64,18 @@ def assemble(
     schedule = stored.summary.schedule if stored else schedule_of(profile)
     base = open_base(profile.model.base)
     effective_prediction(base.prediction, profile.loss)  # refused, if it is, before anything is prepared
-    compute = set_up_compute(profile, model_bytes=base.unet_bytes)
+    compute = set_up_compute(profile, model_bytes=base.unet_bytes, place=place)
     reporter.started(
         step=stored.summary.step if stored else 0,
         total_steps=schedule.total_steps,
         device=compute.label,
         versions=versions(),
     )
+    if compute.exchange.rank:
+        compute.exchange.order()  # the data is ready
     data, held_out = _prepare_data(run, profile, base=base, compute=compute, reporter=reporter, requests=requests)
+    if compute.exchange.rank == 0:
+        compute.exchange.data_is_ready()
     reporter.state("starting")
     origin = Origin(run.id, attempt, _digest(run.profile))
     training = _build(origin, profile, schedule, base=base, compute=compute, data=data, held_out=held_out)
@@ -97,7 +111,7 @@ def _prepare_data(
     """What is trained on, and what is held out of it or lies in folders of its own to be measured."""
     reporter.state("caching")
     data = _prepared(run, profile, profile.dataset, base=base, compute=compute, reporter=reporter, requests=requests)
-    reporter.dataset(data.report(profile.training.batch_size))
+    reporter.dataset(data.report(whole_batch(profile)))
     chosen = choose_held_out(data, profile.validation.share, profile.validation.seed)
     parts = [(data, chosen)] if chosen else []
     if profile.validation.folders:
@@ -146,7 +160,7 @@ def _build(
     data: TrainingSet,
     held_out: HeldOut,
 ) -> Training:
-    unet = base.unet(compute.dtype, compute.device)
+    unet = base_unet(base, profile, compute)
     seed = profile.training.seed
     text = None
     if profile.network.trains_text:
@@ -161,6 +175,8 @@ def _build(
         ParameterGroup(name, profile.optimizer.lr_of(name), parameters) for name, parameters in adapter.groups().items()
     ]
     optimizer = NamedAdamW(groups, hyperparameters_of(profile))
+    if profile.launch.compile:
+        compile_blocks(unet, compute.device)
     # Loading models may draw random numbers, and how much is loaded depends on the cache: seed after it.
     rng.seed_everything(rng.derived_seed(seed, "training"))
     return Training(
@@ -173,7 +189,7 @@ def _build(
         optimizer=optimizer,
         schedule=schedule,
         data=data,
-        order=order_without(data, held_out.of(data), profile.training.batch_size, seed),
+        order=order_without(data, held_out.of(data), whole_batch(profile), seed),
         held_out=held_out,
         objective=objective_of(base, profile.loss, compute.device),
         noise=rng.noise_generator(seed),
@@ -185,6 +201,22 @@ def objective_of(base: Base, settings: Loss, device: torch.device) -> Objective:
     """The loss of ``settings`` over the forward process of ``base``. Raises ``ObjectiveError`` if they do not fit."""
     prediction = effective_prediction(base.prediction, settings)
     return Objective(Process(base.noise_scheduler(prediction).alphas_cumprod, prediction, device), settings, device)
+
+
+def base_unet(base: Base, profile: Profile, compute: Compute) -> torch.nn.Module:
+    """The frozen UNet with its weights kept as ``precision.base`` says."""
+    kept = profile.precision.base
+    in_eight_bits = kept in EIGHT_BITS
+    dtype = compute.dtype if kept == "as compute" or in_eight_bits else DTYPES[kept]
+    unet: torch.nn.Module = base.unet(dtype, compute.device)
+    if in_eight_bits:
+        store_in_eight_bits(unet, kept)
+    return unet
+
+
+def whole_batch(profile: Profile) -> int:
+    """Images that all processes together take in one forward pass."""
+    return profile.training.batch_size * profile.launch.processes
 
 
 def hyperparameters_of(profile: Profile) -> Hyperparameters:

@@ -7,6 +7,7 @@ libraries are loaded.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from pathlib import Path
 from engine.checkpoint.describe import describe, resume_candidates
 from engine.checkpoint.manifest import CheckpointError, verify
 from engine.errors import UserError
+from engine.profile.load import read_snapshot
 from engine.run.attempt import begin_attempt, record_own_exit, record_own_process
 from engine.run.commands import CommandBox
 from engine.run.errors import RunError
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.lock import RunLock
+from engine.train.crew import Crew, ProcessLostError
 from engine.train.logs import set_up_logging
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
@@ -62,10 +65,10 @@ def run_engine(
     if attempt is not None and lock_fd is not None:
         with RunLock.adopt(lock_fd, run.lock):
             set_up_logging()
-            return _ended(run, attempt, lambda: choose_start(run, from_checkpoint), requests)
-    with RunLock.acquire(run.lock):
+            return _ended(run, attempt, lambda: choose_start(run, from_checkpoint), requests, lock_fd)
+    with RunLock.acquire(run.lock) as lock:
         start = choose_start(run, from_checkpoint)
-        return _by_hand(run, start, requests)
+        return _by_hand(run, start, requests, lock.fileno())
 
 
 def choose_start(run: RunDirectory, from_checkpoint: str | None) -> Start:
@@ -112,29 +115,27 @@ def _unfinished_step(run: RunDirectory, folder: Path) -> int:
     return summary.step
 
 
-def _by_hand(run: RunDirectory, start: Start, requests: Requests) -> int:
+def _by_hand(run: RunDirectory, start: Start, requests: Requests, lock: int) -> int:
     """An attempt that nobody but this process records."""
     attempt = begin_attempt(run)
     code = DEFECT
     try:
         record_own_process(attempt, sys.orig_argv, start.checkpoint.name if start.checkpoint else None)
         set_up_logging(attempt.log)
-        code = _ended(run, attempt.number, lambda: start, requests)
+        code = _ended(run, attempt.number, lambda: start, requests, lock)
     finally:
         record_own_exit(attempt, code)
     return code
 
 
-def _ended(run: RunDirectory, attempt: int, find_start: Callable[[], Start], requests: Requests) -> int:
+def _ended(run: RunDirectory, attempt: int, find_start: Callable[[], Start], requests: Requests, lock: int) -> int:
     """Train, and turn whatever ends it into events, status, log and the exit code."""
     reporter = Reporter(run, attempt)
     requests.open_box(CommandBox(run), reporter.command, reporter.stopping)
     try:
         start = find_start()
         reporter.state("starting", step=start.step)
-        from engine.train.session import train_run  # noqa: PLC0415 - seconds of imports, only once all else is well
-
-        train_run(run, attempt, start, reporter, requests)
+        _train(run, attempt, start, reporter, requests, lock=lock)
     except RunFinishedError as error:
         log.error("error: %s", error)  # its last word stays what it was
         return USER_ERROR
@@ -150,3 +151,25 @@ def _ended(run: RunDirectory, attempt: int, find_start: Callable[[], Start], req
         requests.decline_waiting("the run has ended")
         reporter.close()
     return OK
+
+
+def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, requests: Requests, *, lock: int) -> None:
+    """Train, in as many processes as the profile says; the others load their libraries while this one does."""
+    processes = read_snapshot(run.profile).launch.processes
+    if processes == 1:
+        from engine.train.session import train_run  # noqa: PLC0415 - seconds of imports, only once all else is well
+
+        train_run(run, attempt, start, reporter, requests)
+        return
+
+    def end(error: ProcessLostError) -> None:
+        log.error("failed: %s", error)
+        reporter.failed(error)
+        reporter.close()
+        os._exit(USER_ERROR)  # the main thread waits for a device, perhaps for ever
+
+    with Crew(processes, end) as crew:
+        crew.start(run, attempt, start.checkpoint.name if start.checkpoint else None, lock)
+        from engine.train.session import train_run  # noqa: PLC0415
+
+        train_run(run, attempt, start, reporter, requests, crew=crew)

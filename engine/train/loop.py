@@ -12,11 +12,16 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from engine.data.batches import Batch
+from engine.train.exchange import Share
 from engine.train.meter import StepMeter, StepResult
+from engine.train.objective.loss import Draw
 from engine.train.requests import Requests
+from engine.train.rng import seed_process
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
 from engine.train.training import Training
+from engine.train.transfer import batch_to_device
 from engine.train.validator import Validator
 
 
@@ -46,31 +51,61 @@ def train(
     return _finish(training, meter, saver, sampler, validator, requests=requests)
 
 
-def optimizer_step(training: Training) -> StepResult:
-    """One optimizer step: the gradients of its micro-batches averaged, clipped, applied at the schedule's rate."""
+def follow(training: Training) -> None:
+    """Make every step that rank 0 announces, in one of the processes that train beside it."""
+    training.adapter.train()
+    exchange = training.compute.exchange
+    while order := exchange.order():
+        seed_process(training.profile.training.seed, exchange.rank, training.progress.step)
+        optimizer_step(training, order["rates"])
+    exchange.leave()
+
+
+def optimizer_step(training: Training, announced: dict[str, float] | None = None) -> StepResult:
+    """One optimizer step: the gradients of its micro-batches averaged, clipped, applied at the schedule's rates.
+
+    announced: the rates by group as rank 0 has said them; None in rank 0, which says them here.
+    """
     began = time.monotonic()
     settings, accelerator = training.profile.training, training.compute.accelerator
-    rates = training.rates()
+    rates = training.rates() if announced is None else announced
+    if announced is None:
+        training.compute.exchange.announce(rates)
     losses, images = [], 0
     for _ in range(settings.gradient_accumulation):
         batch = training.next_batch()
         draw = training.objective.draw(batch.latents, training.noise)
+        share = training.compute.exchange.share(len(batch.latents))
         with accelerator.accumulate(training.unet):
-            with accelerator.autocast():
-                loss = training.objective.loss(
-                    training.unet, training.conditioned(batch), draw, dtype=training.compute.dtype
-                )
-            accelerator.backward(loss)  # divides by the number of micro-batches
-        losses.append(loss.detach())
-        images += len(batch.latents)
+            losses.append(_backward(training, share, batch, draw))
+        images += share.total
+    loss = training.compute.exchange.sum_up(training.optimizer.parameters, _mean(losses))
     accelerator.unscale_gradients(training.optimizer.inner)
     grad_norm = clip_gradients(training.optimizer.parameters, settings.max_grad_norm)
     training.optimizer.set_lr(rates)
     _apply(training)
     training.progress.step += 1
     training.progress.images_seen += images
-    mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-    return StepResult(training.progress.step, training.epoch, rates, mean, grad_norm, images, began)
+    return StepResult(training.progress.step, training.epoch, rates, loss, grad_norm, images, began)
+
+
+def _backward(training: Training, share: Share, batch: Batch, draw: Draw) -> Tensor:
+    """Add the gradients of this process's share of a batch; what the share adds to the loss of the whole, a scalar."""
+    compute = training.compute
+    if not share.count:
+        return torch.zeros((), device=compute.device)
+    own = batch_to_device(share.of(batch), compute.device)
+    own_draw = share.of(draw).on(compute.device)
+    with compute.accelerator.autocast():
+        loss = training.objective.loss(training.unet, training.conditioned(own), own_draw, dtype=compute.dtype)
+    if share.count < share.total:
+        loss = loss * share.weight
+    compute.accelerator.backward(loss)  # divides by the number of micro-batches
+    return loss.detach()
+
+
+def _mean(losses: list[Tensor]) -> Tensor:
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
 
 def _apply(training: Training) -> None:

@@ -6,7 +6,9 @@ Formats: docs/files.md. Nothing here raises for the disk's sake; a full disk mus
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,9 +38,9 @@ class Reporter:
 
     def __init__(self, run: RunDirectory, attempt: int) -> None:
         """Nothing is written before the first report."""
-        self._events = EventLog(run.events, attempt)
-        self._metrics = MetricsLog(run.metrics)
-        self._status = StatusWriter(run, attempt)
+        self._events: Any = EventLog(run.events, attempt)
+        self._metrics: Any = MetricsLog(run.metrics)
+        self._status: Any = StatusWriter(run, attempt)
         self._trackers: Trackers | None = None
         self._logged_step = 0
         self._logged_at = 0.0
@@ -219,6 +221,24 @@ class Reporter:
         message = error.what if isinstance(error, UserError) else str(error) or type(error).__name__
         self._events.write("failed", error=type(error).__name__, message=message, where=where, hint=hint)
         self.state("failed", eta_seconds=None, message=message)
+
+
+class SilentReporter(Reporter):
+    """For a process that trains beside rank 0, which reports for all of them."""
+
+    def __init__(self) -> None:
+        self._events = self._metrics = self._status = _Nowhere()
+        self._trackers = None
+        self._logged_step = 0
+        self._logged_at = math.inf
+        log.setLevel(logging.CRITICAL)
+
+
+class _Nowhere:
+    """Takes everything and keeps nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

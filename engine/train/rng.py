@@ -37,6 +37,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_process(seed: int, rank: int, step: int) -> None:
+    """Seed the global generators of the process ``rank`` > 0 for the step after ``step``: it needs no stored state then."""
+    seed_everything(derived_seed(seed, f"process {rank}, step {step}"))
+
+
 def noise_generator(seed: int) -> torch.Generator:
     """The generator of noise and timesteps of a run with ``seed``."""
     return torch.Generator("cpu").manual_seed(derived_seed(seed, "noise"))

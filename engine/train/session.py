@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -13,9 +16,11 @@ from engine.errors import UserError
 from engine.run.layout import RunDirectory
 from engine.train.assemble import StopBeforeTraining, assemble
 from engine.train.attempt import Start
-from engine.train.loop import Outcome, train
+from engine.train.compilation import compilation_failure
+from engine.train.crew import Crew, Place
+from engine.train.loop import Outcome, follow, train
 from engine.train.meter import StepMeter
-from engine.train.reporter import Reporter
+from engine.train.reporter import Reporter, SilentReporter
 from engine.train.requests import Requests
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
@@ -29,27 +34,67 @@ class OutOfMemoryError(UserError):
     """The training needs more memory than there is."""
 
 
-def train_run(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, requests: Requests) -> None:
+def train_run(
+    run: RunDirectory,
+    attempt: int,
+    start: Start,
+    reporter: Reporter,
+    requests: Requests,
+    *,
+    crew: Crew | None = None,
+) -> None:
     """Train one attempt of ``run``, whose lock the caller holds, until it is finished or stopped.
 
-    Raises a ``UserError`` for whatever a person can mend, memory that does not suffice among it.
+    crew: the processes that train beside this one. Raises a ``UserError`` for whatever a person can mend, memory that does
+    not suffice and a lost process among it.
     """
     try:
-        _train(run, attempt, start, reporter, requests)
+        with naming_shortage():
+            _train(run, attempt, start, reporter, requests, crew=crew)
+    except UserError:
+        raise
     except Exception as error:
-        shortage = _shortage(error)
+        loss = crew.loss() if crew else None
+        if loss is None:
+            raise
+        raise loss from error
+
+
+def train_beside(run: RunDirectory, attempt: int, checkpoint: Path | None, place: Place) -> None:
+    """Train in one of the processes beside rank 0, until that one says that it is over."""
+    with naming_shortage():
+        follow(assemble(run, attempt, checkpoint, SilentReporter(), Requests(), place=place))
+
+
+@contextmanager
+def naming_shortage() -> Iterator[None]:
+    """Turn a lack of memory into a ``UserError`` that says what to lower."""
+    try:
+        yield
+    except Exception as error:
+        shortage = _shortage(error) or compilation_failure(error)
         if shortage is None:
             raise
         raise shortage from error
 
 
-def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, requests: Requests) -> None:
+def _train(
+    run: RunDirectory,
+    attempt: int,
+    start: Start,
+    reporter: Reporter,
+    requests: Requests,
+    *,
+    crew: Crew | None,
+) -> None:
     sweep_leftovers(run)
     for damaged in start.damaged:
         reporter.warning(f"passed over, {damaged}", str(run.checkpoints))
     try:
-        training = assemble(run, attempt, start.checkpoint, reporter, requests)
+        training = assemble(run, attempt, start.checkpoint, reporter, requests, place=crew.place if crew else None)
     except (PreparationStopped, StopBeforeTraining):
+        if crew:
+            crew.abandon()
         reporter.stopped(start.step)
         return
     if training.profile.logging.trackers:
@@ -60,6 +105,7 @@ def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, re
     validator = Validator(training, reporter)
     reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
     outcome = train(training, meter, saver, sampler, validator, requests=requests)
+    training.compute.exchange.dismiss()
     if outcome is Outcome.FINISHED:
         reporter.finished(training.progress.step)
     else:

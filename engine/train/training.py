@@ -36,7 +36,6 @@ from engine.train.held_out import HeldOut
 from engine.train.objective.loss import Objective
 from engine.train.optimizer import NamedAdamW
 from engine.train.text_conditioning import TextConditioning
-from engine.train.transfer import batch_to_device
 
 STATE_FORMAT = 1
 
@@ -121,8 +120,8 @@ class Training:
         }
 
     def next_batch(self) -> Batch:
-        """The next batch of the order, on the device."""
-        return batch_to_device(self.data.batch(self.order.next_batch()), self.compute.device)
+        """The next batch of the order, of all processes together, on the CPU."""
+        return self.data.batch(self.order.next_batch())
 
     def conditioned(self, batch: Batch) -> Batch:
         """``batch`` with its captions encoded by the text encoders as they stand, where those are trained; else as it is."""

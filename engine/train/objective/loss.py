@@ -34,6 +34,12 @@ class Draw:
     timesteps: Tensor
     """(B,)."""
 
+    def on(self, device: torch.device) -> Draw:
+        """All of it on ``device``."""
+        noise = to_device(self.noise, device)
+        added = noise if self.added is self.noise else to_device(self.added, device)
+        return Draw(noise, added, to_device(self.timesteps, device))
+
 
 class Objective:
     """The loss that a profile asks for, over the forward process of a base."""
