@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import UserError
+from engine.estimate.estimate import Estimate, Took, compared, compared_text
 from engine.run.events import EventLog
 from engine.run.layout import RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, ValidationPoint
@@ -101,6 +102,20 @@ class Reporter:
         """Something a person should hear of, while work goes on."""
         self._events.write("warning", message=message, where=where)
         log.warning("warning: %s: %s", where, message)
+
+    def estimate(self, found: Estimate, *, on_gpu: bool) -> None:
+        """What the run will take, as far as it is known."""
+        self._events.write("estimate", **found.to_json())
+        for what, text in found.lines(on_gpu=on_gpu):
+            log.info("estimate: %s %s", what, text)
+        for sentence in found.warnings():
+            self.warning(sentence, "checkpoints")
+
+    def estimate_result(self, found: Estimate, took: Took) -> None:
+        """What it took, beside what was estimated."""
+        record = compared(found, took)
+        self._events.write("estimate_result", **record)
+        log.info("%s", compared_text(record))
 
     def training_begins(self, *, epochs: int, epoch: int) -> None:
         """The first step comes next."""

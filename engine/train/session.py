@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,12 @@ import torch
 from engine.checkpoint.retention import sweep_leftovers
 from engine.data.errors import PreparationStopped
 from engine.errors import UserError
+from engine.estimate.estimate import Took, bytes_of, estimate
 from engine.run.layout import RunDirectory
 from engine.train.assemble import StopBeforeTraining, assemble
 from engine.train.attempt import Start
 from engine.train.compilation import compilation_failure
+from engine.train.compute import MemoryGauge
 from engine.train.crew import Crew, Place
 from engine.train.loop import Outcome, follow, train
 from engine.train.meter import StepMeter
@@ -25,6 +28,7 @@ from engine.train.requests import Requests
 from engine.train.sampler import Sampler
 from engine.train.saver import Saver
 from engine.train.trackers import open_trackers
+from engine.train.training import Progress, Training
 from engine.train.validator import Validator
 
 _HOST_MEMORY: Final = re.compile(r"DefaultCPUAllocator|not enough memory|Cannot allocate memory", re.IGNORECASE)
@@ -99,6 +103,9 @@ def _train(
         return
     if training.profile.logging.trackers:
         reporter.track_with(open_trackers(run, training, reporter.warning))
+    expected = estimate(training.profile, run.path.parent, done=training.progress.step, without=run.id)
+    reporter.estimate(expected, on_gpu=training.compute.device.type == "cuda")
+    before = replace(training.progress)
     meter = StepMeter(training, reporter)
     saver = Saver(run, training, meter, reporter)
     sampler = Sampler(run, training, reporter)
@@ -106,10 +113,25 @@ def _train(
     reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
     outcome = train(training, meter, saver, sampler, validator, requests=requests)
     training.compute.exchange.dismiss()
+    reporter.estimate_result(expected, _took(run, training, before))
     if outcome is Outcome.FINISHED:
         reporter.finished(training.progress.step)
     else:
         reporter.stopped(training.progress.step)
+
+
+def _took(run: RunDirectory, training: Training, before: Progress) -> Took:
+    """What the steps since ``before`` took."""
+    done, device = training.progress, training.compute.device
+    megabytes = MemoryGauge(device).megabytes()
+    folders = run.checkpoint_folders()
+    return Took(
+        steps=done.step - before.step,
+        seconds=done.elapsed_seconds - before.elapsed_seconds,
+        peak_memory=None if megabytes is None else megabytes * 1e6,
+        on_gpu=device.type == "cuda",
+        checkpoint=bytes_of(folders[-1]) if folders else None,
+    )
 
 
 def _shortage(error: Exception) -> OutOfMemoryError | None:

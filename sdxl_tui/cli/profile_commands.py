@@ -15,6 +15,7 @@ from sdxl_tui.terminal.numbers import format_count, format_lr
 from sdxl_tui.workspace import find_workspace
 
 if TYPE_CHECKING:
+    from engine.estimate.estimate import Estimate
     from engine.profile.fields import ProfileField
     from engine.profile.problems import Problem
     from engine.profile.schema import Profile
@@ -45,7 +46,8 @@ def add_commands(commands: Commands) -> None:
         check_profile,
         summary="look for everything wrong with a profile",
         about="""Validate a profile and look at the folders it names. Every problem is told at once, with line and column
-        and the nearest known name. Starts nothing.""",
+        and the nearest known name. Also says what a run of it will take: memory, disk and, where something alike has
+        been trained in this workspace, time. Starts nothing.""",
         examples=["sdxl-tui check character", "sdxl-tui check ./my.toml --set training.steps=2000 --json"],
         exits=("0 it can be launched; there may be warnings", "2 it cannot: every problem is listed"),
         json=True,
@@ -124,6 +126,7 @@ def _entry_as_json(entry: ProfileEntry) -> dict[str, Any]:
 
 def check_profile(arguments: argparse.Namespace) -> int:
     """``sdxl-tui check PROFILE``."""
+    from engine.estimate.estimate import estimate  # noqa: PLC0415
     from engine.profile.load import ProfileError, load_profile  # noqa: PLC0415
     from engine.profile.preflight import check_inputs  # noqa: PLC0415
     from engine.profile.shipped import find_profile  # noqa: PLC0415
@@ -138,11 +141,15 @@ def check_profile(arguments: argparse.Namespace) -> int:
         problems = [_problem_as_json(problem) for problem in error.problems]
         out().json({"profile": str(path), "valid": False, "problems": problems, "warnings": []})
         return EXIT_USER_ERROR
+    expected = estimate(loaded.profile, find_workspace(getattr(arguments, "workspace", None)).runs)
     if arguments.json:
         told = [_problem_as_json(warning) for warning in warnings]
-        out().json({"profile": str(path), "valid": True, "problems": [], "warnings": told})
+        report = {"profile": str(path), "valid": True, "problems": [], "warnings": told}
+        out().json({**report, "estimate": expected.to_json()})
     else:
-        _print_profile(out(), path, loaded.profile, [str(warning) for warning in warnings])
+        _print_profile(out(), path, loaded.profile, expected)
+        for sentence in [*(str(warning) for warning in warnings), *expected.warnings()]:
+            out().line(f"{out().paint('warning:', 'yellow')} {clean(sentence)}")
     return EXIT_OK
 
 
@@ -158,10 +165,11 @@ def _problem_as_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _print_profile(printer: Printer, path: Path, profile: Profile, warnings: list[str]) -> None:
+def _print_profile(printer: Printer, path: Path, profile: Profile, expected: Estimate) -> None:
     printer.line(f"{clean(str(path))}: {printer.paint('can be launched', 'green')}")
     schedule, optimizer, training = profile.schedule, profile.optimizer, profile.training
     shape = ", ".join(f"{name} {text}" for name, text in schedule.over(training.steps).shown()[1:])
+    images = training.batch_size * training.gradient_accumulation * profile.launch.processes
     sources = "\n".join(f"{source.path} × {source.repeats}" for source in profile.dataset.sources)
     printer.fields(
         [
@@ -170,15 +178,14 @@ def _print_profile(printer: Printer, path: Path, profile: Profile, warnings: lis
             ("network", f"{profile.network.kind.value} rank {profile.network.rank} alpha {profile.network.alpha:g}"),
             (
                 "training",
-                f"{format_count(training.steps)} steps of {training.batch_size * training.gradient_accumulation} images",
+                f"{format_count(training.steps)} steps of {images} images",
             ),
             ("rate", f"{schedule.kind.value} from {format_lr(optimizer.lr)}, {optimizer.kind.value}"),
             *([("schedule", shape)] if shape else []),
+            *expected.lines(),
         ],
         indent=2,
     )
-    for warning in warnings:
-        printer.line(f"{printer.paint('warning:', 'yellow')} {clean(warning)}")
 
 
 def explain_field(arguments: argparse.Namespace) -> int:

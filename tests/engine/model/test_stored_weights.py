@@ -52,9 +52,12 @@ def test_output_and_input_gradient_are_those_of_the_weight_it_gives(kind: str) -
 def test_the_backward_pass_keeps_the_stored_numbers_not_the_weight() -> None:
     stored = StoredLinear(nn.Linear(64, 64).requires_grad_(False), "int8")
     kept: list[torch.Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda tensor: (kept.append(tensor), tensor)[1], lambda tensor: tensor
-    ):
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         stored(torch.randn(1, 64, requires_grad=True))
     assert sum(tensor.nbytes for tensor in kept) == 64 * 64 + 64 * 4
 

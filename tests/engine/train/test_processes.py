@@ -13,8 +13,9 @@ import pytest
 from safetensors.torch import load_file
 
 from engine.profile.problems import ProfileError
+from engine.run.keeper import start_of
 from engine.run.layout import RunDirectory
-from engine.run.process import is_running, start_of
+from engine.run.process import is_running
 from tests.engine.train.train_runs import Lab, arithmetic, events, metrics, same_tensors, state, status, train
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,73 @@
+"""The disk that a run takes: its checkpoints, and what the cache lacks at most."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.demo import locate
+from engine.estimate.memory import BYTES
+from engine.profile.preflight import images_in
+from engine.profile.schema import Profile
+
+STATE_JSON_BYTES: Final = 40_000
+EMBEDDING_VALUES: Final = 77 * 2048 + 1280
+LATENT_CHANNELS: Final = 4
+
+
+@dataclass(frozen=True)
+class DiskEstimate:
+    """Bytes."""
+
+    checkpoint: int
+    """One of them."""
+    checkpoints: int
+    """How many stay, at most."""
+    cache: int
+    """Latents and text embeddings of all images, if none is cached yet."""
+
+    @property
+    def total(self) -> int:
+        """All that is written and stays."""
+        return self.checkpoint * self.checkpoints + self.cache
+
+    def to_json(self) -> dict[str, int]:
+        """For the event."""
+        return {
+            "checkpoint": self.checkpoint,
+            "checkpoints": self.checkpoints,
+            "cache": self.cache,
+            "total": self.total,
+        }
+
+
+def estimate_disk(profile: Profile, *, values: int, state_bytes: int) -> DiskEstimate:
+    """What a run of ``profile`` writes. values: numbers trained; state_bytes: the optimizer's state in memory."""
+    checkpoint = values * (4 + BYTES[profile.precision.save]) + state_bytes + STATE_JSON_BYTES
+    settings = profile.checkpoints
+    by_steps = profile.training.steps // settings.every_steps if settings.every_steps else 0
+    count = max(1, by_steps + bool(not settings.every_steps or profile.training.steps % settings.every_steps))
+    if settings.keep_last:
+        count = min(count, settings.keep_last + 1)  # the next one is whole before the oldest goes
+    latents = LATENT_CHANNELS * (profile.dataset.resolution // 8) ** 2
+    return DiskEstimate(checkpoint, count, _images(profile) * (latents + EMBEDDING_VALUES) * 4)
+
+
+def free_bytes(folder: Path) -> int | None:
+    """What is free on the disk that ``folder`` is or will be on; None if that cannot be asked."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    try:
+        return None if there is None else shutil.disk_usage(there).free
+    except OSError:
+        return None
+
+
+def _images(profile: Profile) -> int:
+    count = 0
+    for source in profile.dataset.sources:
+        with contextlib.suppress(OSError):  # a folder that cannot be read is somebody else's to tell of
+            count += sum(1 for _ in images_in(locate(source.path)))
+    return count
