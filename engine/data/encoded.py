@@ -148,7 +148,7 @@ class Latents(_Encoded[PlacedImage]):
             raise DatasetError(
                 "the VAE gave values that are not finite for this image",
                 where=shown(item.image.path),
-                hint="SDXL's own VAE overflows in fp16: set precision.compute to bf16 or fp32, or use a VAE mended for fp16.",
+                hint="In float32, too: the VAE itself must be damaged. Try another one as model.vae.",
             )
         return {"latents": latents}
 

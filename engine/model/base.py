@@ -7,8 +7,10 @@ inside the methods and only as far as needed, because importing them takes longe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from engine.model.errors import ModelError
 from engine.model.fingerprint import fingerprint
 from engine.model.noise_schedule import noise_scheduler, sampling_scheduler
 from engine.model.prediction import Prediction
+from engine.model.vae import SeparateVae
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -32,9 +35,12 @@ if TYPE_CHECKING:
 class BaseFolder:
     """An SDXL base in a diffusers folder. Raises ``ModelError`` if ``path`` is not one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, vae: SeparateVae | None = None) -> None:
+        """vae: stands in for the folder's own."""
         self.path = path
-        self.configs: BaseConfigs = read_configs(path)
+        self._vae = vae
+        own = read_configs(path)
+        self.configs: BaseConfigs = own if vae is None else replace(own, vae=vae.config)
 
     @property
     def unet_config(self) -> Mapping[str, Any]:
@@ -52,11 +58,13 @@ class BaseFolder:
 
         return self._network(UNet2DConditionModel, "unet", device, torch_dtype=dtype)
 
-    def vae(self, device: torch.device | str = "cpu") -> AutoencoderKL:
-        """The VAE on ``device``, always in float32: SDXL's overflows in half precision."""
+    def vae(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+        """The VAE in ``dtype`` on ``device``. SDXL's own overflows in fp16: see ``vae.vae_dtype``."""
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415
 
-        return self._network(AutoencoderKL, "vae", device, torch_dtype=torch.float32)
+        if self._vae is not None:
+            return self._vae.load(device, dtype)
+        return self._network(AutoencoderKL, "vae", device, torch_dtype=dtype)
 
     def text_encoders(
         self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -105,7 +113,7 @@ class BaseFolder:
     @cached_property
     def vae_key(self) -> str:
         """Identifies the VAE: its configuration and weights (see ``fingerprint``)."""
-        return self._fingerprint(["vae"])
+        return self._vae.key if self._vae is not None else self._fingerprint(["vae"])
 
     @cached_property
     def text_key(self) -> str:
@@ -120,7 +128,8 @@ class BaseFolder:
     @cached_property
     def digest(self) -> str:
         """Identifies the whole base, UNet and noise schedule included."""
-        return self._fingerprint([*NETWORKS, *TOKENIZERS, "scheduler"])
+        own = self._fingerprint([*NETWORKS, *TOKENIZERS, "scheduler"])
+        return own if self._vae is None else hashlib.sha256(f"{own} {self._vae.key}".encode()).hexdigest()
 
     def _fingerprint(self, parts: list[str]) -> str:
         files: list[Path] = []

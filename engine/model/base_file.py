@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,11 @@ from engine.model.clip_tokenizers import clip_tokenizers, clip_tokenizers_key
 from engine.model.fingerprint import fingerprint_tensors
 from engine.model.noise_schedule import noise_scheduler, sampling_scheduler
 from engine.model.original_layout import TEXT_1, TEXT_2, UNET, VAE
-from engine.model.original_weights import built, filled, read_tensors, text_tensors, unet_names, vae_tensors
+from engine.model.original_weights import built, filled, read_tensors, text_tensors, unet_names
 from engine.model.prediction import Prediction
 from engine.model.single_file import read_single_file
+from engine.model.vae import SeparateVae, load_vae
+from engine.model.vae_file import VaeFile
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -40,15 +43,17 @@ if TYPE_CHECKING:
 class BaseFile:
     """An SDXL base in a single file. Raises ``ModelError`` if the file at ``path`` is none, or is damaged."""
 
-    def __init__(self, path: Path, *, needs_vae: bool = True) -> None:
-        """Only the header is read. needs_vae: no separate one was named."""
+    def __init__(self, path: Path, *, vae: SeparateVae | None = None) -> None:
+        """Only the header is read. vae: stands in for the file's own, which may then be lacking."""
         self.path = path
-        self._file = read_single_file(path, needs_vae=needs_vae)
+        self._vae = vae
+        self._file = read_single_file(path, needs_vae=vae is None)
 
-    @property
+    @cached_property
     def configs(self) -> BaseConfigs:
         """The parts' configurations, worked out from the shapes."""
-        return self._file.configs
+        own = self._file.configs
+        return own if self._vae is None else replace(own, vae=self._vae.config)
 
     @property
     def unet_config(self) -> Mapping[str, Any]:
@@ -73,13 +78,12 @@ class BaseFile:
         names = unet_names(self._file.header, self._file.parts[UNET], self.unet_config)
         return self._filled(unet, {names[name]: tensor for name, tensor in self._read(UNET, dtype, device)}, device)
 
-    def vae(self, device: torch.device | str = "cpu") -> AutoencoderKL:
-        """The VAE on ``device``, in float32."""
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415
-
-        vae = built(AutoencoderKL, dict(self.configs.vae))
-        tensors = vae_tensors(dict(self._read(VAE, torch.float32, "cpu")), self.configs.vae)
-        return self._filled(vae, tensors, device)
+    def vae(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+        """The VAE in ``dtype`` on ``device``. SDXL's own overflows in fp16: see ``vae.vae_dtype``."""
+        if self._vae is not None:
+            return self._vae.load(device, dtype)
+        file = VaeFile(self._file.header, self._file.parts[VAE], "original", self.configs.vae)
+        return load_vae(file, device, dtype)
 
     def text_encoders(
         self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -112,7 +116,7 @@ class BaseFile:
     @cached_property
     def vae_key(self) -> str:
         """Identifies the VAE: its configuration and weights. The same in every file that holds the same VAE."""
-        return _digest(self.configs.vae, self._fingerprint(VAE))
+        return self._vae.key if self._vae is not None else _digest(self.configs.vae, self._fingerprint(VAE))
 
     @cached_property
     def text_key(self) -> str:
@@ -125,8 +129,8 @@ class BaseFile:
     @cached_property
     def digest(self) -> str:
         """Identifies the whole base; the file's name and its metadata play no part."""
-        weights = [self.vae_key] if self.configs.vae else []
-        return _digest(self.configs.unet, self.configs.scheduler, self._fingerprint(UNET), self.text_key, *weights)
+        unet = _digest(self.configs.unet, self.configs.scheduler, self._fingerprint(UNET))
+        return _digest(unet, self.text_key, self.vae_key)
 
     def _fingerprint(self, prefix: str) -> str:
         return fingerprint_tensors(self._file.header, self._file.parts[prefix])

@@ -1,7 +1,7 @@
 """Turns pictures into latents and captions into SDXL's conditioning, for the cache (``engine.data.encoders.EncoderSource``).
 
-The encoders are loaded at first use and given back with ``release``. Everything is computed in float32 without drawing a
-random number, so what comes back depends on the input and the keys alone.
+The encoders are loaded at first use and given back with ``release``. No random number is drawn, so what comes back
+depends on the input and the keys alone. Everything is computed in float32, but for a VAE that is mended for float16.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.model.conditioning import TextRules, encode_prompts, tokenize
 from engine.model.open_base import Base
 
-LATENTS_FORMAT: Final = "mean float32 v1"
+LATENTS_FORMATS: Final = {torch.float32: "mean float32 v1", torch.float16: "mean float16 v1"}
 TEXT_FORMAT: Final = "penultimate float32 v1"
 WARNED_OF: Final = 20
 SHOWN: Final = 60
@@ -33,19 +33,29 @@ class BaseEncoders:
     same in every run.
     """
 
-    def __init__(self, base: Base, device: torch.device | str = "cpu", rules: TextRules | None = None) -> None:
-        """Nothing is loaded yet. rules: how captions are read; by default 75 tokens of plain text."""
+    def __init__(
+        self,
+        base: Base,
+        device: torch.device | str = "cpu",
+        rules: TextRules | None = None,
+        *,
+        vae_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Nothing is loaded yet. rules: how captions are read; by default 75 tokens of plain text. vae_dtype: float32, or float16
+        for a VAE that is mended for it (``vae.vae_dtype``).
+        """
         self._base = base
         self._device = device
+        self._vae_dtype = vae_dtype
         self._rules = rules or TextRules()
         self._cut: set[str] = set()
-        self._vae: Any = None
+        self._vaes: dict[torch.dtype, Any] = {}
         self._text: Any = None
 
     @property
     def vae_key(self) -> str:
         """Identifies the latents: the VAE, its scaling and how they are computed."""
-        return _key(self._base.vae_key, LATENTS_FORMAT)
+        return _key(self._base.vae_key, LATENTS_FORMATS[self._vae_dtype])
 
     @property
     def text_key(self) -> str:
@@ -55,11 +65,24 @@ class BaseEncoders:
 
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, 3, H, W) in [-1, 1] to latents (B, 4, H/8, W/8), float32 on the CPU, times the scaling factor."""
-        if self._vae is None:
-            self._vae = self._base.vae(self._device)
-        posterior = self._vae.encode(pixels.to(self._device, torch.float32)).latent_dist
-        latents: Tensor = posterior.mode() * self._vae.config.scaling_factor
+        """Pixels (B, 3, H, W) in [-1, 1] to latents (B, 4, H/8, W/8), float32 on the CPU, times the scaling factor.
+
+        Pictures that overflow a VAE in float16 are encoded again in float32, with a warning.
+        """
+        latents = self._latents(pixels, self._vae_dtype)
+        if self._vae_dtype == torch.float32 or bool(torch.isfinite(latents).all()):
+            return latents
+        log.warning(
+            "the VAE overflowed in float16 (is it really mended for it?); the image is encoded again in float32"
+        )
+        return self._latents(pixels, torch.float32)
+
+    def _latents(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+        vae = self._vaes.get(dtype)
+        if vae is None:
+            vae = self._vaes[dtype] = self._base.vae(self._device, dtype)
+        posterior = vae.encode(pixels.to(self._device, dtype)).latent_dist
+        latents: Tensor = posterior.mode().float() * vae.config.scaling_factor
         return latents.cpu()
 
     @torch.no_grad()
@@ -80,7 +103,8 @@ class BaseEncoders:
 
     def release(self) -> None:
         """Drop the encoders and give their memory back; the next use loads them again."""
-        self._vae = self._text = None
+        self._vaes.clear()
+        self._text = None
         if torch.device(self._device).type == "cuda":
             torch.cuda.empty_cache()
 

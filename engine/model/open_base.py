@@ -6,7 +6,8 @@ The kinds of base implement ``Base``; whoever trains, encodes or draws knows onl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 
@@ -14,8 +15,10 @@ from engine.demo import locate
 from engine.model.base import BaseFolder
 from engine.model.base_check import BaseConfigs
 from engine.model.base_file import BaseFile
+from engine.model.hub_id import parse_hub_id
 from engine.model.lora_names import sd_scripts_names
 from engine.model.prediction import Prediction
+from engine.model.vae import SeparateVae
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -59,8 +62,8 @@ class Base(Protocol):
     def unet(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> UNet2DConditionModel:
         """The UNet in ``dtype`` on ``device``, in evaluation mode, its weights frozen."""
 
-    def vae(self, device: torch.device | str = "cpu") -> AutoencoderKL:
-        """The VAE on ``device``, frozen, in float32."""
+    def vae(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+        """The VAE in ``dtype`` on ``device``, frozen. SDXL's own overflows in fp16: see ``vae.vae_dtype``."""
 
     def text_encoders(
         self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -77,10 +80,26 @@ class Base(Protocol):
         """Euler's method over the same process. prediction: what holds instead of the base's own."""
 
 
-def open_base(reference: str) -> Base:
-    """The base that a profile's ``model.base`` names. Raises ``ModelError`` if there is none, or if it is not SDXL."""
+def open_base(reference: str, vae: str | None = None) -> Base:
+    """The base that a profile's ``model.base`` names, with the VAE that its ``model.vae`` names instead of its own.
+
+    Each is a file, a folder, a ``bundled:`` name or a hub id (``owner/name@revision``), which is fetched at its first use.
+    Raises ``ModelError`` if there is none, or if it is not SDXL.
+    """
+    path = _located(reference, "base")
+    separate = None if vae is None else SeparateVae(_located(vae, "vae"))
+    return BaseFile(path, vae=separate) if path.is_file() else BaseFolder(path, vae=separate)
+
+
+def _located(reference: str, what: Literal["base", "vae"]) -> Path:
+    """Where it lies: a path, or what has been fetched of a hub id (now, if need be)."""
+    hub_id = parse_hub_id(reference)
     path = locate(reference)
-    return BaseFile(path) if path.is_file() else BaseFolder(path)
+    if hub_id is None or path.exists():
+        return path
+    from engine.model.hub import hub_base, hub_vae  # noqa: PLC0415 - only where one is named
+
+    return hub_base(hub_id) if what == "base" else hub_vae(hub_id)
 
 
 def names_of(base: Base) -> dict[str, str]:

@@ -6,6 +6,7 @@ its mode afterwards. Prompts arrive encoded; loading the VAE and saving the pict
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from engine.profile.schema import Samples
+
+log = logging.getLogger(__name__)
 
 
 def never_stop() -> bool:
@@ -96,11 +99,22 @@ def _predict(unet: Any, latents: Tensor, timestep: Tensor, conditioning: dict[st
 
 
 def _decode(vae: Any, latents: Tensor) -> Image.Image:
-    """Latents (1, 4, h, w) to a picture; a value that is not finite becomes grey."""
-    scaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
-    pixels = vae.decode(scaled).sample[0].float().nan_to_num(0.0).clamp(-1, 1)
-    array = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    """Latents (1, 4, h, w) to a picture; a value that is not finite becomes grey.
+
+    A VAE in half precision that overflows goes on in float32 for good, with a warning.
+    """
+    pixels = _pixels(vae, latents)
+    if vae.dtype != torch.float32 and not bool(torch.isfinite(pixels).all()):
+        log.warning("the VAE overflowed in %s; from here on it draws in float32", str(vae.dtype).removeprefix("torch."))
+        pixels = _pixels(vae.float(), latents)
+    array = ((pixels.nan_to_num(0.0).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _pixels(vae: Any, latents: Tensor) -> Tensor:
+    scaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
+    pixels: Tensor = vae.decode(scaled).sample[0].float()
+    return pixels
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.demo import BUNDLED
+from engine.model.hub_id import parse_hub_id
 from engine.profile.explain import dotted, explain
 from engine.profile.fields import find_field
 from engine.profile.overrides import Overrides, apply_overrides
@@ -64,7 +65,7 @@ class LoadedProfile:
     """A valid profile and where it came from."""
 
     profile: Profile
-    """With absolute paths; ``bundled:…`` stays as written."""
+    """With absolute paths; ``bundled:…`` and hub ids stay as written."""
     source: Path
     """The file; for text without one, ``profile.toml`` in the given folder."""
     text: str
@@ -164,7 +165,14 @@ def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tupl
             problems.append(Problem(*place(path), dotted(path), show_value(written), str(error)))
             return written
 
-    model = profile.model.model_copy(update={"base": absolute(profile.model.base, ("model", "base"))})
+    def reference(name: str, written: str | None) -> str | None:
+        start = Path.cwd() if place.changes.blame(("model", name)) else folder
+        if written is None or is_hub_name(written, start):
+            return written
+        return absolute(written, ("model", name))
+
+    names = {"base": profile.model.base, "vae": profile.model.vae}
+    model = profile.model.model_copy(update={name: reference(name, written) for name, written in names.items()})
     sources = tuple(
         source.model_copy(update={"path": absolute(source.path, ("dataset", "sources", index, "path"))})
         for index, source in enumerate(profile.dataset.sources)
@@ -180,6 +188,16 @@ def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tupl
     validation = profile.validation.model_copy(update={"folders": folders})
     update = {"model": model, "network": network, "dataset": dataset, "validation": validation}
     return profile.model_copy(update=update), problems
+
+
+def is_hub_name(written: str, folder: Path) -> bool:
+    """Whether ``written`` names a model on the Hugging Face Hub: ``owner/name`` where ``folder`` holds nothing of that name."""
+    if parse_hub_id(written) is None:
+        return False
+    try:
+        return not (folder / written).exists()
+    except OSError:
+        return False
 
 
 def absolute_path(written: str, folder: Path) -> str:

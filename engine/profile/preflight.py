@@ -1,7 +1,7 @@
 """A look at the folders a valid profile names, before anything is made: base model and images.
 
-File names, small JSON files and the header of a single file only. What is inside the pictures is left to ``engine.data``, the
-weights to ``engine.model``.
+File names, small JSON files and headers only. The base and its VAE are ``model_preflight.py``'s; what is inside the pictures is
+left to ``engine.data``.
 """
 
 from __future__ import annotations
@@ -12,20 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.demo import BUNDLED, locate
-from engine.model.errors import ModelError
-from engine.model.single_file import read_single_file
+from engine.demo import locate
 from engine.profile.explain import dotted
 from engine.profile.load import LoadedProfile
+from engine.profile.model_preflight import check_base, check_vae
+from engine.profile.places import no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
-from engine.profile.schema import Profile
+from engine.profile.schema import Model, Profile
 from engine.profile.source_map import Path as KeyPath
-from engine.run.records import read_json_object
 
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-_PARTS: Final = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
-_CONFIGS: Final = ("unet/config.json", "vae/config.json", "text_encoder/config.json", "text_encoder_2/config.json")
-_BUNDLED_NAMES: Final = ("bundled:demo-base", "bundled:demo-images")
 
 
 def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[Problem]:
@@ -35,7 +31,7 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
     Raises ``ProfileError`` with everything that rules a launch out: a base that is missing or not of the SDXL
     architecture, a source folder that is missing, no image in any of them.
     """
-    found = [_check_base(profile.model.base)]
+    found = _check_model(profile.model)
     found += [_check_source(source.path, index) for index, source in enumerate(profile.dataset.sources)]
     errors = [fault for item in found for fault in item.errors]
     if not errors and not any(item.images for item in found):
@@ -85,7 +81,7 @@ class _Found:
 def _check_source(written: str, index: int) -> _Found:
     path: KeyPath = ("dataset", "sources", index, "path")
     folder = locate(written)
-    if reason := _no_folder(folder, written):
+    if reason := no_folder(folder, written):
         return _Found(errors=(_Fault(path, written, reason, "name the folder that holds the images"),))
     try:
         images = list(images_in(folder))
@@ -102,83 +98,16 @@ def _check_source(written: str, index: int) -> _Found:
     return _Found(len(images))
 
 
-def _check_base(written: str) -> _Found:
-    path = locate(written)
-    faults = _single_file_faults(path) if _is_file(path) else _folder_faults(path, written)
-    return _Found(errors=tuple(_Fault(("model", "base"), written, rule, suggestion) for rule, suggestion in faults))
-
-
-def _folder_faults(folder: Path, written: str) -> list[tuple[str, str]]:
-    return _missing_parts(folder, written) or _wrong_architecture(folder) or _missing_weights(folder)
-
-
-def _single_file_faults(path: Path) -> list[tuple[str, str]]:
-    """What the file's header says against it: the engine's own check, which reads nothing else."""
-    try:
-        read_single_file(path)
-    except ModelError as error:
-        hint = error.hint or ""
-        return [(error.what, hint[:1].lower() + hint[1:].rstrip("."))]
-    return []
-
-
-_NEEDED: Final = "name an SDXL model: a diffusers folder (with model_index.json) or a single .safetensors file"
-PLACEHOLDER: Final = "/path/to/"
-"""What a shipped profile names where the user's own folder belongs."""
-_AGAIN: Final = "copy the model again"
-
-
-def _missing_parts(folder: Path, written: str) -> list[tuple[str, str]]:
-    if reason := _no_folder(folder, written, "there is no such folder or file"):
-        return [(reason, _NEEDED)]
-    if not (folder / "model_index.json").is_file():
-        return [("is not a diffusers folder: it has no model_index.json", _NEEDED)]
-    missing = [part for part in _PARTS if not (folder / part).is_dir()]
-    return [(f"lacks the folder{'s' * (len(missing) > 1)} {', '.join(missing)}", _NEEDED)] if missing else []
-
-
-def _wrong_architecture(folder: Path) -> list[tuple[str, str]]:
-    configs = {name: read_json_object(folder / name) for name in _CONFIGS}
-    unreadable = [(f"{name} is missing or not readable", _AGAIN) for name, config in configs.items() if config is None]
-    if unreadable:
-        return unreadable
-    unet, second = configs["unet/config.json"] or {}, configs["text_encoder_2/config.json"] or {}
-    reasons = []
-    if unet.get("addition_embed_type") != "text_time":
-        reasons.append(f"its UNet's addition_embed_type is {unet.get('addition_embed_type')!r}, not 'text_time'")
-    if unet.get("in_channels") != 4:
-        reasons.append(f"its UNet takes {unet.get('in_channels')} channels, not 4 (an inpainting or edit model?)")
-    if not second.get("projection_dim"):
-        reasons.append("its second text encoder has no projection_dim")
-    return [(f"is not of the SDXL architecture: {reason}", _NEEDED) for reason in reasons]
-
-
-def _missing_weights(folder: Path) -> list[tuple[str, str]]:
-    rule = "has no *.safetensors weights (files of other kinds are not loaded: they may hold code)"
-    parts = ("unet", "vae", "text_encoder", "text_encoder_2")
-    return [(f"{part}/ {rule}", _AGAIN) for part in parts if not any((folder / part).glob("*.safetensors"))]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _no_folder(folder: Path, written: str, missing: str = "there is no such folder") -> str | None:
-    try:
-        if folder.is_dir():
-            return None
-        exists = folder.exists()
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if written.startswith(BUNDLED):
-        return f"nothing of that name is bundled: there are {' and '.join(_BUNDLED_NAMES)}"
-    if exists:
-        return "is a file, not a folder"
-    if written.startswith(PLACEHOLDER):
-        return "is a placeholder: write your own folder here, in a copy of the profile if it is a shipped one"
-    parent = next((parent for parent in folder.parents if parent.is_dir()), Path(folder.root))
-    known = f" ({parent} is the last part of the path that exists)" if parent.name else ""
-    return f"{missing}{known}"
+def _check_model(model: Model) -> list[_Found]:
+    """What is said of the base, and of a separate VAE."""
+    checked = {"base": check_base(model.base, needs_vae=model.vae is None)}
+    if model.vae is not None:
+        checked["vae"] = check_vae(model.vae)
+    written = {"base": model.base, "vae": model.vae}
+    return [
+        _Found(
+            errors=tuple(_Fault(("model", name), written[name], *fault) for fault in verdict.errors),
+            warnings=tuple(_Fault(("model", name), written[name], *fault) for fault in verdict.warnings),
+        )
+        for name, verdict in checked.items()
+    ]

@@ -7,6 +7,7 @@ before the UNet is loaded. Text encoders that are trained are loaded anew, to st
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from engine.model.adapter import Adapter, add_lora
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
 from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
+from engine.model.vae import vae_dtype, vae_format_explained
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Dataset, Loss, Profile, Source
 from engine.run.layout import RunDirectory
@@ -38,6 +40,8 @@ from engine.train.sampler import prompts_of
 from engine.train.start_weights import start_from_file
 from engine.train.text_conditioning import TextConditioning
 from engine.train.training import Origin, Training, versions
+
+log = logging.getLogger(__name__)
 
 
 class StopBeforeTraining(Exception):  # noqa: N818 - a request that was met, not an error
@@ -62,7 +66,7 @@ def assemble(
     stored = None if checkpoint is None else load_checkpoint(checkpoint)
     warnings = [] if stored is None else refuse_changed_settings(stored, profile)
     schedule = stored.summary.schedule if stored else schedule_of(profile)
-    base = open_base(profile.model.base)
+    base = open_base(profile.model.base, profile.model.vae)
     effective_prediction(base.prediction, profile.loss)  # refused, if it is, before anything is prepared
     compute = set_up_compute(profile, model_bytes=base.unet_bytes, place=place)
     reporter.started(
@@ -110,6 +114,8 @@ def _prepare_data(
 ) -> tuple[TrainingSet, HeldOut]:
     """What is trained on, and what is held out of it or lies in folders of its own to be measured."""
     reporter.state("caching")
+    if news := vae_format_explained(base.configs.vae, compute.dtype, compute.device):
+        log.info(news)
     data = _prepared(run, profile, profile.dataset, base=base, compute=compute, reporter=reporter, requests=requests)
     reporter.dataset(data.report(whole_batch(profile)))
     chosen = choose_held_out(data, profile.validation.share, profile.validation.seed)
@@ -135,10 +141,11 @@ def _prepared(
     reporter: Reporter,
     requests: Requests,
 ) -> TrainingSet:
+    vae_format = base.configs.vae, compute.dtype, compute.device
     data = prepare(
         dataset,
         run.cache,
-        BaseEncoders(base, compute.device),
+        BaseEncoders(base, compute.device, vae_dtype=vae_dtype(*vae_format)),
         prompts=prompts_of(profile.samples),
         encode_text=not profile.network.trains_text,
         report=reporter.preparing,

@@ -21,7 +21,7 @@ from engine.profile.setting import AtResume
 from engine.train import rng
 from engine.train.training import Progress, Training, versions
 
-_BY_CONTENT: Final = frozenset({"model.base", "dataset.sources"})
+_BY_CONTENT: Final = frozenset({"model.base", "model.vae", "dataset.sources"})
 """Paths that may change as long as what lies there is the same, which digests tell."""
 
 
@@ -97,11 +97,17 @@ def restore(training: Training, stored: StoredCheckpoint) -> list[str]:
 
 def _require_same_base(training: Training, stored: StoredCheckpoint) -> None:
     base = stored.part("base_model")
+    now = {"path": training.profile.model.base, "vae": training.profile.model.vae}
     if base.get("digest") != training.base.digest:
         raise CheckpointError(
-            f"it was trained on another base model ({base.get('path')}) than {training.profile.model.base}",
-            hint="Set model.base to the folder it was trained on.",
+            f"it was trained on another base model ({_base_text(base)}) than {_base_text(now)}",
+            hint="Set model.base and model.vae to what it was trained on.",
         )
+
+
+def _base_text(base: Mapping[str, Any]) -> str:
+    vae = base.get("vae")
+    return f"{base.get('path')} with the VAE {vae}" if vae else str(base.get("path"))
 
 
 @contextmanager

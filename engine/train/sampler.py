@@ -17,6 +17,7 @@ from PIL import Image
 
 from engine.durable import write_atomically
 from engine.model.sampling import draw_samples
+from engine.model.vae import vae_dtype
 from engine.profile.schema import Samples
 from engine.run.layout import RunDirectory
 from engine.train import rng
@@ -85,7 +86,8 @@ class Sampler:
 
     def _vae_in_place(self) -> Any:
         if self._vae is None:
-            self._vae = self._training.base.vae()
+            base, compute = self._training.base, self._training.compute
+            self._vae = base.vae(dtype=vae_dtype(base.configs.vae, compute.dtype, compute.device))
         return self._vae.to(self._training.compute.device)
 
     def _put_vae_aside(self) -> None:

@@ -169,7 +169,11 @@ class Training:
             "data": self.order.state_dict(),
             "average": self.average.state_dict(),
             "rng": rng.capture(self.noise),
-            "base_model": {"path": self.profile.model.base, "digest": self.base.digest},
+            "base_model": {
+                "path": self.profile.model.base,
+                "vae": self.profile.model.vae,
+                "digest": self.base.digest,
+            },
             "versions": versions(),
             "device": self.compute.label,
             "threads": torch.get_num_threads(),
