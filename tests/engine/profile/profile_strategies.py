@@ -43,6 +43,7 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"),
         "launch.device": st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
         "model.base": paths,
+        "model.vae": paths,
         "network.start_from": paths,
         "logging.trackers": st.lists(st.sampled_from(["tensorboard", "wandb"]), max_size=2),
         "logging.project": st.text(min_size=1, max_size=20),

@@ -144,3 +144,63 @@ def test_images_without_captions_are_a_warning(base: Path, images: Path) -> None
     (warning,) = check_inputs(loaded.profile, loaded)
     assert "1 of 2 images have no caption" in warning.message
     assert check_inputs(loaded.profile)[0].file == "profile"
+
+
+def with_vae(loaded: LoadedProfile, vae: object) -> LoadedProfile:
+    return parse_profile(
+        loaded.text.replace("[[dataset", f'vae = "{vae}"\n[[dataset', 1), folder=Path("/w"), source=loaded.source
+    )
+
+
+def test_a_separate_vae_is_looked_at(base: Path, images: Path, tmp_path: Path) -> None:
+    loaded = with_vae(profile(base, images), base / "vae")
+    assert check_inputs(loaded.profile, loaded) == []
+    (missing,) = refused(with_vae(profile(base, images), tmp_path / "no"))
+    assert missing.startswith(f'cat.toml:3:1: model.vae = "{tmp_path}/no": there is no such folder or file ({tmp_path}')
+    lora = write_hollow(tmp_path / "lora.safetensors", {"lora_unet_mid_block.lora_down.weight": (4, 4)})
+    assert "this is no VAE of SDXL" in refused(with_vae(profile(base, images), lora))[0]
+
+
+def test_a_single_file_may_lack_the_vae_that_is_named_beside_it(base: Path, images: Path, tmp_path: Path) -> None:
+    shapes = {name: shape for name, shape in full_size_shapes().items() if not name.startswith("first_stage_model.")}
+    loaded = profile(write_hollow(tmp_path / "no-vae.safetensors", shapes), images)
+    assert "the file has no VAE; name one: model.vae" in refused(loaded)[0]
+    loaded = with_vae(loaded, base)
+    assert check_inputs(loaded.profile, loaded) == []
+
+
+def test_a_model_on_the_hub_is_said_to_be_fetched(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    loaded = with_vae(profile("owner/model", images), "owner/vae@v2")
+    assert (loaded.profile.model.base, loaded.profile.model.vae) == ("owner/model", "owner/vae@v2")
+    first, second = check_inputs(loaded.profile, loaded)
+    assert first.message.startswith(
+        'model.base = "owner/model": is no file or folder here, so it is a model on the Hugging'
+    )
+    assert "it is fetched when the run starts" in first.message
+    assert second.message.startswith('model.vae = "owner/vae@v2": is no file or folder here')
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert [f"it is not in {tmp_path}/hub, and HF_HUB_OFFLINE forbids" in problem for problem in refused(loaded)] == [
+        True
+    ] * 2
+
+    snapshot = tmp_path / "hub" / "models--owner--model" / "snapshots" / ("0" * 40)
+    shutil.copytree(BASE, snapshot)
+    refs = snapshot.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("0" * 40)
+    fetched = profile("owner/model", images)
+    assert check_inputs(fetched.profile, fetched) == []
+    shutil.rmtree(snapshot / "unet")
+    assert "it is not complete in" in refused(fetched)[0]
+
+
+def test_a_folder_of_a_hub_s_shape_is_a_folder(base: Path, images: Path) -> None:
+    text = f'[model]\nbase = "{base.parent.name}/{base.name}"\n[[dataset.sources]]\npath = "{images}"\n'
+    loaded = parse_profile(text, folder=base.parents[1])
+    assert loaded.profile.model.base == str(base)
+    assert check_inputs(loaded.profile, loaded) == []

@@ -10,7 +10,51 @@ import pytest
 from safetensors import safe_open
 
 from engine.demo import locate
-from tests.engine.train.train_runs import Lab, events, metrics, train
+from engine.model.base import BaseFolder
+from engine.run.layout import RunDirectory
+from tests.engine.model.original_file import write_original
+from tests.engine.train.train_runs import Lab, arithmetic, events, metrics, same_tensors, state, train
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled base as a single file."""
+    return write_original(BaseFolder(locate("bundled:demo-base")), tmp_path_factory.mktemp("file") / "base.safetensors")
+
+
+@pytest.fixture(scope="module")
+def run_of_file(lab: Lab, file: Path) -> RunDirectory:
+    """A run of 3 steps on it, finished."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("engine.train.attempt.set_up_logging", lambda *_: None)
+        run = lab.run(f"model.base={file}", "training.steps=3")
+        assert train(run) == 0
+    return run
+
+
+def test_a_single_file_trains_as_the_folder_does(lab: Lab, run_of_file: RunDirectory, file: Path) -> None:
+    folder = lab.run("training.steps=3")
+    assert train(folder) == 0
+    assert arithmetic(metrics(run_of_file)) == arithmetic(metrics(folder))
+    assert same_tensors(run_of_file.checkpoint(3), folder.checkpoint(3), "trainable.safetensors")
+    assert state(run_of_file.checkpoint(3))["base_model"]["path"] == str(file)
+
+
+def test_a_resume_knows_the_base_by_its_content(lab: Lab, run_of_file: RunDirectory, file: Path) -> None:
+    run = lab.run(f"model.base={file}", "training.steps=3")
+    assert train(run, stop_at=2) == 0
+    other = lab.copy(run, "other-vae")
+    moved = file.with_name("renamed.safetensors")
+    moved.write_bytes(file.read_bytes())
+    text = run.profile.read_text()
+    run.profile.write_text(text.replace(str(file), str(moved)))
+    assert train(run) == 0
+    assert same_tensors(run.checkpoint(3), run_of_file.checkpoint(3), "trainable.safetensors")
+
+    other.profile.write_text(text.replace("[network]", f'vae = "{locate("bundled:demo-base")}"\n\n[network]', 1))
+    assert train(other) == 2
+    (failed,) = events(other, "failed")
+    assert failed["message"].startswith(f"it was trained on another base model ({file}) than {file} with the VAE")
 
 
 @pytest.fixture(scope="module")
