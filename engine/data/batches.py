@@ -6,21 +6,20 @@ by ``order.py``.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.data.buckets import time_ids
-from engine.data.encoded import Embeddings, Latents, PlacedImage
-from engine.data.order import BatchOrder
+from engine.data.embeddings import TextSource
+from engine.data.encoded import PIXELS_PER_LATENT, Latents, Masks
+from engine.data.order import BatchOrder, Visit
+from engine.data.placing import fingerprint, groups, in_order
+from engine.data.report import DatasetReport, report_on
 from engine.data.scan import Skipped
+from engine.data.views import PlacedImage, View
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Cached:
     """How one kind of encoded tensors came to be in the cache: the ``cached`` event."""
 
     what: str
-    """"latents" or "text"."""
+    """"latents", "masks" or "text"."""
     count: int
     built: int
     """How many of ``count`` were missing or damaged."""
@@ -60,21 +59,6 @@ class Cached:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class DatasetReport:
-    """What a data set came to: the ``dataset`` event, and what was left out by name."""
-
-    images: int
-    batches_per_epoch: int
-    buckets: dict[str, int]
-    """Images by bucket (``"832x1216"``, width × height), repeats not counted."""
-    skipped: tuple[Skipped, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The event's fields; of what was skipped the number."""
-        return {**asdict(self), "skipped": len(self.skipped)}
-
-
 class TrainingSet:
     """The images of a run by index, their batches, and what identifies them all."""
 
@@ -83,92 +67,104 @@ class TrainingSet:
         items: Sequence[PlacedImage],
         *,
         latents: Latents,
-        embeddings: Embeddings | None,
+        masks: Masks,
+        text: TextSource | None,
         skipped: Sequence[Skipped] = (),
         cached: Sequence[Cached] = (),
+        tokens: Mapping[str, int] | None = None,
+        max_tokens: int = 75,
     ) -> None:
-        """Take ``items`` in their canonical order: an index means the same image wherever the folders lie.
+        """Take ``items`` in their canonical order.
 
-        embeddings: None where captions are encoded in every step.
+        text: None where captions are encoded in the step. tokens: lengths of captions without chance.
         """
-        self.items = tuple(sorted(items, key=_identity))
+        self.items = in_order(items)
         self.cached = tuple(cached)
         self._skipped = tuple(skipped)
         self._latents = latents
-        self._embeddings = embeddings
-        self._time_ids = [
-            torch.tensor(time_ids(item.image.width, item.image.height, item.placement), dtype=torch.float32)
-            for item in self.items
-        ]
-        identities = json.dumps([_identity(item) for item in self.items], separators=(",", ":"))
-        self._fingerprint = hashlib.sha256(identities.encode()).hexdigest()
+        self._masks = masks
+        self._text = text
+        self._tokens = tokens or {}
+        self._max_tokens = max_tokens
+        self._fingerprint = fingerprint(self.items)
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 in hex over name, content, caption, placement and repeats of every image; folders do not matter."""
+        """Identifies name, content, caption, placement, mask, weight and repeats of every image; folders do not matter."""
         return self._fingerprint
 
     @property
     def groups(self) -> list[list[int]]:
         """Indices by bucket, narrowest bucket first, each as often as its image is repeated in an epoch."""
-        groups: dict[tuple[int, int], list[int]] = {}
-        for index, item in enumerate(self.items):
-            size = item.placement.bucket_width, item.placement.bucket_height
-            groups.setdefault(size, []).extend([index] * item.image.repeats)
-        return [groups[size] for size in sorted(groups)]
+        return groups(self.items)
 
     def order(self, batch_size: int, seed: int) -> BatchOrder:
         """The order in which to read this set."""
         return BatchOrder(self.groups, batch_size, seed, self._fingerprint)
 
-    def report(self, batch_size: int) -> DatasetReport:
-        """What the set came to when read in batches of ``batch_size``."""
-        buckets = Counter(item.placement.bucket for item in self.items)
-        return DatasetReport(
-            images=len(self.items),
-            batches_per_epoch=sum(-(-len(group) // batch_size) for group in self.groups),
-            buckets=dict(sorted(buckets.items(), key=lambda entry: [int(side) for side in entry[0].split("x")])),
+    def report(self, batch_size: int, accumulation: int = 1) -> DatasetReport:
+        """What the set came to when read in batches of ``batch_size``, ``accumulation`` of them a step."""
+        return report_on(
+            self.items,
             skipped=self._skipped,
+            batch_size=batch_size,
+            accumulation=accumulation,
+            tokens=[self._tokens[item.plain_caption] for item in self.items if item.plain_caption in self._tokens],
+            max_tokens=self._max_tokens,
+            encodes_text=self._text is not None,
         )
 
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """The images of ``indices``, which must be of one bucket, in that order."""
-        items = [self.items[index] for index in indices]
-        captions = tuple(item.image.caption for item in items)
-        if self._embeddings is None:
+    def batch(self, members: Sequence[Visit | int]) -> Batch:
+        """The images of ``members``, which must be of one bucket, in that order.
+
+        A visit sees what its chances make of image and caption; an index alone sees both without chance.
+        """
+        items = [self.items[_index(member)] for member in members]
+        views, captions = [], []
+        for item, member in zip(items, members, strict=True):
+            views.append(item.seen_at(member) if isinstance(member, Visit) else item.views[0])
+            captions.append(item.caption_at(member) if isinstance(member, Visit) else item.plain_caption)
+        if self._text is None:
             prompt_embeds, pooled = torch.empty(len(items), 0, 0), torch.empty(len(items), 0)
         else:
             prompt_embeds, pooled = self.embeddings(captions)
         return Batch(
-            latents=_stacked([self._latents.load(item) for item in items]),
+            latents=_stacked([self._latents.load(view) for view in views]),
             prompt_embeds=prompt_embeds,
             pooled=pooled,
-            time_ids=_stacked([self._time_ids[index] for index in indices]),
-            captions=captions,
-            loss_weights=torch.ones(len(items)),
+            time_ids=torch.tensor([view.time_ids for view in views], dtype=torch.float32),
+            captions=tuple(captions),
+            loss_weights=torch.tensor([item.image.loss_weight for item in items], dtype=torch.float32),
+            masks=self._masks_of(views),
         )
+
+    def _masks_of(self, views: Sequence[View]) -> Tensor | None:
+        if not any(view.image.has_mask for view in views):
+            return None
+        placement = views[0].placement
+        shape = (1, placement.bucket_height // PIXELS_PER_LATENT, placement.bucket_width // PIXELS_PER_LATENT)
+        return _stacked([self._masks.load(view) if view.image.has_mask else torch.ones(shape) for view in views])
 
     def embeddings(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """N captions or prompts as (N, 77·k, D) and (N, P), float32; encoded now where they were not prepared.
 
         k counts the chunks of the longest one; a shorter one is followed by the empty caption's states.
         """
-        kept = self._embeddings
-        if kept is None:
+        if self._text is None:
             raise ValueError("the captions of this set are encoded in every step")
-        found = [kept.load(text) for text in texts]
+        found = [self._text.load(text) for text in texts]
         longest = max(len(embedding.prompt_embeds) for embedding in found)
-        prompt_embeds = [_lengthened(kept, embedding.prompt_embeds, longest) for embedding in found]
+        prompt_embeds = [_lengthened(self._text, embedding.prompt_embeds, longest) for embedding in found]
         return _stacked(prompt_embeds), _stacked([embedding.pooled for embedding in found])
 
 
-def _lengthened(embeddings: Embeddings, states: Tensor, length: int) -> Tensor:
+def _lengthened(text: TextSource, states: Tensor, length: int) -> Tensor:
     if len(states) == length:
         return states
-    empty = embeddings.load("").prompt_embeds
+    empty = text.load("").prompt_embeds
     return torch.cat([states, *[empty] * ((length - len(states)) // len(empty))])
 
 
@@ -176,14 +172,5 @@ def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors)).to(torch.float32)
 
 
-def _identity(item: PlacedImage) -> tuple[str, str, str, list[int], int]:
-    placement = item.placement
-    sides = [
-        placement.bucket_width,
-        placement.bucket_height,
-        placement.resized_width,
-        placement.resized_height,
-        placement.crop_left,
-        placement.crop_top,
-    ]
-    return os.fsencode(item.image.name).hex(), item.image.digest, item.image.caption, sides, item.image.repeats
+def _index(member: Visit | int) -> int:
+    return member.index if isinstance(member, Visit) else member

@@ -1,18 +1,22 @@
 """Which size each image is trained at: aspect-ratio buckets and the place of the picture in its bucket. Pure functions.
 
 A bucket has sides that are multiples of a step and at most the area of the resolution squared, so that all batches
-cost about the same. The picture is resized until it covers its bucket and cropped around its centre.
+cost about the same. The picture is resized until it covers its bucket and cropped around its centre, or at random places
+that follow from its content.
 
 SDXL is told of it by six numbers (Podell et al. 2023, arXiv:2307.01952, §2.2 and algorithm 1; the order of diffusers'
 ``StableDiffusionXLPipeline._get_add_time_ids``): original height and width, crop top and left, target height and
 width. As in diffusers' training scripts the original size is that of the file, before any resizing, and the crop is
 counted in pixels of the resized picture; the target is the bucket (§2.3). sd-scripts gives the same sizes but derives
 its crop offset from how the picture would fit *inside* the bucket, which is not what was cut off; we give what was.
+Of a mirrored picture the crop is counted from the mirrored left side.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import random
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
 
@@ -82,6 +86,11 @@ class Placement:
         """The bucket's name, ``"832x1216"`` (width × height)."""
         return f"{self.bucket_width}x{self.bucket_height}"
 
+    @property
+    def room(self) -> tuple[int, int]:
+        """How far a crop can lie from the left and from the top."""
+        return self.resized_width - self.bucket_width, self.resized_height - self.bucket_height
+
 
 @lru_cache(maxsize=64)
 def bucket_sizes(rules: BucketRules) -> tuple[tuple[int, int], ...]:
@@ -128,19 +137,30 @@ def place(width: int, height: int, rules: BucketRules) -> Placement:
     return Placement(bucket_width, bucket_height, *resized, left, top)
 
 
-def time_ids(width: int, height: int, placement: Placement) -> tuple[int, int, int, int, int, int]:
+def random_crops(placement: Placement, digest: str, count: int) -> tuple[Placement, ...]:
+    """``count`` placements like ``placement``, each cropped at a place of its own, uniform over all there are.
+
+    A pure function of ``digest``, which identifies the picture, and the number of the crop: the first ones stay the same
+    when there are more of them.
+    """
+    across, down = placement.room
+    crops = []
+    for number in range(count):
+        chance = random.Random(int.from_bytes(hashlib.sha256(f"crop {number} of {digest}".encode()).digest()))
+        left, top = int(chance.random() * (across + 1)), int(chance.random() * (down + 1))
+        crops.append(replace(placement, crop_left=left, crop_top=top))
+    return tuple(crops)
+
+
+def time_ids(
+    width: int, height: int, placement: Placement, *, flipped: bool = False
+) -> tuple[int, int, int, int, int, int]:
     """SDXL's size conditioning for a picture of ``width`` × ``height`` px in its file.
 
     (original height, original width, crop top, crop left, target height, target width); see the module's text.
     """
-    return (
-        height,
-        width,
-        placement.crop_top,
-        placement.crop_left,
-        placement.bucket_height,
-        placement.bucket_width,
-    )
+    left = placement.room[0] - placement.crop_left if flipped else placement.crop_left
+    return height, width, placement.crop_top, left, placement.bucket_height, placement.bucket_width
 
 
 def _nearest(width: int, height: int, sizes: tuple[tuple[int, int], ...]) -> tuple[int, int]:

@@ -74,6 +74,16 @@ class TensorFiles:
             raise CacheMissError("its content does not match its digest")
         return tensors
 
+    def read_one(self, key: str, name: str) -> Tensor:
+        """One tensor of ``key`` without the others, not checked against the digest. Raises as ``read``."""
+        try:
+            with safetensors.safe_open(self.path(key), framework="pt") as file:
+                _digest_in(file.metadata(), key)
+                tensor: Tensor = file.get_tensor(name)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise _miss(error) from error
+        return tensor
+
     def write(self, key: str, tensors: Tensors) -> None:
         """Put ``tensors`` (contiguous, on the CPU) under ``key``; a reader never meets a half-written file.
 

@@ -1,4 +1,4 @@
-"""Latents and text embeddings by image and caption: from memory, else from the cache, else from the encoders.
+"""Encoded things by what they are made of: from memory, else from the cache, else made now. Here latents and masks of views.
 
 The encoders are touched only when a file is missing or damaged, in the preparation or, if somebody clears the cache
 under a live run, in the middle of training. Every image and caption is encoded by itself: the numbers then depend
@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from engine.data.buckets import Placement
 from engine.data.cache import CacheMissError, TensorFiles, TensorMemory, Tensors, cache_key
 from engine.data.encoders import EncoderSource
 from engine.data.errors import DatasetError, shown
-from engine.data.image import UnreadableImageError, read_image_file, upright_picture
+from engine.data.image import UnreadableImageError, read_image_file, upright_alpha, upright_grey, upright_picture
+from engine.data.pixels import place_mask, place_pixels
 from engine.data.progress import Warn
-from engine.data.scan import SourceImage
+from engine.data.views import View
 
 LATENT_CHANNELS: Final = 4
 PIXELS_PER_LATENT: Final = 8
@@ -32,25 +31,7 @@ PIXELS_PER_LATENT: Final = 8
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class PlacedImage:
-    """An image of the training set and its place in its bucket."""
-
-    image: SourceImage
-    placement: Placement
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """A caption as the UNet is told of it."""
-
-    prompt_embeds: Tensor
-    """(77·k, D), k chunks: both text encoders' hidden states side by side."""
-    pooled: Tensor
-    """(P,): the second encoder's pooled projection."""
-
-
-class _Encoded(ABC, Generic[Item]):
+class Encoded(ABC, Generic[Item]):
     """What an encoder makes of items, kept by the key of all that it depends on."""
 
     def __init__(self, folder: Path, encoders: EncoderSource, memory: TensorMemory, warn: Warn) -> None:
@@ -107,36 +88,41 @@ class _Encoded(ABC, Generic[Item]):
         return tensors
 
 
-class Latents(_Encoded[PlacedImage]):
-    """The VAE's latents of placed images, under ``<cache>/latents``."""
+class Latents(Encoded[View]):
+    """The VAE's latents of views, under ``<cache>/latents``."""
 
-    def __init__(self, cache: Path, encoders: EncoderSource, memory: TensorMemory, warn: Warn) -> None:
+    def __init__(
+        self, cache: Path, encoders: EncoderSource, memory: TensorMemory, warn: Warn, background: str = "white"
+    ) -> None:
+        """background: a key of ``image.BACKGROUNDS``, what shows where an image is transparent."""
         super().__init__(cache / "latents", encoders, memory, warn)
+        self._background = background
 
-    def _settings_key(self, item: PlacedImage) -> str:
-        """Digest of the file's content, its placement and the VAE."""
+    def _settings_key(self, item: View) -> str:
+        """Digest of the file's content, its placement and side, the background where that shows, and the VAE."""
         return cache_key(
-            "latents", image=item.image.digest, placement=asdict(item.placement), vae=self._encoders.vae_key
+            "latents",
+            image=item.image.digest,
+            placement=asdict(item.placement),
+            flipped=item.flipped,
+            background=self._background if item.image.is_transparent else None,
+            vae=self._encoders.vae_key,
         )
 
-    def load(self, item: PlacedImage) -> Tensor:
+    def load(self, item: View) -> Tensor:
         """(4, H/8, W/8) in the VAE's number format, times its scaling factor. ``DatasetError`` if the file changed."""
         try:
             return self.tensors(item)["latents"]
         except UnreadableImageError as error:
             raise DatasetError(str(error), where=shown(item.image.path), hint="It was readable before.") from error
 
-    def _encode(self, item: PlacedImage) -> Tensors:
-        data = read_image_file(item.image.path)
-        if hashlib.sha256(data).hexdigest() != item.image.digest:
-            raise DatasetError(
-                "the image was changed while the run was using it",
-                where=shown(item.image.path),
-                hint="Leave the images alone during a run; start again to train on what is there now.",
-            )
-        pixels = place_pixels(upright_picture(data), item.placement)
+    def _encode(self, item: View) -> Tensors:
+        data = _unchanged(item.image.path, item.image.digest)
+        pixels = place_pixels(upright_picture(data, self._background), item.placement)
+        if item.flipped:
+            pixels = pixels.flip(-1)
         with torch.no_grad():
-            latents = _as_stored(self._encoders.encode_images(pixels.unsqueeze(0))[0])
+            latents = as_stored(self._encoders.encode_images(pixels.unsqueeze(0))[0])
         expected = (
             LATENT_CHANNELS,
             item.placement.bucket_height // PIXELS_PER_LATENT,
@@ -153,47 +139,58 @@ class Latents(_Encoded[PlacedImage]):
         return {"latents": latents}
 
 
-class Embeddings(_Encoded[str]):
-    """Both text encoders' embeddings of captions, under ``<cache>/text``."""
+class Masks(Encoded[View]):
+    """How much each place of a view counts, under ``<cache>/masks``; only for images that have a mask."""
 
     def __init__(self, cache: Path, encoders: EncoderSource, memory: TensorMemory, warn: Warn) -> None:
-        super().__init__(cache / "text", encoders, memory, warn)
+        super().__init__(cache / "masks", encoders, memory, warn)
 
-    def _settings_key(self, item: str) -> str:
-        """Digest of the caption and the text encoders."""
-        return cache_key("text", caption=item, encoders=self._encoders.text_key)
+    def _settings_key(self, item: View) -> str:
+        """Digest of where the mask comes from, the placement and the side."""
+        image = item.image
+        return cache_key(
+            "mask",
+            alpha=image.digest if image.alpha_mask else None,
+            file=image.mask_file.digest if image.mask_file else None,
+            placement=asdict(item.placement),
+            flipped=item.flipped,
+        )
 
-    def load(self, item: str) -> Embedding:
-        """The caption's embedding in the text encoders' number format."""
-        tensors = self.tensors(item)
-        return Embedding(tensors["prompt_embeds"], tensors["pooled"])
+    def load(self, item: View) -> Tensor:
+        """(1, H/8, W/8) float32 in [0, 1], the mean over the 8 × 8 pixels of each latent. ``DatasetError`` if a file changed."""
+        try:
+            return self.tensors(item)["mask"]
+        except UnreadableImageError as error:
+            raise DatasetError(str(error), where=shown(item.image.path), hint="It was readable before.") from error
 
-    def _encode(self, item: str) -> Tensors:
-        with torch.no_grad():
-            prompt_embeds, pooled = self._encoders.encode_captions([item])
-        return {"prompt_embeds": _as_stored(prompt_embeds[0]), "pooled": _as_stored(pooled[0])}
-
-
-def place_pixels(picture: Image.Image, placement: Placement) -> Tensor:
-    """An RGB picture as (3, bucket height, bucket width) float32 in [-1, 1].
-
-    The crop is taken in the same step as the resizing (Lanczos), so that a picture much longer than its bucket does
-    not become a huge one on the way.
-    """
-    per_x = picture.width / placement.resized_width
-    per_y = picture.height / placement.resized_height
-    box = (
-        placement.crop_left * per_x,
-        placement.crop_top * per_y,
-        min((placement.crop_left + placement.bucket_width) * per_x, picture.width),
-        min((placement.crop_top + placement.bucket_height) * per_y, picture.height),
-    )
-    placed = picture.resize((placement.bucket_width, placement.bucket_height), Image.Resampling.LANCZOS, box=box)
-    pixels = (
-        torch.from_numpy(np.array(placed)).permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-    )
-    return pixels.div_(127.5).sub_(1.0)
+    def _encode(self, item: View) -> Tensors:
+        image = item.image
+        whole = torch.ones(1, item.placement.bucket_height, item.placement.bucket_width)
+        if image.alpha_mask:
+            whole = whole * place_mask(upright_alpha(_unchanged(image.path, image.digest)), item.placement)
+        if image.mask_file is not None:
+            try:
+                grey = upright_grey(_unchanged(image.mask_file.path, image.mask_file.digest))
+            except UnreadableImageError as error:
+                raise UnreadableImageError(f"its mask {shown(image.mask_file.path)}: {error}") from error
+            whole = whole * place_mask(grey, item.placement)
+        if item.flipped:
+            whole = whole.flip(-1)
+        return {"mask": as_stored(avg_pool2d(whole, PIXELS_PER_LATENT))}
 
 
-def _as_stored(tensor: Tensor) -> Tensor:
+def _unchanged(path: Path, digest: str) -> bytes:
+    """The file's content. ``DatasetError`` if it is no longer what was scanned."""
+    data = read_image_file(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise DatasetError(
+            "the image was changed while the run was using it",
+            where=shown(path),
+            hint="Leave the images alone during a run; start again to train on what is there now.",
+        )
+    return data
+
+
+def as_stored(tensor: Tensor) -> Tensor:
+    """A copy of ``tensor`` that can be written to a file."""
     return tensor.detach().to("cpu").contiguous().clone()

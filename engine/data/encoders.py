@@ -33,5 +33,8 @@ class EncoderSource(Protocol):
         k counts the chunks of the longest of them. On any device; a caption's own rows do not depend on the others.
         """
 
+    def count_tokens(self, caption: str) -> int:
+        """How many tokens a caption has, those beyond what is encoded included."""
+
     def release(self) -> None:
         """Give the encoders' memory back; the next use loads them again. Harmless when nothing is loaded."""

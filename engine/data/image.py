@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,9 @@ from engine.data.regular_file import UnreadableFileError, read_regular_file
 EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 MAX_PIXELS: Final = 50_000_000
 MAX_FILE_BYTES: Final = 512 * 2**20
+
+BACKGROUNDS: Final = {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
+"""What may stand behind what is transparent, by the name a profile gives it."""
 
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
 _QUARTER_TURNS: Final = frozenset({5, 6, 7, 8})
@@ -45,25 +49,56 @@ def read_image_file(path: Path) -> bytes:
     return data
 
 
-def upright_size(data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels of the picture in ``data`` once it is turned upright; reads the header only.
+@dataclass(frozen=True)
+class PictureFacts:
+    """What the header of a picture tells."""
+
+    width: int
+    """Pixels, once it is turned upright."""
+    height: int
+    is_transparent: bool
+    """It has an alpha channel or a transparent colour."""
+    is_animated: bool
+
+
+def picture_facts(data: bytes) -> PictureFacts:
+    """Size and kind of the picture in ``data``; reads the header only.
 
     ``UnreadableImageError`` if there is no such picture or it has more than ``MAX_PIXELS``.
     """
     with _opened(data) as image:
         width, height = image.size
-        return (height, width) if _orientation(image, data) in _QUARTER_TURNS else (width, height)
+        if _orientation(image, data) in _QUARTER_TURNS:
+            width, height = height, width
+        return PictureFacts(width, height, image.has_transparency_data, getattr(image, "is_animated", False))
 
 
-def upright_picture(data: bytes) -> Image.Image:
-    """The picture in ``data`` in mode RGB, turned upright as its EXIF orientation says, what is transparent on white.
+def upright_picture(data: bytes, background: str = "white") -> Image.Image:
+    """The picture in ``data`` in mode RGB, turned upright as its EXIF orientation says, what is transparent on ``background``.
 
     ``UnreadableImageError`` if it is cut short, damaged, of another format or has more than ``MAX_PIXELS``. Of an
     animation it is the first frame; of 16 bits per channel the upper 8 count.
     """
     with _opened(data) as image:
         image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+        whole = _with_alpha(ImageOps.exif_transpose(image))
+        if whole.mode != "RGBA":
+            return whole
+        ground = Image.new("RGBA", whole.size, BACKGROUNDS[background])
+        return Image.alpha_composite(ground, whole).convert("RGB")
+
+
+def upright_alpha(data: bytes) -> Image.Image:
+    """The opacity of the picture in ``data`` in mode L, turned upright: 255 is opaque. Errors as of ``upright_picture``."""
+    with _opened(data) as image:
+        image.load()
+        whole = _with_alpha(ImageOps.exif_transpose(image))
+        return whole.getchannel("A") if whole.mode == "RGBA" else Image.new("L", whole.size, 255)
+
+
+def upright_grey(data: bytes) -> Image.Image:
+    """The picture in ``data`` in mode L, turned upright, what is transparent on black. Errors as of ``upright_picture``."""
+    return upright_picture(data, "black").convert("L")
 
 
 @contextmanager
@@ -95,7 +130,8 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """``image`` as RGBA where anything in it may be transparent, else as RGB."""
     transparent = None
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion may clip at 255 instead of scaling.
         levels = np.asarray(image)
@@ -105,7 +141,4 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((levels >> 8).clip(0, 255).astype(np.uint8))
     if transparent is not None:
         image.putalpha(transparent)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    with_alpha = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", with_alpha.size, "white"), with_alpha).convert("RGB")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")

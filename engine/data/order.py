@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from engine.data.errors import DataOrderError
@@ -31,17 +32,46 @@ def epoch_batches(groups: Groups, batch_size: int, seed: int, epoch: int) -> Bat
     batches: Batches = []
     for group in groups:
         members = list(group)
-        _shuffle(members, generator)
+        shuffle(members, generator)
         batches += [members[start : start + batch_size] for start in range(0, len(members), batch_size)]
-    _shuffle(batches, generator)
+    shuffle(batches, generator)
     return batches
 
 
-def _shuffle(elements: list[Element], generator: random.Random) -> None:
-    """Fisher and Yates' shuffle, in place."""
+def shuffle(elements: list[Element], generator: random.Random) -> None:
+    """Fisher and Yates' shuffle, in place; the same in every version of Python."""
     for last in range(len(elements) - 1, 0, -1):
         chosen = int(generator.random() * (last + 1))
         elements[last], elements[chosen] = elements[chosen], elements[last]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One look at an image. Everything by chance about it follows from these four numbers, so a resume needs no more."""
+
+    index: int
+    seed: int
+    epoch: int
+    """From 0."""
+    repeat: int
+    """How often the image came before in this epoch."""
+
+    def chance(self, purpose: str) -> random.Random:
+        """A generator for one purpose, so that what is drawn for one never shifts another."""
+        text = f"{purpose}, seed {self.seed}, epoch {self.epoch}, image {self.index}, repeat {self.repeat}"
+        return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest()))
+
+
+def _repeats(order: Batches) -> list[list[int]]:
+    """For every index in the order how often it stands before."""
+    seen: Counter[int] = Counter()
+    repeats: list[list[int]] = []
+    for batch in order:
+        repeats.append([])
+        for index in batch:
+            repeats[-1].append(seen[index])
+            seen[index] += 1
+    return repeats
 
 
 class BatchOrder:
@@ -62,6 +92,7 @@ class BatchOrder:
         self._epoch = 0
         self._position = 0
         self._order = epoch_batches(self._groups, batch_size, seed, 0)
+        self._repeats = _repeats(self._order)
 
     @property
     def seed(self) -> int:
@@ -93,15 +124,16 @@ class BatchOrder:
         """Identifies what the indices mean."""
         return self._fingerprint
 
-    def next_batch(self) -> list[int]:
-        """Indices of the next batch, all of one bucket; begins the next epoch when this one is used up."""
+    def next_batch(self) -> list[Visit]:
+        """The images of the next batch, all of one bucket; begins the next epoch when this one is used up."""
         if self._position == len(self._order):
             self._epoch += 1
             self._position = 0
             self._order = epoch_batches(self._groups, self._batch_size, self._seed, self._epoch)
-        batch = self._order[self._position]
+            self._repeats = _repeats(self._order)
+        pairs = zip(self._order[self._position], self._repeats[self._position], strict=True)
         self._position += 1
-        return list(batch)
+        return [Visit(index, self._seed, self._epoch, repeat) for index, repeat in pairs]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything ``load_state_dict`` needs, as JSON values (docs/files.md, ``data`` in state.json)."""
@@ -137,6 +169,7 @@ class BatchOrder:
             )
         self._seed, self._epoch, self._position = seed, epoch, position
         self._order = [list(batch) for batch in order]
+        self._repeats = _repeats(self._order)
 
     def _is_possible(self, order: object) -> bool:
         """Whether ``order`` is one that ``epoch_batches`` could give for these groups and this batch size."""

@@ -12,17 +12,25 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from engine.data.batches import Cached, TrainingSet
-from engine.data.buckets import BucketRules, bucket_sizes, place
+from engine.data.buckets import BucketRules, bucket_sizes
 from engine.data.cache import TensorMemory
-from engine.data.encoded import Embeddings, Latents, PlacedImage
+from engine.data.embeddings import Embeddings, LiveEmbeddings, TextSource
+from engine.data.encoded import Latents, Masks
 from engine.data.encoders import EncoderSource
 from engine.data.errors import PreparationStopped, shown
 from engine.data.image import UnreadableImageError
+from engine.data.placing import captions_vary, place_images, possible_captions
 from engine.data.progress import Report, ShouldStop, Warn, never_stop, report_to_nobody, warn_nobody
-from engine.data.scan import Scan, Skipped, folders_of, nothing_left, scan_sources
-from engine.profile.schema import Dataset
+from engine.data.report import remarks
+from engine.data.scan import Skipped, folders_of, nothing_left, scan_sources
+from engine.data.views import PlacedImage, View
+from engine.profile.schema import Captions, Dataset
 
+CHUNK: Final = 75
+"""Tokens a caption has room for in one chunk."""
 DEFAULT_MEMORY_BYTES: Final = 2**30
+LIVE_TEXT_BYTES: Final = 64 * 2**20
+"""Embeddings of varying captions that are remembered, on the device: a hundred at SDXL's size."""
 
 Item = TypeVar("Item")
 
@@ -32,90 +40,101 @@ def prepare(
     cache: Path,
     encoders: EncoderSource,
     *,
+    captions: Captions | None = None,
     prompts: Iterable[str] = (),
     encode_text: bool = True,
+    by_chance: bool = True,
     report: Report = report_to_nobody,
     should_stop: ShouldStop = never_stop,
     warn: Warn = warn_nobody,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
 ) -> TrainingSet:
-    """Scan the sources, place every image in a bucket and have all latents and embeddings in ``cache``.
+    """Scan the sources, place every image in a bucket and have all latents, masks and embeddings in ``cache``.
 
-    The encoders are used only for what the cache lacks, and released at the end. Images that cannot be read are
-    left out and warned of. prompts: further texts to embed, for samples. encode_text: False where the text encoders are trained,
-    and captions have to be encoded in every step. report: "images", then "latents", then
-    "text". memory_bytes: how much of the encoded data is held in memory; the rest is read from disk when needed.
+    The encoders are used only for what the cache lacks, and released at the end. Where captions vary from visit to visit
+    the text encoders are kept instead, and texts are encoded when they are needed. Images that cannot be read are left out
+    and warned of. captions: the profile's; encoders must read captions as they say. prompts: further texts to embed, for
+    samples. encode_text: False where the text encoders are trained, and captions have to be encoded in the step. by_chance:
+    False where the set is only read by index, without visits: one view and one caption of each image suffice. report:
+    "images", then "latents", "masks" (if there are any), "text" (if they are encoded ahead).
+    memory_bytes: how much of the encoded data is held in memory; the rest is read from disk when needed.
 
     Raises ``DatasetError`` if no image is left, a folder cannot be read, no bucket fits or the cache cannot be
     written; ``PreparationStopped`` as soon as ``should_stop()`` is true, which is asked between items.
     """
-    rules = BucketRules.of(dataset)
-    bucket_sizes(rules)  # Rules that leave no bucket are refused before any file is read.
-    scan = scan_sources(dataset.sources, report=report, should_stop=should_stop)
-    _warn_of(scan, warn)
-    placed = [PlacedImage(image, place(image.width, image.height, rules)) for image in scan.images]
+    captions = captions or Captions()
+    bucket_sizes(BucketRules.of(dataset))  # Rules that leave no bucket are refused before any file is read.
+    scan = scan_sources(dataset.sources, smallest=dataset.smallest_image, report=report, should_stop=should_stop)
+    for skipped in scan.skipped:
+        warn(f"image left out: {skipped.reason}", shown(skipped.path))
+    placed = place_images(scan.images, dataset, captions, by_chance=by_chance)
     placed.sort(key=lambda item: (item.placement.bucket_width, item.placement.bucket_height))
+    for sentence, where in remarks(scan, placed):
+        warn(sentence, where)
 
     memory = TensorMemory(memory_bytes)
-    latents = Latents(cache, encoders, memory, warn)
-    embeddings = Embeddings(cache, encoders, memory, warn)
+    latents = Latents(cache, encoders, memory, warn, dataset.background)
+    masks = Masks(cache, encoders, memory, warn)
+    is_live = False
     try:
-        readable, unreadable, latents_cached = _ensure_latents(latents, placed, report, should_stop)
+        readable, unreadable, cached = _ensure_images(latents, masks, placed, report, should_stop)
         encoders.release()  # The VAE makes room for the text encoders.
         for skipped in unreadable:
             warn(f"image left out: {skipped.reason}", shown(skipped.path))
         all_skipped = (*scan.skipped, *unreadable)
         if not readable:
             raise nothing_left(folders_of(dataset.sources), all_skipped)
-        cached = [latents_cached]
-        if encode_text:
-            captions = list(dict.fromkeys([*(item.image.caption for item in readable), *prompts]))
-            cached.append(_ensure_all("text", captions, embeddings.ensure, report, should_stop))
+        is_live = encode_text and by_chance and captions_vary(readable)
+        text: TextSource | None = None
+        count: Callable[[str], int] = encoders.count_tokens
+        if encode_text and not is_live:
+            text = embeddings = Embeddings(cache, encoders, memory, warn)
+            padding = [""] if captions.max_tokens > CHUNK else []  # what a shorter caption is filled up with
+            texts = list(dict.fromkeys([*possible_captions(readable), *prompts, *padding]))
+            cached.append(_ensure_all("text", texts, embeddings.ensure, report, should_stop))
+            count = embeddings.tokens  # with a full cache no tokenizer is loaded
+        elif is_live:
+            text = LiveEmbeddings(encoders, TensorMemory(LIVE_TEXT_BYTES))
+        tokens = {caption: count(caption) for caption in possible_captions(readable)}
     finally:
-        encoders.release()
+        if not is_live:
+            encoders.release()
     return TrainingSet(
         readable,
         latents=latents,
-        embeddings=embeddings if encode_text else None,
+        masks=masks,
+        text=text,
         skipped=all_skipped,
         cached=cached,
+        tokens=tokens,
+        max_tokens=captions.max_tokens,
     )
 
 
-def _warn_of(scan: Scan, warn: Warn) -> None:
-    for skipped in scan.skipped:
-        warn(f"image left out: {skipped.reason}", shown(skipped.path))
-    for folder in scan.empty_sources:
-        warn("no image in this source", shown(folder))
-    if scan.uncaptioned:
-        names = ", ".join(shown(path.name) for path in scan.uncaptioned[:5])
-        more = f" and {len(scan.uncaptioned) - 5} more" if len(scan.uncaptioned) > 5 else ""
-        count = len(scan.uncaptioned)
-        what = "image has no caption and is" if count == 1 else "images have no caption and are"
-        warn(
-            f"{count} {what} trained with an empty one: {names}{more}",
-            shown(scan.uncaptioned[0].parent),
-        )
+def _ensure_images(
+    latents: Latents, masks: Masks, placed: Sequence[PlacedImage], report: Report, should_stop: ShouldStop
+) -> tuple[list[PlacedImage], list[Skipped], list[Cached]]:
+    """The images all of whose views are there, those that turned out to be unreadable, and what was done."""
+    unreadable: dict[Path, Skipped] = {}
 
-
-def _ensure_latents(
-    latents: Latents, placed: Sequence[PlacedImage], report: Report, should_stop: ShouldStop
-) -> tuple[list[PlacedImage], list[Skipped], Cached]:
-    """The images whose latents are there, those that turned out to be unreadable, and what was done."""
-    readable: list[PlacedImage] = []
-    unreadable: list[Skipped] = []
-
-    def ensure(item: PlacedImage) -> bool:
-        try:
-            built = latents.ensure(item)
-        except UnreadableImageError as error:
-            unreadable.append(Skipped(item.image.path, str(error)))
+    def ensured(kind: Latents | Masks, view: View) -> bool:
+        if view.image.path in unreadable:
             return False
-        readable.append(item)
-        return built
+        try:
+            return kind.ensure(view)
+        except UnreadableImageError as error:
+            unreadable[view.image.path] = Skipped(view.image.path, str(error))
+            return False
 
-    cached = _ensure_all("latents", placed, ensure, report, should_stop)
-    return readable, unreadable, replace(cached, count=len(readable))
+    def count(kind: Latents | Masks, views: Sequence[View], what: str) -> Cached:
+        cached = _ensure_all(what, views, lambda view: ensured(kind, view), report, should_stop)
+        return replace(cached, count=sum(view.image.path not in unreadable for view in views))
+
+    masked = [view for item in placed if item.image.has_mask for view in item.views]
+    done = [count(masks, masked, "masks")] if masked else []
+    done.insert(0, count(latents, [view for item in placed for view in item.views], "latents"))
+    readable = [item for item in placed if item.image.path not in unreadable]
+    return readable, list(unreadable.values()), done
 
 
 def _ensure_all(

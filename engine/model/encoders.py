@@ -51,6 +51,7 @@ class BaseEncoders:
         self._cut: set[str] = set()
         self._vaes: dict[torch.dtype, Any] = {}
         self._text: Any = None
+        self._tokenizers: Any = None
 
     @property
     def vae_key(self) -> str:
@@ -96,10 +97,14 @@ class BaseEncoders:
             unet = self._base.unet_config
             pooled = int(self._base.configs.text_encoder_2["projection_dim"])
             return torch.empty(0, 77, int(unet["cross_attention_dim"])), torch.empty(0, pooled)
-        tokenizers, encoders = self._loaded_text()
+        tokenizers, encoders = self._loaded_tokenizers(), self._loaded_text()
         embeds, pooled_embeds = encode_prompts(tokenizers, encoders, captions, self._rules)
         self._warn_of_cut(captions)
         return embeds.float(), pooled_embeds.float()
+
+    def count_tokens(self, caption: str) -> int:
+        """How many tokens a caption has, those that are cut included. Loads the tokenizers alone."""
+        return len(tokenize(self._loaded_tokenizers()[0], caption, self._rules).ids)
 
     def release(self) -> None:
         """Drop the encoders and give their memory back; the next use loads them again."""
@@ -108,11 +113,15 @@ class BaseEncoders:
         if torch.device(self._device).type == "cuda":
             torch.cuda.empty_cache()
 
-    def _loaded_text(self) -> tuple[Any, Any]:
+    def _loaded_tokenizers(self) -> Any:
+        if self._tokenizers is None:
+            self._tokenizers = self._base.tokenizers()
+        return self._tokenizers
+
+    def _loaded_text(self) -> Any:
         if self._text is None:
-            self._text = (self._base.tokenizers(), self._base.text_encoders(torch.float32, self._device))
-        tokenizers, encoders = self._text
-        return tokenizers, encoders
+            self._text = self._base.text_encoders(torch.float32, self._device)
+        return self._text
 
     def _warn_of_cut(self, captions: Sequence[str]) -> None:
         """Once per caption, and of a flood only the first: the data set's report counts them all."""
@@ -120,7 +129,7 @@ class BaseEncoders:
         for caption in captions:
             if len(caption.encode(errors="replace")) <= room or caption in self._cut or len(self._cut) >= WARNED_OF:
                 continue  # a token stands for at least one byte
-            length = len(tokenize(self._text[0][0], caption, self._rules).ids)
+            length = self.count_tokens(caption)
             if length > room:
                 self._cut.add(caption)
                 shown = caption if len(caption) <= SHOWN else caption[:SHOWN] + "…"

@@ -174,7 +174,13 @@ def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tupl
     names = {"base": profile.model.base, "vae": profile.model.vae}
     model = profile.model.model_copy(update={name: reference(name, written) for name, written in names.items()})
     sources = tuple(
-        source.model_copy(update={"path": absolute(source.path, ("dataset", "sources", index, "path"))})
+        source.model_copy(
+            update={
+                name: absolute(written, ("dataset", "sources", index, name))
+                for name in ("path", "metadata", "mask_folder")
+                if (written := getattr(source, name)) is not None
+            }
+        )
         for index, source in enumerate(profile.dataset.sources)
     )
     dataset = profile.dataset.model_copy(update={"sources": sources})

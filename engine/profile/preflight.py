@@ -18,7 +18,7 @@ from engine.profile.load import LoadedProfile
 from engine.profile.model_preflight import check_base, check_vae
 from engine.profile.places import no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
-from engine.profile.schema import Model, Profile
+from engine.profile.schema import Model, Profile, Source
 from engine.profile.source_map import Path as KeyPath
 
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -32,7 +32,7 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
     architecture, a source folder that is missing, no image in any of them.
     """
     found = _check_model(profile.model)
-    found += [_check_source(source.path, index) for index, source in enumerate(profile.dataset.sources)]
+    found += [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
     errors = [fault for item in found for fault in item.errors]
     if not errors and not any(item.images for item in found):
         paths = ", ".join(source.path for source in profile.dataset.sources)
@@ -43,15 +43,19 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
     return [fault.problem(loaded) for item in found for fault in item.warnings]
 
 
-def images_in(folder: Path) -> Iterator[Path]:
-    """The files directly in ``folder`` that are named like images, by name; hidden ones are left out."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if _is_image(entry))
-    return (folder / name for name in names)
+def images_in(folder: Path, *, recursive: bool = False, without: Path | None = None) -> Iterator[Path]:
+    """The files in ``folder`` that are named like images, by name; hidden ones are left out.
 
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file()
+    recursive: also those in the folders inside, but for ``without``.
+    """
+    with os.scandir(folder) as found:
+        entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.lower().endswith(IMAGE_ENDINGS) and entry.is_file():
+            yield path
+        elif recursive and entry.is_dir(follow_symlinks=False) and path != without:
+            yield from images_in(path, recursive=True, without=without)
 
 
 @dataclass(frozen=True)
@@ -78,22 +82,26 @@ class _Found:
     warnings: tuple[_Fault, ...] = ()
 
 
-def _check_source(written: str, index: int) -> _Found:
+def _check_source(source: Source, index: int) -> _Found:
     path: KeyPath = ("dataset", "sources", index, "path")
-    folder = locate(written)
+    written, folder = source.path, locate(source.path)
     if reason := no_folder(folder, written):
         return _Found(errors=(_Fault(path, written, reason, "name the folder that holds the images"),))
+    if fault := _missing_companion(source, index):
+        return _Found(errors=(fault,))
+    without = None if source.mask_folder is None else locate(source.mask_folder)
+    ending = source.caption_extension
     try:
-        images = list(images_in(folder))
-        uncaptioned = sum(not image.with_suffix(".txt").is_file() for image in images)
+        images = list(images_in(folder, recursive=source.recursive, without=without))
+        uncaptioned = sum(not image.with_suffix(ending).is_file() for image in images)
         below = not images and any(any(images_in(entry)) for entry in folder.iterdir() if entry.is_dir())
     except OSError as error:
         return _Found(errors=(_Fault(path, written, f"cannot be read ({error.strerror})", "check its permissions"),))
     if not images:
-        suggestion = "its subfolders do: list each as a source of its own" if below else ""
+        suggestion = "its subfolders do: set recursive = true for it" if below else ""
         return _Found(warnings=(_Fault(path, written, "holds no images", suggestion),))
-    if uncaptioned:
-        rule = f"{uncaptioned} of {len(images)} images have no caption (a .txt of the same name)"
+    if uncaptioned and source.metadata is None:  # what the metadata names is known when it is read
+        rule = f"{uncaptioned} of {len(images)} images have no caption (a {ending} of the same name)"
         return _Found(len(images), warnings=(_Fault(path, written, rule, "they are trained with an empty caption"),))
     return _Found(len(images))
 
@@ -111,3 +119,21 @@ def _check_model(model: Model) -> list[_Found]:
         )
         for name, verdict in checked.items()
     ]
+
+
+def _missing_companion(source: Source, index: int) -> _Fault | None:
+    """What is wrong with the place of a source's masks or metadata; what is in them is left to ``engine.data``."""
+    if source.mask_folder is not None and (reason := no_folder(locate(source.mask_folder), source.mask_folder)):
+        path: KeyPath = ("dataset", "sources", index, "mask_folder")
+        return _Fault(path, source.mask_folder, reason, "name the folder that holds the masks")
+    if source.metadata is not None and not _is_file(locate(source.metadata)):
+        path = ("dataset", "sources", index, "metadata")
+        return _Fault(path, source.metadata, "there is no such file", "name the JSON or JSONL file with the captions")
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.profile.data_rules import DATA_RULES
 from engine.profile.loss_rules import LOSS_RULES
 from engine.profile.network_rules import NETWORK_RULES
 from engine.profile.rule import Broken, Rule, Values
@@ -93,6 +94,7 @@ RULES: tuple[Rule, ...] = (
         "`checkpoints.keep_last` is 0 or at least 2: one alone would leave nothing when it is damaged.",
         _one_checkpoint_is_not_safe,
     ),
+    *DATA_RULES,
     *NETWORK_RULES,
     *LOSS_RULES,
     Rule(

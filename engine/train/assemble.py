@@ -16,6 +16,7 @@ from engine.checkpoint.load import load_checkpoint, load_tensors
 from engine.data.batches import TrainingSet
 from engine.data.prepare import prepare
 from engine.model.adapter import Adapter, add_lora
+from engine.model.conditioning import TextRules
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
 from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
@@ -103,6 +104,11 @@ def schedule_of(profile: Profile) -> Schedule:
     return profile.schedule.over(profile.training.steps)
 
 
+def text_rules(profile: Profile) -> TextRules:
+    """How captions and prompts are read."""
+    return TextRules(profile.captions.max_tokens, profile.captions.weights)
+
+
 def _prepare_data(
     run: RunDirectory,
     profile: Profile,
@@ -117,13 +123,15 @@ def _prepare_data(
     if news := vae_format_explained(base.configs.vae, compute.dtype, compute.device):
         log.info(news)
     data = _prepared(run, profile, profile.dataset, base=base, compute=compute, reporter=reporter, requests=requests)
-    reporter.dataset(data.report(whole_batch(profile)))
+    reporter.dataset(data.report(whole_batch(profile), profile.training.gradient_accumulation))
     chosen = choose_held_out(data, profile.validation.share, profile.validation.seed)
     parts = [(data, chosen)] if chosen else []
     if profile.validation.folders:
         sources = tuple(Source(path=folder) for folder in profile.validation.folders)
         dataset = profile.dataset.model_copy(update={"sources": sources})
-        measured = _prepared(run, profile, dataset, base=base, compute=compute, reporter=reporter, requests=requests)
+        measured = _prepared(
+            run, profile, dataset, base=base, compute=compute, reporter=reporter, requests=requests, by_chance=False
+        )
         parts.append((measured, frozenset(range(len(measured)))))
     held_out = HeldOut(tuple(parts))
     if len(held_out):
@@ -140,12 +148,15 @@ def _prepared(
     compute: Compute,
     reporter: Reporter,
     requests: Requests,
+    by_chance: bool = True,
 ) -> TrainingSet:
     vae_format = base.configs.vae, compute.dtype, compute.device
     data = prepare(
         dataset,
         run.cache,
-        BaseEncoders(base, compute.device, vae_dtype=vae_dtype(*vae_format)),
+        BaseEncoders(base, compute.device, text_rules(profile), vae_dtype=vae_dtype(*vae_format)),
+        captions=profile.captions,
+        by_chance=by_chance,
         prompts=prompts_of(profile.samples),
         encode_text=not profile.network.trains_text,
         report=reporter.preparing,
@@ -171,7 +182,8 @@ def _build(
     seed = profile.training.seed
     text = None
     if profile.network.trains_text:
-        text = TextConditioning(base.tokenizers(), base.text_encoders(compute.dtype, compute.device))
+        encoders = base.text_encoders(compute.dtype, compute.device)
+        text = TextConditioning(base.tokenizers(), encoders, text_rules(profile))
     adapter = add_lora(
         unet,
         profile.network,

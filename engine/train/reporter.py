@@ -23,7 +23,8 @@ from engine.train.requests import StopRequest
 
 if TYPE_CHECKING:
     from engine.checkpoint.save import SavedCheckpoint
-    from engine.data.batches import Cached, DatasetReport
+    from engine.data.batches import Cached
+    from engine.data.report import DatasetReport
     from engine.train.trackers import Trackers
     from engine.train.validator import ValidationResult
 
@@ -91,11 +92,15 @@ class Reporter:
             *(_count(report.images, "image"), _count(len(report.buckets), "bucket")),
             *(_count(report.batches_per_epoch, "batch", "batches"), _count(len(report.skipped), "file")),
         )
+        for line in report.lines():
+            log.info("%s", line)
 
     def cached(self, cached: Cached) -> None:
         """One kind of encoded data is complete."""
         self._events.write("cached", **cached.to_json())
-        what = {"latents": "latents of images", "text": "embeddings of texts"}.get(cached.what, cached.what)
+        what = {"latents": "latents of images", "masks": "masks of images", "text": "embeddings of texts"}.get(
+            cached.what, cached.what
+        )
         log.info("%d %s, %d of them encoded now, in %.1f s", cached.count, what, cached.built, cached.seconds)
 
     def warning(self, message: str, where: str) -> None:

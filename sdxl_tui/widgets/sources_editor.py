@@ -1,13 +1,14 @@
 """The folders of images of a profile as lines: a path and how often each of its images is seen per epoch.
 
 The last line is always empty: what is typed there becomes a further folder. A folder is taken out by clearing its path.
+Whatever else the profile says of a folder is counted beside it (+3) and kept as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,12 +19,16 @@ from textual.widgets import Input, Static
 
 from sdxl_tui.terminal.clean import clean
 
+EDITED: Final = ("path", "repeats")
+
 
 class SourceLine(Horizontal):
     """One folder."""
 
-    def __init__(self, path: str, repeats: str) -> None:
+    def __init__(self, path: str, repeats: str, others: Mapping[str, Any] | None = None) -> None:
+        """others: what else is set for the folder, by name."""
         super().__init__()
+        self.others = dict(others or {})
         self.path = Input(path, placeholder="add a folder of images", compact=True, classes="path")
         self.repeats = Input(repeats, placeholder="1", compact=True, classes="repeats")
 
@@ -31,6 +36,8 @@ class SourceLine(Horizontal):
         yield self.path
         yield Static(Content("×"))
         yield self.repeats
+        if self.others:
+            yield Static(Content(f"+{len(self.others)}"))
 
 
 class SourcesEditor(Vertical):
@@ -50,7 +57,7 @@ class SourcesEditor(Vertical):
 
     @dataclass
     class Changed(Message):
-        """The folders are others now: each with ``path`` and, unless it is 1, ``repeats``."""
+        """The folders are others now: each with ``path``, ``repeats`` where it has any, and what else was set for it."""
 
         editor: SourcesEditor
         sources: list[dict[str, Any]]
@@ -70,11 +77,13 @@ class SourcesEditor(Vertical):
     def __init__(self, sources: Sequence[Mapping[str, Any]], *, disabled: bool = False) -> None:
         super().__init__(disabled=disabled)
         self._start = [(clean(str(source.get("path", ""))), str(source.get("repeats", ""))) for source in sources]
+        self._others = [{name: source[name] for name in source if name not in EDITED} for source in sources]
         self._typed_last = [*self._start, ("", "")]
 
     def compose(self) -> ComposeResult:
-        for path, repeats in (*self._start, ("", "")):
-            yield SourceLine(path, repeats)
+        for (path, repeats), others in zip(self._start, self._others, strict=True):
+            yield SourceLine(path, repeats, others)
+        yield SourceLine("", "")
 
     @on(Input.Changed)
     async def _typed(self, event: Input.Changed) -> None:
@@ -102,4 +111,4 @@ class SourcesEditor(Vertical):
                 source["repeats"] = int(typed)
             except ValueError:
                 raise ValueError(f"repeats {typed[:12]} must be a whole number from 1 to 10,000") from None
-        return source
+        return source | line.others

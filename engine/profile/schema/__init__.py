@@ -4,8 +4,9 @@ This is the single source for all of them, one module per section. Values here a
 makes of it: paths are kept as written and resolved by ``load.py``.
 """
 
+from engine.profile.schema.captions import Captions
 from engine.profile.schema.checkpoints import Checkpoints
-from engine.profile.schema.dataset import Dataset, Source
+from engine.profile.schema.dataset import Dataset
 from engine.profile.schema.launch import Launch
 from engine.profile.schema.logging import Logging
 from engine.profile.schema.loss import Loss
@@ -17,12 +18,14 @@ from engine.profile.schema.profile import SCHEMA_VERSION, Profile, plain
 from engine.profile.schema.samples import Samples
 from engine.profile.schema.schedule import Schedule
 from engine.profile.schema.section import Section
+from engine.profile.schema.source import Source
 from engine.profile.schema.training import Training
 from engine.profile.schema.validation import Validation
 
 __all__ = [
     "GROUP_OF",
     "SCHEMA_VERSION",
+    "Captions",
     "Checkpoints",
     "Dataset",
     "Launch",

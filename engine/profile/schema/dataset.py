@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engine.profile.schema.section import FIXED, Section
+from engine.profile.schema.source import Source
 from engine.profile.setting import Setting
-
-
-class Source(Section):
-    """A folder of images with captions in .txt files of the same name."""
-
-    path: Annotated[
-        str,
-        Field(min_length=1),
-        Setting(
-            "Folder of images; each may have a caption in a .txt file of the same name.",
-            FIXED,
-            aliases=("image_dir", "train_data_dir", "folder_path", "dir"),
-        ),
-    ]
-    repeats: Annotated[
-        int,
-        Field(ge=1, le=10_000),
-        Setting(
-            "How often each image of this folder is seen per epoch.",
-            FIXED,
-            detail="Balances folders of different sizes: 10 images × 10 repeats weigh as much as 100 × 1.",
-            aliases=("num_repeats", "repeat"),
-        ),
-    ] = 1
 
 
 class Dataset(Section):
@@ -90,3 +67,42 @@ class Dataset(Section):
             aliases=("bucket_no_upscale",),
         ),
     ] = True
+    flip: Annotated[
+        bool,
+        Setting(
+            "Half of the visits see the mirrored image.",
+            FIXED,
+            detail="Doubles the images' variety and the latents in the cache: the mirrored picture is encoded, not its "
+            "latents mirrored. Not for faces and objects that are not symmetric, nor for writing.",
+            aliases=("flip_aug", "random_flip", "flip_x"),
+        ),
+    ] = False
+    random_crops: Annotated[
+        int,
+        Field(ge=0, le=64),
+        Setting(
+            "Crops per image, each at a random place of its own; 0 crops around the centre.",
+            FIXED,
+            detail="One of them is drawn at each visit. Each is encoded and cached; where a picture fills its bucket exactly, "
+            "all are the same. The places follow from the image's content, so they are the same in every run.",
+            aliases=("random_crop",),
+        ),
+    ] = 0
+    smallest_image: Annotated[
+        int,
+        Field(ge=0, le=8192),
+        Setting(
+            "Leave out images whose shorter side is below this; 0 takes all.",
+            FIXED,
+            unit="px",
+            aliases=("skip_image_resolution", "min_size"),
+        ),
+    ] = 0
+    background: Annotated[
+        Literal["white", "grey", "black"],
+        Setting(
+            "What shows where an image is transparent, with or without alpha_mask.",
+            FIXED,
+            aliases=("alpha_background",),
+        ),
+    ] = "white"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.profile.rules import RULES
+from engine.profile.schema.captions import Captions
 from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset
 from engine.profile.schema.launch import Launch
@@ -41,6 +42,7 @@ class Profile(Section):
     model: Model
     network: Network = Network()
     dataset: Dataset
+    captions: Captions = Captions()
     training: Training = Training()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()

@@ -45,6 +45,9 @@ class SmallEncoders(nn.Module):
         states: Tensor = self.table(torch.tensor(tokens))
         return states, states.mean(dim=1)[:, :POOLED]
 
+    def count_tokens(self, caption: str) -> int:
+        return len(caption.encode())
+
     def release(self) -> None:
         self.releases += 1
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data.errors import DataOrderError
-from engine.data.order import BatchOrder, epoch_batches
+from engine.data.order import BatchOrder, Visit, epoch_batches
 
 FINGERPRINT = "f" * 64
 SMALL = [[0, 1, 2], [3, 3, 4, 4, 5], [6]]
@@ -170,8 +170,29 @@ def test_the_stored_order_wins_over_the_one_that_would_be_made_now() -> None:
     order = BatchOrder(SMALL, 2, 0, FINGERPRINT)
     stored = [[6], [5], [4, 4], [3, 3], [2], [0, 1]]
     order.load_state_dict({**order.state_dict(), "order": stored, "position": 1})
-    assert [order.next_batch() for _ in range(5)] == stored[1:]
-    assert order.next_batch() == epoch_batches(SMALL, 2, 0, 1)[0]
+    assert [indices(order.next_batch()) for _ in range(5)] == stored[1:]
+    assert indices(order.next_batch()) == epoch_batches(SMALL, 2, 0, 1)[0]
+
+
+def indices(batch: list[Visit]) -> list[int]:
+    return [visit.index for visit in batch]
+
+
+def test_a_visit_knows_how_often_its_image_came_before_in_the_epoch() -> None:
+    order = BatchOrder([[0, 0, 0, 1], [2, 2]], 2, 3, FINGERPRINT)
+    for epoch in range(2):
+        visits = [visit for _ in range(order.batches_per_epoch) for visit in order.next_batch()]
+        assert {(visit.seed, visit.epoch) for visit in visits} == {(3, epoch)}
+        for index, count in ((0, 3), (1, 1), (2, 2)):
+            assert [visit.repeat for visit in visits if visit.index == index] == list(range(count))
+
+
+def test_chances_follow_from_the_visit_and_the_purpose_alone() -> None:
+    visit = Visit(index=4, seed=7, epoch=1, repeat=2)
+    assert visit.chance("flip").random() == Visit(4, 7, 1, 2).chance("flip").random()
+    others = [Visit(5, 7, 1, 2), Visit(4, 8, 1, 2), Visit(4, 7, 2, 2), Visit(4, 7, 1, 3)]
+    drawn = {visit.chance("flip").random(), visit.chance("crop").random(), *(o.chance("flip").random() for o in others)}
+    assert len(drawn) == 6
 
 
 def test_an_order_of_nothing_is_a_defect() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.data.image import MAX_PIXELS, UnreadableImageError, read_image_file, upright_picture, upright_size
+from engine.data.image import MAX_PIXELS, UnreadableImageError, picture_facts, read_image_file, upright_picture
 from tests.engine.data.small_data import picture, png_chunk, png_of
 
 ORIENTATION = 0x0112
@@ -22,6 +22,11 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    facts = picture_facts(data)
+    return facts.width, facts.height
 
 
 def mean_difference(one: Image.Image, other: Image.Image) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.data.batches import Batch, TrainingSet
 from engine.data.buckets import BucketRules, place, time_ids
-from engine.data.encoded import place_pixels
+from engine.data.pixels import place_pixels
 from engine.data.prepare import prepare
 from engine.profile.schema import Dataset, Source
 from tests.engine.data.small_data import POOLED, TOKENS, WIDTH, SmallEncoders, add_image, dataset, picture, three_shapes
@@ -121,7 +121,20 @@ def test_the_report_has_what_the_dataset_event_needs(tmp_path: Path) -> None:
     assert report.to_json() == {
         "images": 6,
         "batches_per_epoch": 6,
+        "steps_per_epoch": 6.0,
         "buckets": {"72x128": 2, "96x96": 2, "128x72": 2},
+        "regularisation_images": 0,
+        "seen_per_epoch": 18,
+        "regularisation_seen_per_epoch": 0,
+        "latents": 6,
+        "masked": 0,
+        "upscaled": 0,
+        "largest_enlargement": 1.0,
+        "animated": 0,
+        "duplicates": 0,
+        "uncaptioned": 0,
+        "captions": {"shortest": 16, "median": 16.0, "longest": 18, "cut": 0, "limit": 75},
+        "text": "cached",
         "skipped": 1,
     }
     json.dumps(report.to_json())

@@ -25,12 +25,26 @@ _LIMITS = {
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from("\"'\\\t\n#=[]{},\x00\x1b\x7f\u2028é漢🙂"), max_size=30)
 paths = st.text(st.characters(codec="utf-8", exclude_characters="\0~"), min_size=1, max_size=30)
 
+_SOURCE: dict[str, st.SearchStrategy[Any]] = {
+    "caption_extension": st.sampled_from([".txt", ".caption"]),
+    "metadata": paths,
+    "trigger": texts,
+    "suffix": texts,
+    "regularisation": st.booleans(),
+    "alpha_mask": st.booleans(),
+    "mask_folder": paths,
+    "flip": st.booleans(),
+    "random_crops": st.integers(0, 64),
+    "caption_dropout": st.floats(0, 1),
+}
+"""Some of a source's fields that no rule ties to others."""
+
 
 def values(field: ProfileField) -> st.SearchStrategy[Any]:
     """Valid values of one field, as TOML would hold them."""
     if field.kind in {"int", "float"}:
         return _numbers(field)
-    source = st.fixed_dictionaries({"path": paths}, optional={"repeats": st.integers(1, 10_000)})
+    source = st.fixed_dictionaries({"path": paths}, optional={**_SOURCE, "repeats": st.integers(1, 10_000)})
     by_kind: dict[str, st.SearchStrategy[Any]] = {
         "bool": st.booleans(),
         "choice": st.sampled_from([1] if field.path == "schema" else list(field.choices or ("",))),
@@ -45,6 +59,8 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "model.base": paths,
         "model.vae": paths,
         "network.start_from": paths,
+        "captions.separator": st.sampled_from([",", ";", " | "]),
+        "captions.keep_separator": st.sampled_from(["", "|||", "ŧ"]),
         "logging.trackers": st.lists(st.sampled_from(["tensorboard", "wandb"]), max_size=2),
         "logging.project": st.text(min_size=1, max_size=20),
         "schedule.rules": st.lists(st.floats(0, 1), min_size=1, max_size=4).map(

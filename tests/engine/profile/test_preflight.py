@@ -138,6 +138,32 @@ def test_a_folder_without_images_beside_one_with_some_is_a_warning(base: Path, i
     )
 
 
+def with_source(base: Path, source: str) -> LoadedProfile:
+    text = f'[model]\nbase = "{base}"\n[[dataset.sources]]\n{source}\n'
+    return parse_profile(text, folder=base, source=Path("cat.toml"))
+
+
+def test_a_source_is_looked_at_as_it_says(base: Path, images: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    shutil.copytree(images, outer / "inner")
+    for caption in (outer / "inner").glob("*.txt"):
+        caption.rename(caption.with_suffix(".caption"))
+    shutil.copytree(images, outer / "masks")
+    settings = f'path = "{outer}"\nrecursive = true\nmask_folder = "{outer}/masks"\n'
+    loaded = with_source(base, f'{settings}caption_extension = ".caption"')
+    assert check_inputs(loaded.profile, loaded) == []
+    (warning,) = check_inputs(with_source(base, settings).profile)
+    assert "have no caption (a .txt of the same name)" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("mask_folder", "there is no such folder"), ("metadata", "there is no such file")]
+)
+def test_masks_and_metadata_that_are_not_there_are_refused(base: Path, images: Path, name: str, reason: str) -> None:
+    (problem,) = refused(with_source(base, f'path = "{images}"\n{name} = "/nowhere"'))
+    assert f'cat.toml:5:1: dataset.sources[0].{name} = "/nowhere": {reason}' in problem
+
+
 def test_images_without_captions_are_a_warning(base: Path, images: Path) -> None:
     (images / "a.txt").unlink()
     loaded = profile(base, images)

@@ -38,7 +38,7 @@ def editor(pilot: Pilot[None]) -> ProfileEditor:
 async def go_to(pilot: Pilot[None], section: str, field: str) -> None:
     """Choose a section on the left and go down to a field."""
     await pilot.pause()
-    sections = ["profile", "model", "network", "dataset", "training", "optimizer", "schedule"]
+    sections = ["profile", "model", "network", "dataset", "captions", "training", "optimizer", "schedule"]
     await pilot.press("home", *["down"] * sections.index(section), "enter")
     for _ in range(12):
         await pilot.pause()
@@ -146,6 +146,18 @@ async def test_a_folder_is_added_in_the_empty_line_and_taken_out_by_clearing_it(
         assert "# A profile for tests." in draft.document.text
 
 
+async def test_what_else_is_set_for_a_folder_survives_an_edit_of_its_line(field: Field) -> None:
+    others = 'trigger = "zorb"\nmask_folder = "masks"  # by hand\ncaption_dropout = 0.1\n'
+    before = PROFILE.replace("repeats = 2\n", f"repeats = 2\n{others}")
+    async with shell(field, before).run_test(size=(100, 30), notifications=True) as pilot:
+        await go_to(pilot, "dataset", "sources")
+        assert "+3" in screen_text(pilot.app)
+        await pilot.press("tab")
+        await retype(pilot, "7")
+        after = await saved(pilot, editor(pilot).path)
+    assert changed_lines(before, after) == ["- repeats = 2", "+ repeats = 7"]
+
+
 async def test_what_is_no_value_is_named_and_the_last_value_kept(field: Field) -> None:
     async with shell(field).run_test(size=(100, 30), notifications=True) as pilot:
         await go_to(pilot, "network", "rank")
@@ -220,7 +232,7 @@ async def test_broken_toml_opens_as_text_at_its_line_and_does_not_become_a_form(
 
 async def test_an_unknown_field_is_named_with_the_nearest(field: Field) -> None:
     async with shell(field, PROFILE.replace("seed = 3", "sed = 3")).run_test(
-        size=(160, 30), notifications=True
+        size=(100, 30), notifications=True
     ) as pilot:
         await pilot.pause()
         text = screen_text(pilot.app)
