@@ -73,9 +73,9 @@ class Captions(Section):
     wildcards: Annotated[
         bool,
         Setting(
-            "{a|b|c} in a caption becomes one of them at each visit, and of several lines one is taken.",
+            "Choices in braces become one of them at each visit, and of several lines one is taken.",
             FIXED,
-            detail="{{ and }} are plain braces. If off, braces are text and lines are joined to one. The text encoders stay "
+            detail="Written {red|blue|green}; {{ and }} are plain braces. If off, braces are text and lines are joined to one. The text encoders stay "
             "in memory if any caption has a choice.",
             aliases=("enable_wildcard", "dynamic_prompts"),
         ),
