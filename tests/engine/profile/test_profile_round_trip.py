@@ -30,7 +30,7 @@ def absolute(profile: Profile) -> Profile:
 def test_a_snapshot_reads_back_equal(profile: Profile) -> None:
     resolved = absolute(profile)
     assert absolute(resolved) == resolved
-    paths = {"model": resolved.model, "network": resolved.network, "dataset": resolved.dataset}
+    paths = {name: getattr(resolved, name) for name in ("model", "network", "dataset", "validation")}
     assert resolved == profile.model_copy(update=paths), "only paths may change on the way"
 
 
