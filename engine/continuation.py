@@ -243,7 +243,11 @@ def _child_profile(parent: Profile, new: Schedule, checkpoint: CheckpointSummary
     tables["network"]["start_from"] = None  # the weights are the checkpoint's
     tables["schedule"] |= settings_of(new)
     tables["training"]["steps"] = new.total_steps
-    return Profile.model_validate(tables)
+    try:
+        return Profile.model_validate(tables)
+    except ValidationError as error:
+        what = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
+        raise ContinuationError(what, field="optimizer.lr") from error
 
 
 def _notes(checkpoint: CheckpointSummary, parent: Profile, new: Schedule) -> tuple[str, ...]:

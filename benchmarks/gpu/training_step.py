@@ -22,7 +22,7 @@ from engine.profile.schema import Loss, Network
 from engine.train.loop import clip_gradients
 from engine.train.objective.loss import Objective
 from engine.train.objective.process import Process
-from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
+from engine.train.optimizer import NamedOptimizer, ParameterGroup
 
 SDXL: Final[dict[str, Any]] = {
     "sample_size": 128,
@@ -128,7 +128,7 @@ class _Step:
         self.unet.train()
         if setting.compiled:
             self.unet.compile_repeated_blocks()
-        self.optimizer = NamedAdamW([ParameterGroup("unet", 1e-4, tuple(adapter.parameters()))], Hyperparameters())
+        self.optimizer = NamedOptimizer([ParameterGroup("unet", 1e-4, tuple(adapter.parameters()))])
         process = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
         prediction = Prediction("epsilon", zero_terminal_snr=False, source="SDXL")
         self.objective = Objective(Process(process.alphas_cumprod, prediction, device), Loss(), device)

@@ -62,6 +62,9 @@ def _group(optimizer: str, group: RateGroup) -> str:
     last = "no step yet" if group.last_lr is None else f"last step used {group.last_lr:.4e}"
     settings = ", ".join(f"{name} {value:g}" for name, value in group.hyperparameters.items())
     values = f"{group.parameters:,} tensors, {group.values:,} values"
+    if group.d is not None:
+        used = "none yet" if group.effective_lr is None else f"{group.effective_lr:.4e}"
+        last += f", effective rate d · LR {used}, d now {group.d:.4e}"
     return f"base LR {group.base_lr:.4e}, {last}; {optimizer} ({settings}); {values}"
 
 

@@ -32,7 +32,11 @@ class RateGroup:
     values: int
     """Trainable numbers."""
     hyperparameters: dict[str, float]
-    """weight_decay, beta1, beta2, eps."""
+    """weight_decay, beta1, beta2, eps and others, by the optimizer."""
+    d: float | None = None
+    """What an adaptive optimizer multiplies the next rate by; None for others."""
+    effective_lr: float | None = None
+    """Of an adaptive optimizer: what the last completed step really used, d · LR."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +255,8 @@ def _groups(optimizer: _Reader) -> tuple[RateGroup, ...]:
                     for name, value in (values.items() if isinstance(values, dict) else ())
                     if (number := finite(value)) is not None
                 },
+                d=finite(group.get("d")),
+                effective_lr=finite(group.get("effective_lr")),
             )
         )
     return tuple(groups)

@@ -6,6 +6,7 @@ left to ``engine.data``.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from engine.demo import locate
 from engine.profile.explain import dotted
 from engine.profile.load import LoadedProfile
 from engine.profile.model_preflight import check_base, check_vae
+from engine.profile.optimizer_kinds import OPTIMIZERS
+from engine.profile.optimizer_rules import unusual_rate
 from engine.profile.places import no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
 from engine.profile.schema import Model, Profile, Source
@@ -31,7 +34,7 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
     Raises ``ProfileError`` with everything that rules a launch out: a base that is missing or not of the SDXL
     architecture, a source folder that is missing, no image in any of them.
     """
-    found = _check_model(profile.model)
+    found = [_check_optimizer(profile), *_check_model(profile.model)]
     found += [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
     errors = [fault for item in found for fault in item.errors]
     if not errors and not any(item.images for item in found):
@@ -75,7 +78,7 @@ class _Fault:
 
 @dataclass(frozen=True)
 class _Found:
-    """What one folder holds."""
+    """What one folder holds, or one section says."""
 
     images: int = 0
     errors: tuple[_Fault, ...] = ()
@@ -119,6 +122,21 @@ def _check_model(model: Model) -> list[_Found]:
         )
         for name, verdict in checked.items()
     ]
+
+
+def _check_optimizer(profile: Profile) -> _Found:
+    """Whether its package is there, and whether the rate is one it is used with."""
+    kind, lr = profile.optimizer.kind, profile.optimizer.lr
+    facts = OPTIMIZERS[kind]
+    errors: list[_Fault] = []
+    warnings: list[_Fault] = []
+    if importlib.util.find_spec(facts.module) is None:
+        rule = f"needs the package {facts.package}, which is not installed"
+        suggestion = f"pip install 'sdxl-tui[optimizers]', or only {facts.package}"
+        errors.append(_Fault(("optimizer", "kind"), kind.value, rule, suggestion))
+    if (unusual := unusual_rate(kind, lr)) is not None:
+        warnings.append(_Fault(("optimizer", "lr"), f"{lr:g}", unusual))
+    return _Found(errors=tuple(errors), warnings=tuple(warnings))
 
 
 def _missing_companion(source: Source, index: int) -> _Fault | None:

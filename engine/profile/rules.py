@@ -11,6 +11,7 @@ from typing import Final
 from engine.profile.data_rules import DATA_RULES
 from engine.profile.loss_rules import LOSS_RULES
 from engine.profile.network_rules import NETWORK_RULES
+from engine.profile.optimizer_rules import OPTIMIZER_RULES
 from engine.profile.rule import Broken, Rule, Values
 from engine.profile.schedule_rules import SCHEDULE_RULES
 
@@ -78,6 +79,7 @@ RULES: tuple[Rule, ...] = (
         "`dataset.resolution`.",
         _a_bucket_exists,
     ),
+    *OPTIMIZER_RULES,
     *SCHEDULE_RULES,
     Rule(
         ("precision.base", "precision.compute"),

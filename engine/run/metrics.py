@@ -25,12 +25,14 @@ class MetricPoint(NamedTuple):
     loss: float | None
     loss_avg: float | None
     lr: dict[str, float]
-    """By parameter group, the rate that this very step used."""
+    """By parameter group, the rate that this very step used; of an adaptive optimizer d · LR."""
     grad_norm: float | None = None
     """Before clipping."""
     step_seconds: float | None = None
     images_per_second: float | None = None
     memory_mb: float | None = None
+    d: float | None = None
+    """The factor that an adaptive optimizer found."""
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> MetricPoint | None:
@@ -50,6 +52,7 @@ class MetricPoint(NamedTuple):
             as_float(record.get("step_seconds")),
             as_float(record.get("images_per_second")),
             as_float(record.get("memory_mb")),
+            as_float(record.get("d")),
         )
 
 

@@ -33,7 +33,7 @@ from engine.train.crew import Place
 from engine.train.held_out import HeldOut, choose_held_out, order_without
 from engine.train.objective.loss import Objective
 from engine.train.objective.process import Process, effective_prediction
-from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
+from engine.train.optimizer import NamedOptimizer, ParameterGroup
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
 from engine.train.resume import changed_surroundings, refuse_changed_settings, restore
@@ -193,7 +193,7 @@ def _build(
     groups = [
         ParameterGroup(name, profile.optimizer.lr_of(name), parameters) for name, parameters in adapter.groups().items()
     ]
-    optimizer = NamedAdamW(groups, hyperparameters_of(profile))
+    optimizer = NamedOptimizer(groups, profile.optimizer.hyperparameters(), profile.optimizer.kind)
     if profile.launch.compile:
         compile_blocks(unet, compute.device)
     # Loading models may draw random numbers, and how much is loaded depends on the cache: seed after it.
@@ -236,12 +236,6 @@ def base_unet(base: Base, profile: Profile, compute: Compute) -> torch.nn.Module
 def whole_batch(profile: Profile) -> int:
     """Images that all processes together take in one forward pass."""
     return profile.training.batch_size * profile.launch.processes
-
-
-def hyperparameters_of(profile: Profile) -> Hyperparameters:
-    """What a profile sets AdamW to."""
-    settings = profile.optimizer
-    return Hyperparameters(settings.weight_decay, settings.beta1, settings.beta2, settings.eps)
 
 
 def _take_start_weights(run: RunDirectory, adapter: Adapter, reporter: Reporter) -> None:

@@ -83,10 +83,11 @@ def optimizer_step(training: Training, announced: dict[str, float] | None = None
     accelerator.unscale_gradients(training.optimizer.inner)
     grad_norm = clip_gradients(training.optimizer.parameters, settings.max_grad_norm)
     training.optimizer.set_lr(rates)
+    used, d = training.optimizer.effective(rates), training.optimizer.d
     _apply(training)
     training.progress.step += 1
     training.progress.images_seen += images
-    return StepResult(training.progress.step, training.epoch, rates, loss, grad_norm, images, began)
+    return StepResult(training.progress.step, training.epoch, used, loss, grad_norm, images, began, d)
 
 
 def _backward(training: Training, share: Share, batch: Batch, draw: Draw) -> Tensor:

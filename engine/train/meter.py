@@ -44,6 +44,8 @@ class StepResult:
     images: int
     began: float
     """``time.monotonic()`` before its first batch."""
+    d: float | None = None
+    """What an adaptive optimizer multiplied the rate by; contained in ``lr``."""
 
 
 class _InFlight:
@@ -123,6 +125,7 @@ class StepMeter:
             step_seconds=seconds,
             images_per_second=result.images / seconds if seconds > 0 else None,
             memory_mb=self._memory.megabytes(),
+            d=result.d,
         )
         seconds_per_step = sum(self._recent) / len(self._recent)
         self._reporter.step(point, total_steps=training.total_steps, seconds_per_step=seconds_per_step)

@@ -1,33 +1,24 @@
-"""AdamW over named parameters in named groups, with its state as named tensors that need no pickle.
+"""Any optimizer over named parameters in named groups, with its state as named tensors and JSON numbers, without pickle.
 
-The learning rate of every step is set from outside (``set_lr``), from ``engine.schedule``; nothing here changes a rate.
-The update rule is decoupled weight decay, Loshchilov & Hutter 2019 (arXiv:1711.05101), in torch's fused kernel.
+The learning rate of every step is set from outside (``set_lr``), from ``engine.schedule``; nothing here changes a rate. How each
+optimizer is made is ``optimizer_recipes``' business, how its state becomes names ``optimizer_state``'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from engine.checkpoint.manifest import CheckpointError
-
-KIND: Final = "adamw"
-SLOTS: Final = ("exp_avg", "exp_avg_sq", "step")
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What AdamW is set to besides the learning rate; the same for all groups of a run."""
-
-    weight_decay: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+from engine.profile.optimizer_kinds import OPTIMIZERS, OptimizerKind, settled
+from engine.train.optimizer_recipes import RECIPES, make_optimizer
+from engine.train.optimizer_state import NamedState, read_state, restored_state
 
 
 @dataclass(frozen=True)
@@ -40,19 +31,32 @@ class ParameterGroup:
     """By name, in an order that never changes."""
 
 
-class NamedAdamW:
-    """AdamW on fp32 parameters. Names identify parameters and groups wherever state is stored or restored."""
+class NamedOptimizer:
+    """An optimizer on fp32 parameters. Names identify parameters and groups wherever state is stored or restored."""
 
-    def __init__(self, groups: Sequence[ParameterGroup], hyperparameters: Hyperparameters) -> None:
-        """No step has been made; every group stands at its base rate."""
-        self.inner = torch.optim.AdamW(
-            [_torch_group(group, hyperparameters) for group in groups],
-            lr=0.0,
-            fused=True,
-        )
-        """The torch optimizer, for accelerate to prepare."""
+    def __init__(
+        self,
+        groups: Sequence[ParameterGroup],
+        hyperparameters: Mapping[str, float] | None = None,
+        kind: OptimizerKind = OptimizerKind.ADAMW,
+    ) -> None:
+        """No step has been made; every group stands at its base rate.
+
+        hyperparameters: those of the kind; what is missing is at what fits it.
+        """
+        self.kind = kind
         self._groups = tuple(groups)
+        self._hyperparameters = {name: float(value) for name, value in settled(kind, hyperparameters or {}).items()}
+        self.inner = self._make(self._hyperparameters, {group.name: group.base_lr for group in groups})
+        """The torch optimizer, for accelerate to prepare."""
         self._last_lr: dict[str, float] | None = None
+        self._last_effective: dict[str, float] | None = None
+        self._is_looked_at = False
+
+    def _make(self, hyperparameters: Mapping[str, float], base_lrs: Mapping[str, float]) -> torch.optim.Optimizer:
+        return make_optimizer(
+            self.kind, [_torch_group(group, base_lrs[group.name]) for group in self._groups], hyperparameters
+        )
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -64,36 +68,87 @@ class NamedAdamW:
         """By group: what a schedule's factor multiplies."""
         return {group["name"]: group["base_lr"] for group in self.inner.param_groups}
 
+    @property
+    def d(self) -> float | None:
+        """What an adaptive optimizer multiplies the rate of the next step by; None for the others.
+
+        A number on the host: the packages read it there themselves, in the step that finds it.
+        """
+        return float(self.inner.param_groups[0]["d"]) if OPTIMIZERS[self.kind].adaptive else None
+
+    def effective(self, rates: Mapping[str, float]) -> dict[str, float]:
+        """By group the rate that the next step really uses if ``rates`` are set: d · LR for an adaptive optimizer."""
+        d = self.d
+        return dict(rates) if d is None else {name: d * rate for name, rate in rates.items()}
+
     def set_lr(self, rates: Mapping[str, float]) -> None:
         """The rate of the next step by group; every group must be named."""
+        if self._last_lr is not None and not self._is_looked_at:
+            self._read_state()  # once, after the first step: a state that could not be stored ends the run here, not later
+            self._is_looked_at = True
         for group in self.inner.param_groups:
             group["lr"] = rates[group["name"]]
-        self._last_lr = dict(rates)
+        self._last_lr, self._last_effective = dict(rates), self.effective(rates)
+
+    def scale_base_lrs(self, factor: float) -> dict[str, float]:
+        """Multiply every base rate from the next step on; the new ones by group."""
+        for group in self.inner.param_groups:
+            group["base_lr"] = group["base_lr"] * factor
+        return self.base_lrs
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """While inside, the parameters are the ones to hand out: a schedule-free optimizer's average, else as trained.
+
+        Afterwards they are the trained ones again, to the bit.
+        """
+        if self.kind is not OptimizerKind.SCHEDULE_FREE_ADAMW:
+            yield
+            return
+        trained = [parameter.detach().clone() for parameter in self.parameters]
+        inner: Any = self.inner
+        inner.eval()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(self.parameters, trained, strict=True):
+                    parameter.copy_(value)
+            for group in inner.param_groups:
+                group["train_mode"] = True
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state as ``<parameter name>/<slot>``; empty before the first step. Not copies."""
-        named = ((name, parameter) for group in self._groups for name, parameter in group.parameters)
-        return {
-            f"{name}/{slot}": self.inner.state[parameter][slot]
-            for name, parameter in named
-            if parameter in self.inner.state
-            for slot in SLOTS
-        }
+        """The state's tensors as ``<parameter name>/<slot>`` and ``groups.<group>/<slot>``. Mostly not copies."""
+        return self._read_state().tensors
+
+    def _read_state(self) -> NamedState:
+        return read_state(self.inner, self._names(), RECIPES[self.kind].group_state)
+
+    def _names(self) -> dict[Tensor, str]:
+        return {parameter: name for group in self._groups for name, parameter in group.parameters}
 
     def describe(self) -> dict[str, Any]:
         """``optimizer`` in state.json: what every group really has, read from the torch optimizer."""
-        return {"kind": KIND, "groups": [self._describe(group) for group in self.inner.param_groups]}
+        state = self._read_state()
+        return {"kind": self.kind.value, "groups": [self._describe(group, state) for group in self.inner.param_groups]}
 
-    def _describe(self, group: dict[str, Any]) -> dict[str, Any]:
-        beta1, beta2 = group["betas"]
-        return {
-            "name": group["name"],
+    def _describe(self, group: dict[str, Any], state: NamedState) -> dict[str, Any]:
+        name = group["name"]
+        described = {
+            "name": name,
             "base_lr": group["base_lr"],
-            "lr": None if self._last_lr is None else self._last_lr[group["name"]],
+            "lr": None if self._last_lr is None else self._last_lr[name],
             "parameters": len(group["params"]),
             "values": sum(parameter.numel() for parameter in group["params"]),
-            "hyperparameters": asdict(Hyperparameters(group["weight_decay"], beta1, beta2, group["eps"])),
+            "hyperparameters": dict(self._hyperparameters),
         }
+        if self.d is not None:
+            described["d"] = self.d
+            described["effective_lr"] = None if self._last_effective is None else self._last_effective[name]
+        for key, values in (("state", state.of_groups[name]), ("parameter_state", state.of_parameters[name])):
+            if values:
+                described[key] = values
+        return described
 
     def restore(self, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go back to a stored state: ``describe()``'s form and ``tensors()``'.
@@ -101,22 +156,55 @@ class NamedAdamW:
         Raises ``CheckpointError`` for another update rule, other groups, and missing, surplus or misshapen tensors;
         then nothing has been changed.
         """
-        stored_groups = self._matching_groups(described)
-        settings = [_settings_of(group) for group in stored_groups]
-        states = self._matching_states(tensors)
-        for group, stored, setting in zip(self.inner.param_groups, stored_groups, settings, strict=True):
-            group.update(setting)
-            group["base_lr"] = group["lr"] = float(stored["base_lr"])
-        self.inner.state.clear()
-        self.inner.state.update(states)
-        rates = {group["name"]: group["lr"] for group in stored_groups}
-        if None not in rates.values():
-            self.set_lr({name: float(rate) for name, rate in rates.items()})
+        groups = self._matching_groups(described)
+        hyperparameters = self._stored_hyperparameters(groups)
+        inner = self._make(hyperparameters, {group["name"]: float(group["base_lr"]) for group in groups})
+        restored_state(inner, self._names(), RECIPES[self.kind].group_state, groups, tensors, like=self._layout())
+        self.inner, self._hyperparameters = inner, hyperparameters
+        self._last_lr, self._last_effective = (_rates(groups, key) for key in ("lr", "effective_lr"))
+        for group in inner.param_groups:
+            group["lr"] = group["base_lr"] if self._last_lr is None else self._last_lr[group["name"]]
+
+    def _layout(self) -> torch.optim.Optimizer:
+        """The same optimizer over parameters of zeros, after a step with gradients of zero: what state looks like."""
+        groups = [
+            ParameterGroup(
+                group.name,
+                group.base_lr,
+                tuple((name, Parameter(torch.zeros_like(parameter))) for name, parameter in group.parameters),
+            )
+            for group in self._groups
+        ]
+        rehearsed = make_optimizer(
+            self.kind, [_torch_group(group, group.base_lr) for group in groups], self._hyperparameters
+        )
+        for group in groups:
+            for _, parameter in group.parameters:
+                parameter.grad = torch.zeros_like(parameter)
+        rehearsed.step()
+        return rehearsed
+
+    def _stored_hyperparameters(self, groups: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        defaults = OPTIMIZERS[self.kind].defaults
+        found = []
+        for group in groups:
+            try:
+                float(group["base_lr"])
+                values = {str(name): float(value) for name, value in group["hyperparameters"].items()}
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise _unsaid(group) from error
+            needed = {name for name, default in defaults.items() if default is not None}
+            if not needed <= values.keys() <= defaults.keys():
+                raise _unsaid(group)
+            found.append(values)
+        if any(values != found[0] for values in found):
+            raise CheckpointError("its optimizer groups differ in more than their rates")
+        return found[0]
 
     def _matching_groups(self, described: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if described.get("kind") != KIND:
+        if described.get("kind") != self.kind.value:
             raise CheckpointError(
-                f"its optimizer is {described.get('kind')!r}, the run's is {KIND!r}",
+                f"its optimizer is {described.get('kind')!r}, the run's is {self.kind.value!r}",
                 hint="Continue from the checkpoint as a new run: that keeps the weights and starts a new optimizer.",
             )
         groups = described.get("groups")
@@ -127,51 +215,23 @@ class NamedAdamW:
             raise CheckpointError(f"its optimizer has the groups {names}, the run has {own}")
         return groups
 
-    def _matching_states(self, tensors: Mapping[str, Tensor]) -> dict[Tensor, dict[str, Tensor]]:
-        parameters = dict(named for group in self._groups for named in group.parameters)
-        expected = {f"{name}/{slot}" for name in parameters for slot in SLOTS}
-        if tensors and tensors.keys() != expected:
-            name = min(tensors.keys() ^ expected)
-            raise CheckpointError(f"its optimizer {'has' if name in tensors else 'lacks'} {name!r}")
-        states: dict[Tensor, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            name, _, slot = key.rpartition("/")
-            parameter = parameters[name]
-            shape = () if slot == "step" else tuple(parameter.shape)
-            if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-                found = f"{tuple(tensor.shape)} {tensor.dtype}"
-                raise CheckpointError(f"its optimizer's {key!r} is {found}, not {shape} float32")
-            # A copy: the tensors of a file may be read-only views of it.
-            states.setdefault(parameter, {})[slot] = tensor.to(parameter.device, copy=True)
-        return states
+
+def _rates(groups: Sequence[Mapping[str, Any]], key: str) -> dict[str, float] | None:
+    rates = {str(group["name"]): float(group[key]) for group in groups if group.get(key) is not None}
+    return rates if len(rates) == len(groups) else None
 
 
-def _torch_group(group: ParameterGroup, hyperparameters: Hyperparameters) -> dict[str, Any]:
+def _unsaid(group: Mapping[str, Any]) -> CheckpointError:
+    return CheckpointError(f"its state.json does not say what optimizer group {group.get('name')!r} had")
+
+
+def _torch_group(group: ParameterGroup, base_lr: float) -> dict[str, Any]:
     for name, parameter in group.parameters:
         if parameter.dtype != torch.float32:
             raise ValueError(f"{name} is {parameter.dtype}: trained parameters must be float32")
     return {
         "params": [parameter for _, parameter in group.parameters],
         "name": group.name,
-        "lr": group.base_lr,
-        "base_lr": group.base_lr,
-        **_torch_settings(hyperparameters),
+        "lr": base_lr,
+        "base_lr": base_lr,
     }
-
-
-def _torch_settings(hyperparameters: Hyperparameters) -> dict[str, Any]:
-    return {
-        "weight_decay": hyperparameters.weight_decay,
-        "betas": (hyperparameters.beta1, hyperparameters.beta2),
-        "eps": hyperparameters.eps,
-    }
-
-
-def _settings_of(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The torch settings of a stored group. Raises ``CheckpointError`` if they are not all there."""
-    try:
-        float(stored["base_lr"])
-        values = {name: float(value) for name, value in stored["hyperparameters"].items()}
-        return _torch_settings(Hyperparameters(**values))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"its state.json does not say what optimizer group {stored.get('name')!r} had") from error

@@ -73,6 +73,10 @@ class Sampler:
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
         settings = self._training.profile.samples
+        with self._training.optimizer.averaged():
+            return self._drawn(settings, should_stop)
+
+    def _drawn(self, settings: Samples, should_stop: Callable[[], bool]) -> list[Image.Image]:
         prompt_embeds, pooled = self._training.encoded(prompts_of(settings))  # the negative one is the last
         return draw_samples(
             self._training.unet,

@@ -34,7 +34,7 @@ from engine.train.average import LossAverage
 from engine.train.compute import DTYPES, Compute
 from engine.train.held_out import HeldOut
 from engine.train.objective.loss import Objective
-from engine.train.optimizer import NamedAdamW
+from engine.train.optimizer import NamedOptimizer
 from engine.train.text_conditioning import TextConditioning
 
 STATE_FORMAT = 1
@@ -77,7 +77,7 @@ class Training:
     compute: Compute
     unet: torch.nn.Module
     adapter: Adapter
-    optimizer: NamedAdamW
+    optimizer: NamedOptimizer
     schedule: Schedule
     data: TrainingSet
     order: BatchOrder
@@ -183,13 +183,14 @@ class Training:
 
     def write_lora(self, path: Path) -> None:
         """Write ``lora.safetensors`` in the profile's ``precision.save``, with what was really used in its metadata."""
-        write_lora(
-            path,
-            self.adapter.weights(),
-            names=names_of(self.base),
-            metadata=lora_metadata(self.profile, self._facts()),
-            dtype=DTYPES[self.profile.precision.save],
-        )
+        with self.optimizer.averaged():
+            write_lora(
+                path,
+                self.adapter.weights(),
+                names=names_of(self.base),
+                metadata=lora_metadata(self.profile, self._facts()),
+                dtype=DTYPES[self.profile.precision.save],
+            )
 
     def _facts(self) -> TrainingFacts:
         groups = self.optimizer.describe()["groups"]
@@ -201,7 +202,7 @@ class Training:
             batches_per_epoch=self.order.batches_per_epoch,
             base_lrs={group["name"]: group["base_lr"] for group in groups},
             schedule=self.schedule,
-            optimizer=_optimizer_text(groups[0]["hyperparameters"]),
+            optimizer=_optimizer_text(self.optimizer.inner, groups[0]["hyperparameters"]),
             prediction=self.objective.process.prediction,
             seed=self.order.seed,
             started=self.started,
@@ -221,8 +222,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _optimizer_text(hyperparameters: Mapping[str, float]) -> str:
+def _optimizer_text(optimizer: torch.optim.Optimizer, hyperparameters: Mapping[str, float]) -> str:
     """As sd-scripts writes it: the class and its arguments."""
-    values = hyperparameters
-    betas = (values["beta1"], values["beta2"])
-    return f"torch.optim.adamw.AdamW(weight_decay={values['weight_decay']},betas={betas},eps={values['eps']})"
+    values = dict(hyperparameters)
+    betas = tuple(values.pop(name) for name in ("beta1", "beta2", "beta3") if name in values)
+    arguments = [f"weight_decay={values.pop('weight_decay')}", *([f"betas={betas}"] if betas else [])]
+    arguments += [f"{name}={value}" for name, value in values.items()]
+    kind = type(optimizer)
+    return f"{kind.__module__}.{kind.__qualname__}({','.join(arguments)})"

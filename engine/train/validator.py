@@ -76,11 +76,12 @@ class Validator:
 
     @torch.no_grad()
     def measure(self, should_stop: Callable[[], bool]) -> ValidationResult | None:
-        """The losses as the weights are; None once ``should_stop`` says yes, which is asked before each forward pass."""
+        """The losses of the weights that would be handed out now; None once ``should_stop`` says yes, which is asked before each forward pass."""
         training = self._training
         steps = timesteps_of(training.profile.validation.timesteps, training.objective.process.timesteps)
         found: dict[int, list[Tensor]] = {timestep: [] for timestep in steps}
         with ExitStack() as stack:
+            stack.enter_context(training.optimizer.averaged())
             for model in training.adapter.models.values():
                 stack.enter_context(evaluation_mode(model))
             for data, members in training.held_out.batches(training.profile.training.batch_size):

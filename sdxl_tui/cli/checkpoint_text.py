@@ -90,6 +90,8 @@ def checkpoint_as_json(summary: CheckpointSummary, count: int) -> dict[str, Any]
                 "parameters": group.parameters,
                 "values": group.values,
                 "hyperparameters": group.hyperparameters,
+                "d": group.d,
+                "effective_lr": group.effective_lr,
             }
             for group in summary.groups
         ],
@@ -159,10 +161,21 @@ def _rate_fields(summary: CheckpointSummary, group: RateGroup, count: int) -> li
             "current LR",
             f"{format_lr(group.last_lr)} (used by step {summary.step})" if group.last_lr is not None else "none yet",
         ),
+        *_adaptive_fields(summary, group),
         (name, value),
         ("trains", f"{format_count(group.values)} numbers in {format_count(group.parameters)} tensors"),
         ("optimizer", _optimizer(summary, group)),
     ]
+
+
+def _adaptive_fields(summary: CheckpointSummary, group: RateGroup) -> list[tuple[str, str]]:
+    """What an adaptive optimizer made of the rates."""
+    if group.d is None:
+        return []
+    used = (
+        "none yet" if group.effective_lr is None else f"{format_lr(group.effective_lr)} (used by step {summary.step})"
+    )
+    return [("effective LR", used), ("d", f"{format_lr(group.d)}: the next steps use d × LR, and d may still grow")]
 
 
 def _optimizer(summary: CheckpointSummary, group: RateGroup) -> str:

@@ -198,6 +198,9 @@ def rates(summary: CheckpointSummary) -> Content:
                 (format_lr(upcoming[0]) if upcoming else "–", "bold $primary"),
             )
         )
+        if stored.d is not None:
+            effective = (("       d ", MUTED), format_lr(stored.d), ("  effective d·LR ", MUTED))
+            lines.append(Content.assemble(*effective, format_lr(stored.effective_lr)))
         if len(upcoming) > 1:
             then = " ".join(format_lr(rate) for rate in upcoming[1:])
             lines.append(Content.styled(f"{'':<7}then {then}", MUTED))

@@ -66,12 +66,21 @@ def show_rate(chart: LineChart, history: RunHistory, plan: Plan | None, total_st
         # The step after ``step`` done ones is number ``step + 1``: the metrics name a rate by the step that used it.
         places = sorted({*range(0, last, max(1, last // PLANNED_POINTS)), last - 1})
         to_come = [step for step in places if step >= done]
-        rates = [plan.schedule.lr(step, plan.base_lr) for step in to_come]
+        base_lr = _base_to_come(plan, history, done)
+        rates = [plan.schedule.lr(step, base_lr) for step in to_come]
         series.append(line("planned", [step + 1 for step in to_come], rates, PLANNED))
         total_steps = max(total_steps, last)
     styles = dict(zip(history.lr, GROUP_STYLES, strict=False))
     series += [line_of(curve, group, styles.get(group, USED)) for group, curve in history.lr.items()]
     chart.show(series, v_lines=_seams(history), x_range=(0, max(total_steps, done, 1)))
+
+
+def _base_to_come(plan: Plan, history: RunHistory, done: int) -> float:
+    """The base rate of the planned curve: of an adaptive optimizer the one that goes on from the newest effective rate."""
+    factor = plan.schedule.factor(done - 1) if done else 0.0
+    if not plan.is_adaptive or not factor or history.last is None or not history.last.lr:
+        return plan.base_lr
+    return next(iter(history.last.lr.values())) / factor
 
 
 def line_of(curve: Curve, name: str, style: str) -> Series:

@@ -4,6 +4,7 @@ This is the single source for all of them, one module per section. Values here a
 makes of it: paths are kept as written and resolved by ``load.py``.
 """
 
+from engine.profile.optimizer_kinds import OptimizerKind
 from engine.profile.schema.captions import Captions
 from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset
@@ -12,7 +13,7 @@ from engine.profile.schema.logging import Logging
 from engine.profile.schema.loss import Loss
 from engine.profile.schema.model import Model
 from engine.profile.schema.network import GROUP_OF, Network, NetworkKind, Part
-from engine.profile.schema.optimizer import Optimizer, OptimizerKind
+from engine.profile.schema.optimizer import Optimizer
 from engine.profile.schema.precision import Precision
 from engine.profile.schema.profile import SCHEMA_VERSION, Profile, plain
 from engine.profile.schema.samples import Samples

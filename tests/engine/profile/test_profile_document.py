@@ -338,6 +338,6 @@ def test_a_folder_that_cannot_be_written_is_reported(saved: Path) -> None:
 def test_get_gives_what_the_text_itself_says() -> None:
     opened = document(EXAMPLE)
     assert opened.get("optimizer.lr") == 1e-4
-    assert opened.get("optimizer.eps") is None
+    assert opened.get("training.max_grad_norm") is None
     assert opened.get("dataset.sources") == [{"path": "cats", "repeats": 2}, {"path": "dogs"}]
-    assert profile_field("optimizer.eps").default == 1e-8
+    assert profile_field("training.max_grad_norm").default == 1.0

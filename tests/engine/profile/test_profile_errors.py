@@ -203,6 +203,34 @@ RULES = [
         "[schedule]\nkind = 'warmup_stable_decay'\nwarmup_share = 0.5\ndecay_share = 0.8\n",
         "schedule.decay_share = 0.8: is 1280 steps, which do not fit into 1600 steps with a warmup of 800; use at most 0.5",
     ),
+    (
+        "[optimizer]\nd_coef = 2.0\n",
+        "optimizer.d_coef = 2.0: is not used by the optimizer adamw; remove it, or set optimizer.kind to",
+    ),
+    (
+        "[optimizer]\nkind = 'lion'\neps = 1e-6\n",
+        "optimizer.eps = 1e-06: is not used by the optimizer lion; remove it, or choose",
+    ),
+    (
+        "[optimizer]\nsafeguard_warmup = true\n",
+        "is not used by the optimizer adamw; remove it, or set optimizer.kind to prodigy",
+    ),
+    (
+        "[optimizer]\nkind = 'prodigy'\n",
+        "would keep prodigy from learning: it finds the rate itself and multiplies it by this",
+    ),
+    (
+        "[optimizer]\nkind = 'prodigy'\nlr = 1.0\nunet_lr = 0.5\n",
+        "optimizer.unet_lr = 0.5: is not used by the optimizer prodigy",
+    ),
+    (
+        "[optimizer]\nkind = 'schedule_free_adamw'\n",
+        "does not go with the schedule cosine; set schedule.kind to constant",
+    ),
+    (
+        "[optimizer]\nkind = 'schedule_free_adamw'\nbeta1 = 0.0\n[schedule]\nkind = 'constant'\n",
+        "optimizer.beta1 = 0.0: leaves schedule_free_adamw nothing to average",
+    ),
     ("[checkpoints]\nkeep_last = 1\n", "use 0 (keep all) or at least 2"),
     ("[dataset]\nresolution = 128\n", "must lie between dataset.bucket_min 256 and dataset.bucket_max 2048; lower"),
     ("[dataset]\nbucket_max = 512\n", "dataset.resolution = 1024: must lie between dataset.bucket_min 256"),

@@ -14,7 +14,7 @@ from engine.model.adapter import Adapter
 from engine.run.layout import RunDirectory
 from engine.train import rng
 from engine.train.average import LossAverage
-from engine.train.optimizer import NamedAdamW
+from engine.train.optimizer import NamedOptimizer
 from tests.engine.train.train_runs import Lab, arithmetic, events, metrics, same_tensors, state, status, train
 
 # 6 pictures in batches of 2 are 3 batches an epoch; 2 of them a step: step 3 ends with epoch 2, step 4 in the middle of epoch 3.
@@ -77,7 +77,7 @@ def skip_tensors(restore: Callable[..., None]) -> Callable[..., None]:
 DROPPED: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "rng": (rng, "restore", lambda _: lambda *_: []),
     "rng of dropout": (torch, "set_rng_state", lambda _: lambda *_: None),
-    "optimizer": (NamedAdamW, "restore", skip_tensors),
+    "optimizer": (NamedOptimizer, "restore", skip_tensors),
     "order": (BatchOrder, "load_state_dict", lambda _: lambda *_: None),
     "weights": (Adapter, "load_state_dict", lambda _: lambda *_: None),
     "average": (LossAverage, "load_state_dict", lambda _: lambda *_: None),

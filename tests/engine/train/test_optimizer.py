@@ -11,21 +11,21 @@ from torch import Tensor, nn
 
 from engine.checkpoint.manifest import CheckpointError
 from engine.train.loop import clip_gradients
-from engine.train.optimizer import Hyperparameters, NamedAdamW, ParameterGroup
+from engine.train.optimizer import NamedOptimizer, ParameterGroup
 
-SETTINGS = Hyperparameters(weight_decay=0.1, beta1=0.8, beta2=0.95, eps=1e-6)
+SETTINGS = {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6}
 
 
-def make(seed: int = 0, settings: Hyperparameters = SETTINGS, shape: tuple[int, ...] = (3, 2)) -> NamedAdamW:
+def make(seed: int = 0, settings: dict[str, float] = SETTINGS, shape: tuple[int, ...] = (3, 2)) -> NamedOptimizer:
     """Two parameters in two groups."""
     generator = torch.Generator().manual_seed(seed)
     first, second = (nn.Parameter(torch.randn(shape, generator=generator)) for _ in range(2))
-    return NamedAdamW(
+    return NamedOptimizer(
         [ParameterGroup("unet", 1e-2, (("a", first),)), ParameterGroup("text", 1e-3, (("b", second),))], settings
     )
 
 
-def step(optimizer: NamedAdamW, seed: int, rates: dict[str, float]) -> list[Tensor]:
+def step(optimizer: NamedOptimizer, seed: int, rates: dict[str, float]) -> list[Tensor]:
     """One step with gradients drawn from ``seed``; the gradients."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in optimizer.parameters:
@@ -41,13 +41,13 @@ def adamw(weight: Tensor, gradients: list[Tensor], rates: list[float]) -> Tensor
     first, second = torch.zeros_like(weight), torch.zeros_like(weight)
     for t, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
         g = gradient.double()
-        first = SETTINGS.beta1 * first + (1 - SETTINGS.beta1) * g
-        second = SETTINGS.beta2 * second + (1 - SETTINGS.beta2) * g**2
-        unbiased_first, unbiased_second = first / (1 - SETTINGS.beta1**t), second / (1 - SETTINGS.beta2**t)
+        first = SETTINGS["beta1"] * first + (1 - SETTINGS["beta1"]) * g
+        second = SETTINGS["beta2"] * second + (1 - SETTINGS["beta2"]) * g**2
+        unbiased_first, unbiased_second = first / (1 - SETTINGS["beta1"] ** t), second / (1 - SETTINGS["beta2"] ** t)
         weight = (
             weight
-            - rate * SETTINGS.weight_decay * weight
-            - rate * unbiased_first / (unbiased_second.sqrt() + SETTINGS.eps)
+            - rate * SETTINGS["weight_decay"] * weight
+            - rate * unbiased_first / (unbiased_second.sqrt() + SETTINGS["eps"])
         )
     return weight
 
@@ -79,7 +79,7 @@ def test_the_description_is_what_the_optimizer_has() -> None:
     assert optimizer.base_lrs == {"unet": 1e-2, "text": 1e-3}
 
 
-def stored(optimizer: NamedAdamW) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def stored(optimizer: NamedOptimizer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """An optimizer's state apart from it."""
     return optimizer.describe(), {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
 
@@ -89,7 +89,7 @@ def test_a_restored_optimizer_goes_on_bit_for_bit() -> None:
     step(original, 1, {"unet": 0.1, "text": 0.2})
     described, tensors = stored(original)
     assert set(tensors) == {f"{name}/{slot}" for name in "ab" for slot in ("exp_avg", "exp_avg_sq", "step")}
-    other = make(settings=Hyperparameters())
+    other = make(settings={})
     for parameter, source in zip(other.parameters, original.parameters, strict=True):
         parameter.data.copy_(source)
     other.restore(described, tensors)
@@ -141,7 +141,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change: Any, m
 
 def test_parameters_must_be_float32() -> None:
     with pytest.raises(ValueError, match="must be float32"):
-        NamedAdamW([ParameterGroup("unet", 1.0, (("a", nn.Parameter(torch.ones(1).half())),))], SETTINGS)
+        NamedOptimizer([ParameterGroup("unet", 1.0, (("a", nn.Parameter(torch.ones(1).half())),))], SETTINGS)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1.0, 1.0), (100.0, 13.0), (0.0, 13.0)])
