@@ -76,7 +76,10 @@ class Validator:
 
     @torch.no_grad()
     def measure(self, should_stop: Callable[[], bool]) -> ValidationResult | None:
-        """The losses of the weights that would be handed out now; None once ``should_stop`` says yes, which is asked before each forward pass."""
+        """The losses of the weights that would be handed out now; None once ``should_stop`` says yes.
+
+        It is asked before each forward pass.
+        """
         training = self._training
         steps = timesteps_of(training.profile.validation.timesteps, training.objective.process.timesteps)
         found: dict[int, list[Tensor]] = {timestep: [] for timestep in steps}
