@@ -59,6 +59,7 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "model.base": paths,
         "model.vae": paths,
         "network.start_from": paths,
+        "validation.folders": st.lists(paths, max_size=3),
         "captions.separator": st.sampled_from([",", ";", " | "]),
         "captions.keep_separator": st.sampled_from(["", "|||", "ŧ"]),
         "logging.trackers": st.lists(st.sampled_from(["tensorboard", "wandb"]), max_size=2),
