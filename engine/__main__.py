@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_follow(commands)
     _add_inspect(commands)
+    _add_dataset(commands)
     _add_resize(commands)
     _add_export(commands)
     return parser
@@ -82,6 +83,19 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     inspect.set_defaults(run=_inspect)
 
 
+def _add_dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    dataset = commands.add_parser(
+        "dataset",
+        help="say what a profile's data set comes to",
+        description="Print as JSON what the data set of PROFILE would come to: buckets, captions, what is left out. Encodes "
+        "nothing.",
+    )
+    dataset.add_argument("profile", type=Path, metavar="PROFILE", help="a profile's file")
+    dataset.add_argument("--set", action="append", default=[], metavar="section.field=value", dest="overrides")
+    dataset.add_argument("--no-tokens", action="store_false", dest="tokens", help="do not count the captions' tokens")
+    dataset.set_defaults(run=_dataset)
+
+
 def _add_resize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     resize = commands.add_parser(
         "resize",
@@ -115,6 +129,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="where to write")
     parser.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), help="number format (default: the file's)")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at OUT")
+
+
+def _dataset(arguments: argparse.Namespace) -> int:
+    from engine.data.outlook import print_dataset  # noqa: PLC0415
+
+    return print_dataset(arguments)
 
 
 def _resize(arguments: argparse.Namespace) -> int:

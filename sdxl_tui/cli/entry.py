@@ -17,6 +17,7 @@ import engine
 from engine.errors import UserError
 from sdxl_tui.cli import (
     checkpoint_commands,
+    dataset_command,
     family_commands,
     lora_commands,
     profile_commands,
@@ -90,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         family_commands,
         ways_on,
         profile_commands,
+        dataset_command,
         lora_commands,
     ):
         group.add_commands(commands)

@@ -35,3 +35,9 @@ def test_profiles_checkpoints_and_continuations_load_no_training_library() -> No
 )
 def test_listing_checkpoints_does_not_wait_for_pydantic(module: str) -> None:
     assert loaded_by(module).isdisjoint(TRAINING | {"pydantic", "tomlkit"})
+
+
+def test_looking_at_a_data_set_loads_pillow_but_not_torch() -> None:
+    found = loaded_by("engine.data.outlook", "engine.data.order")
+    assert found.isdisjoint({"torch", "diffusers", "transformers", "accelerate", "peft", "safetensors"})
+    assert "PIL" in found

@@ -75,8 +75,8 @@ class Captions(Section):
         Setting(
             "Choices in braces become one of them at each visit, and of several lines one is taken.",
             FIXED,
-            detail="Written {red|blue|green}; {{ and }} are plain braces. If off, braces are text and lines are joined to "
-            "one. The text encoders stay in memory if any caption has a choice.",
+            detail="Written {red|blue|green}; {{ and }} are plain braces. If off, braces are text and lines are joined to one. "
+            "The text encoders stay in memory if any caption has a choice.",
             aliases=("enable_wildcard", "dynamic_prompts"),
         ),
     ] = False
