@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -118,6 +118,10 @@ class BatchOrder:
     def visits_per_epoch(self) -> int:
         """Images in an epoch, each as often as it is repeated."""
         return sum(len(group) for group in self._groups)
+
+    def count(self, is_counted: Callable[[int], bool]) -> int:
+        """Of the visits of an epoch those of images whose index ``is_counted`` agrees to."""
+        return sum(is_counted(index) for group in self._groups for index in group)
 
     @property
     def fingerprint(self) -> str:

@@ -34,6 +34,9 @@ class TrainingFacts:
     epoch: int
     epochs: int
     images: int
+    """Seen per epoch, repeats counted."""
+    regularisation_images: int
+    """Of ``images``."""
     batches_per_epoch: int
     base_lrs: Mapping[str, float]
     """By group: ``unet``, ``text_encoder_1``, ``text_encoder_2``."""
@@ -65,7 +68,7 @@ def _network(profile: Profile) -> dict[str, object]:
         "ss_base_model_version": "sdxl_base_v1-0",
         "ss_v2": False,
         "ss_clip_skip": None,
-        "ss_max_token_length": None,
+        "ss_max_token_length": None if profile.captions.max_tokens == 75 else profile.captions.max_tokens,
         "ss_full_fp16": False,
         "ss_lowram": False,
         "ss_sd_model_name": Path(profile.model.base).name,
@@ -147,10 +150,12 @@ def _text_encoder_lr(rates: Mapping[str, float]) -> object:
 
 
 def _data(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
-    dataset = profile.dataset
+    dataset, captions = profile.dataset, profile.captions
+    weights = {source.prior_weight for source in dataset.sources if source.regularisation}
     return {
-        "ss_num_train_images": facts.images,
-        "ss_num_reg_images": 0,
+        "ss_num_train_images": facts.images - facts.regularisation_images,
+        "ss_num_reg_images": facts.regularisation_images,
+        "ss_prior_loss_weight": weights.pop() if len(weights) == 1 else None,
         "ss_num_batches_per_epoch": facts.batches_per_epoch,
         "ss_resolution": (dataset.resolution, dataset.resolution),
         "ss_enable_bucket": dataset.buckets,
@@ -158,6 +163,12 @@ def _data(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
         "ss_min_bucket_reso": dataset.bucket_min if dataset.buckets else None,
         "ss_max_bucket_reso": dataset.bucket_max if dataset.buckets else None,
         "ss_cache_latents": True,
+        "ss_flip_aug": dataset.flip,
+        "ss_random_crop": dataset.random_crops > 0,
+        "ss_shuffle_caption": captions.shuffle,
+        "ss_keep_tokens": captions.keep_tokens,
+        "ss_caption_dropout_rate": captions.caption_dropout,
+        "ss_caption_tag_dropout_rate": captions.tag_dropout,
     }
 
 

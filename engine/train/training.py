@@ -199,6 +199,7 @@ class Training:
             epoch=self.epoch,
             epochs=self.epochs,
             images=self.order.visits_per_epoch,
+            regularisation_images=self.order.count(lambda index: self.data.items[index].image.is_regularisation),
             batches_per_epoch=self.order.batches_per_epoch,
             base_lrs={group["name"]: group["base_lr"] for group in groups},
             schedule=self.schedule,

@@ -32,6 +32,7 @@ def metadata() -> dict[str, str]:
         epoch=2,
         epochs=5,
         images=8,
+        regularisation_images=0,
         batches_per_epoch=8,
         base_lrs={"unet": 1e-4},
         schedule=Schedule(Kind.COSINE, 40),
@@ -126,3 +127,9 @@ def test_arguments_are_those_that_make_the_network_in_sd_scripts_or_lycoris() ->
 def test_no_path_of_the_machine_gets_out(metadata: dict[str, str]) -> None:
     assert metadata["ss_sd_model_name"] == "sdxl-nano"
     assert not any("/home" in value for value in metadata.values())
+
+
+def test_what_sd_scripts_says_of_the_data_is_said_of_ours(metadata: dict[str, str]) -> None:
+    assert metadata["ss_num_train_images"] == "8"
+    assert metadata["ss_num_reg_images"] == "0"
+    assert (metadata["ss_shuffle_caption"], metadata["ss_max_token_length"]) == ("False", "None")
