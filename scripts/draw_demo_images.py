@@ -1,8 +1,9 @@
-"""Draws the pictures of the bundled demo data set, with their captions, into engine/demo/images.
+"""Draws the pictures of the bundled demo data set, with their captions, into engine/demo/images and engine/demo/held-out.
 
 Run it from anywhere: ``python scripts/draw_demo_images.py [FOLDER]``. Two dozen pictures of one subject, a small robot
 called a zorb, in eight colours, eight places and three aspect ratios: a concept that a small model can pick up in a
-short run. The same pictures come out every time. Needs Pillow alone.
+short run. Eight more, whose colours and places meet in none of the two dozen, are held out: what was learned is measured on
+them. The same pictures come out every time. Needs Pillow alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "engine" / "demo" / "images"
+FOLDER: Final = Path(__file__).resolve().parent.parent / "engine" / "demo"
 FINENESS: Final = 4
 """Everything is drawn this many times larger and scaled down, which smooths its edges."""
 
@@ -73,10 +74,11 @@ class Scene:
 class Canvas:
     """A picture to draw on in units of its final pixels."""
 
-    def __init__(self, size: tuple[int, int], generator: random.Random) -> None:
+    def __init__(self, size: tuple[int, int], generator: random.Random, fineness: int = FINENESS) -> None:
         self.width, self.height = size
         self.random = generator
-        self._image = Image.new("RGB", (self.width * FINENESS, self.height * FINENESS))
+        self.fineness = fineness
+        self._image = Image.new("RGB", (self.width * self.fineness, self.height * self.fineness))
         self._draw = ImageDraw.Draw(self._image, "RGBA")
 
     def finished(self) -> Image.Image:
@@ -89,10 +91,10 @@ class Canvas:
 
     def fade(self, top: float, bottom: float, upper: Colour, lower: Colour) -> None:
         """A band over the whole width that goes from one colour to another."""
-        first, last = round(top * FINENESS), round(bottom * FINENESS)
+        first, last = round(top * self.fineness), round(bottom * self.fineness)
         for row in range(first, last):
             colour = mixed(upper, lower, (row - first) / max(1, last - first - 1))
-            self._draw.line([(0, row), (self.width * FINENESS, row)], fill=colour)
+            self._draw.line([(0, row), (self.width * self.fineness, row)], fill=colour)
 
     def circle(self, centre: Point, radius: float, fill: tuple[int, ...], outline: float = 0.0) -> None:
         """A disc, with a line of ink around it if ``outline`` is a width."""
@@ -100,7 +102,7 @@ class Canvas:
 
     def ellipse(self, centre: Point, rx: float, ry: float, fill: tuple[int, ...], outline: float = 0.0) -> None:
         """A filled ellipse."""
-        (x, y), width = centre, round(outline * FINENESS)
+        (x, y), width = centre, round(outline * self.fineness)
         box = [self._scaled((x - rx, y - ry)), self._scaled((x + rx, y + ry))]
         self._draw.ellipse(box, fill=fill, outline=INK if width else None, width=width)
 
@@ -116,9 +118,11 @@ class Canvas:
         outline: float = 0,
     ) -> None:
         """A filled rectangle with round corners."""
-        width = round(outline * FINENESS)
+        width = round(outline * self.fineness)
         box = [self._scaled((left, top)), self._scaled((right, bottom))]
-        self._draw.rounded_rectangle(box, corner * FINENESS, fill=fill, outline=INK if width else None, width=width)
+        self._draw.rounded_rectangle(
+            box, corner * self.fineness, fill=fill, outline=INK if width else None, width=width
+        )
 
     def polygon(self, points: list[Point], fill: tuple[int, ...]) -> None:
         """A filled polygon."""
@@ -127,7 +131,7 @@ class Canvas:
     def stroke(self, points: list[Point], width: float, fill: tuple[int, ...]) -> None:
         """A thick line with round ends and joints."""
         self._draw.line(
-            [self._scaled(point) for point in points], fill=fill, width=round(width * FINENESS), joint="curve"
+            [self._scaled(point) for point in points], fill=fill, width=round(width * self.fineness), joint="curve"
         )
         for point in points:
             self.circle(point, width / 2, fill)
@@ -136,7 +140,7 @@ class Canvas:
         """Part of a circle's line, from one angle to another; degrees, clockwise from the right."""
         x, y = centre
         box = [self._scaled((x - radius, y - radius)), self._scaled((x + radius, y + radius))]
-        self._draw.arc(box, *angles, fill=fill, width=round(width * FINENESS))
+        self._draw.arc(box, *angles, fill=fill, width=round(width * self.fineness))
 
     def pie(self, centre: Point, radius: float, start: float, end: float, fill: Colour) -> None:
         """A filled sector; degrees, clockwise from the right."""
@@ -148,9 +152,8 @@ class Canvas:
         """The upper part of a wide disc whose highest point is at ``top``."""
         self.ellipse((centre, top + radius), radius * 1.7, radius, fill)
 
-    @staticmethod
-    def _scaled(point: Point) -> Point:
-        return point[0] * FINENESS, point[1] * FINENESS
+    def _scaled(self, point: Point) -> Point:
+        return point[0] * self.fineness, point[1] * self.fineness
 
 
 def mixed(one: Colour, other: Colour, share: float) -> Colour:
@@ -446,6 +449,17 @@ SCENES: Final = (
     Scene("pink", "snow", LANDSCAPE, "waving", across=0.5, tall=0.7),
 )
 
+HELD_OUT: Final = (
+    Scene("red", "forest", SQUARE, "waving", tall=0.66),
+    Scene("orange", "city", SQUARE),
+    Scene("green", "desert", SQUARE, "jumping", across=0.6),
+    Scene("blue", "meadow", SQUARE, "cheering", tall=0.8),
+    Scene("teal", "beach", PORTRAIT, "waving", tall=0.54),
+    Scene("purple", "night", PORTRAIT, tall=0.6),
+    Scene("yellow", "snow", LANDSCAPE, across=0.64),
+    Scene("pink", "moon", LANDSCAPE, "waving", across=0.36, tall=0.7),
+)
+
 
 def draw(scene: Scene) -> Image.Image:
     """The picture of ``scene``; the same every time."""
@@ -455,14 +469,16 @@ def draw(scene: Scene) -> Image.Image:
     return canvas.finished()
 
 
-def write_all(folder: Path) -> None:
+def write_all(folder: Path, scenes: tuple[Scene, ...] = SCENES) -> None:
     """Write every scene's picture and caption into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, scene in enumerate(SCENES, start=1):
+    for number, scene in enumerate(scenes, start=1):
         stem = f"{number:02d}-{scene.name}"
         draw(scene).save(folder / f"{stem}.png", optimize=True)
         (folder / f"{stem}.txt").write_text(scene.caption + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_all(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    write_all(target / "images")
+    write_all(target / "held-out", HELD_OUT)

@@ -1,11 +1,14 @@
-"""The bundled demo: a small SDXL-architecture base and two dozen captioned pictures, found by ``bundled:`` paths."""
+"""The bundled demo, found by ``bundled:`` paths: a small SDXL-architecture base, two dozen captioned pictures and eight more.
+
+The eight (``bundled:demo-held-out``) show the same subject and are not trained on: what a run has learned is measured on them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 BUNDLED = "bundled:"
-_FOLDERS = {"demo-base": "base", "demo-images": "images"}
+_FOLDERS = {"demo-base": "base", "demo-images": "images", "demo-held-out": "held-out"}
 
 
 def locate(path: str) -> Path:

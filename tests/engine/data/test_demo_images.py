@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from engine.data.buckets import BucketRules, place
@@ -42,9 +43,21 @@ def test_the_bundled_pictures_fill_three_buckets() -> None:
     assert len({place(image.width, image.height, rules).bucket for image in images}) == 3
 
 
-def test_the_script_draws_the_pictures_that_are_shipped(tmp_path: Path) -> None:
-    drawing().write_all(tmp_path)
-    shipped = locate("bundled:demo-images")
+def test_the_held_out_pictures_are_of_the_same_subject_and_none_is_trained_on() -> None:
+    trained = {image.caption for image in scan_sources([Source(path="bundled:demo-images")]).images}
+    held_out = scan_sources([Source(path="bundled:demo-held-out")]).images
+    assert len({image.caption for image in held_out}) == 8
+    assert all(image.caption.startswith("a zorb robot, ") for image in held_out)
+    names = {path.stem.split("-", 1)[1] for path in locate("bundled:demo-images").iterdir()}
+    assert names.isdisjoint(path.stem.split("-", 1)[1] for path in locate("bundled:demo-held-out").iterdir())
+    assert trained.isdisjoint(image.caption for image in held_out)
+
+
+@pytest.mark.parametrize(("bundled", "scenes"), [("demo-images", "SCENES"), ("demo-held-out", "HELD_OUT")])
+def test_the_script_draws_the_pictures_that_are_shipped(tmp_path: Path, bundled: str, scenes: str) -> None:
+    script = drawing()
+    script.write_all(tmp_path, getattr(script, scenes))
+    shipped = locate(f"bundled:{bundled}")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in shipped.iterdir())
     for path in tmp_path.iterdir():
         if path.suffix == ".txt":

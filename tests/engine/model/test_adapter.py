@@ -142,7 +142,7 @@ def test_state_goes_from_one_adapter_to_another(
 def test_another_rank_is_refused_with_name_and_both_shapes(adapted: Callable[..., Adapter]) -> None:
     four, eight = adapted(rank=4), adapted(rank=8)
     before = {name: weight.clone() for name, weight in four.state_dict().items()}
-    with pytest.raises(AdapterError, match=r"down_blocks\.1\.attentions\.0\.proj_in\.lora_A.*\[8, 48\].*\[4, 48\]"):
+    with pytest.raises(AdapterError, match=r"down_blocks\.1\.attentions\.0\.proj_in\.lora_A.*\[8, \d+\].*\[4, \d+\]"):
         four.load_state_dict(eight.state_dict())
     assert all(torch.equal(weight, before[name]) for name, weight in four.state_dict().items())
 

@@ -43,7 +43,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no text_time": (lambda at: _edit(at / "unet/config.json", addition_embed_type=None), "text_time"),
     "inpainting": (lambda at: _edit(at / "unet/config.json", in_channels=9), "9 channels"),
     "a refiner": (lambda at: _edit(at / "unet/config.json", projection_class_embeddings_input_dim=120), "refiner"),
-    "another encoder": (lambda at: _edit(at / "text_encoder/config.json", hidden_size=48), "88 together"),
+    "another encoder": (lambda at: _edit(at / "text_encoder/config.json", hidden_size=48), "104 together"),
     "16-channel VAE": (lambda at: _edit(at / "vae/config.json", latent_channels=16), "16 latent channels"),
     "another prediction": (
         lambda at: _edit(at / "scheduler/scheduler_config.json", prediction_type="flow_prediction"),

@@ -60,7 +60,7 @@ def test_a_long_caption_is_chunks_of_75_tokens_side_by_side_pooled_from_the_firs
     parts = cut(text, LONG)
     assert len(parts) == 3
     states, pooled = encode_prompts(*text, [LONG], THREE)
-    assert states.shape == (1, 231, 72)
+    assert states.shape == (1, 231, 96)
     expected = by_hand(text, parts)
     torch.testing.assert_close(states, expected[0])
     torch.testing.assert_close(pooled, expected[1])

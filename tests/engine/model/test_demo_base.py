@@ -1,19 +1,25 @@
-"""The bundled base is a complete, small SDXL folder that any SDXL program can use."""
+"""The bundled base is a complete, small SDXL folder that any SDXL program can use, and it draws what a prompt says."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from engine.demo import locate
 from engine.model.base import BaseFolder
 from engine.model.encoders import BaseEncoders
+from engine.model.sampling import draw_samples
+from engine.profile.schema import Samples
 
-LIMIT_BYTES = 6_000_000
+LIMIT_BYTES = 12_000_000
 WORDS = ["a", "big", "red", "dog's", "über-café", "№7", "日本", "🎨", "it's", "3,5"]
 
 
@@ -57,17 +63,75 @@ def test_latents_of_real_pictures_have_unit_scale(base: BaseFolder) -> None:
     assert latents.mean().abs() < 0.5
 
 
-def test_it_denoises_strong_noise_a_little(base: BaseFolder) -> None:
-    encoders = BaseEncoders(base)
-    latents = encoders.encode_images(_pixels(128, 96, 6))
-    embeddings, pooled = encoders.encode_captions(["a robot"] * 6)
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    timesteps = torch.full((6,), 800)
-    added = {"text_embeds": pooled, "time_ids": torch.tensor([[96.0, 128, 0, 0, 96, 128]]).repeat(6, 1)}
+def test_the_vae_shows_pictures_again_in_their_colours(base: BaseFolder) -> None:
+    pixels = _pixels(128, 96, 6)
     with torch.no_grad():
-        noisy = base.noise_scheduler().add_noise(latents, noise, timesteps)
-        predicted = base.unet()(noisy, timesteps, encoder_hidden_states=embeddings, added_cond_kwargs=added).sample
-    assert (predicted - noise).square().mean() < 0.6
+        vae = base.vae()
+        shown = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+    signal_to_noise = 10 * torch.log10(4 / (shown - pixels).square().mean())
+    assert signal_to_noise > 18
+    assert (avg_pool2d(shown, 16) - avg_pool2d(pixels, 16)).abs().mean() < 0.06
+
+
+@pytest.fixture(scope="module")
+def draw(base: BaseFolder) -> Callable[..., Tensor]:
+    """Pictures for prompts, (N, 3, 128, 128) in [0, 1]: for each the mean of those from two seeds, the same for all prompts."""
+    encoders, unet, vae = BaseEncoders(base), base.unet(), base.vae()
+
+    def run(*prompts: str) -> Tensor:
+        settings = Samples(steps=12, guidance=4.0, width=128, height=128)
+        rows = []
+        for seed in range(2):
+            # One prompt at a time: the seed counts up within a call.
+            for prompt in prompts:
+                (picture,) = draw_samples(
+                    unet,
+                    vae,
+                    encoders.encode_captions([prompt]),
+                    encoders.encode_captions([""]),
+                    scheduler=base.sampling_scheduler(),
+                    settings=settings.model_copy(update={"seed": seed}),
+                )
+                pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+                rows.append(pixels.reshape(128, 128, 3).permute(2, 0, 1) / 255)
+        return torch.stack(rows).reshape(2, len(prompts), 3, 128, 128).mean(0)
+
+    return run
+
+
+def test_it_draws_the_colour_that_the_prompt_names(draw: Callable[..., Tensor]) -> None:
+    red, blue = draw("a red circle on a white background", "a blue circle on a white background")[
+        ..., 52:76, 52:76
+    ].mean((2, 3))
+    assert red[0] - red[2] > 0.25
+    assert blue[2] - blue[0] > 0.25
+
+
+def test_it_draws_the_ground_that_the_prompt_names(draw: Callable[..., Tensor]) -> None:
+    white, black = draw("a red circle on a white background", "a red circle on a black background")[..., :12, :12].mean(
+        (2, 3)
+    )
+    assert white.min() > 0.75
+    assert black.max() < 0.3
+
+
+def test_it_draws_the_place_that_the_prompt_names(draw: Callable[..., Tensor]) -> None:
+    meadow, night = draw("a person, red, on a green meadow", "a person, red, under a starry night sky")
+    assert meadow[1, 110:].mean() - meadow[2, 110:].mean() > 0.15, "the ground is green"
+    assert meadow[2, :30].mean() > 0.6, "the sky is bright and blue"
+    assert night[:, :30].mean() < 0.4
+
+
+def test_it_draws_where_the_prompt_says(draw: Callable[..., Tensor]) -> None:
+    left, right = (
+        picture[0] - picture[2]
+        for picture in draw(
+            "a small red circle on a blue background, on the left",
+            "a small red circle on a blue background, on the right",
+        )
+    )
+    assert left[:, :64].mean() > left[:, 64:].mean() + 0.05
+    assert right[:, 64:].mean() > right[:, :64].mean() + 0.05
 
 
 def test_tokenizers_frame_and_pad_as_sdxl_s_do(base: BaseFolder) -> None:

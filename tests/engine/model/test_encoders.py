@@ -30,7 +30,7 @@ def test_captions_are_conditioned_as_diffusers_pipeline_does(base: BaseFolder, e
     with torch.no_grad():
         expected, _, expected_pooled, _ = pipeline.encode_prompt(CAPTIONS, do_classifier_free_guidance=False)
     embeddings, pooled = encoders.encode_captions(CAPTIONS)
-    assert embeddings.shape == (3, 77, 72)
+    assert embeddings.shape == (3, 77, 96)
     assert torch.equal(embeddings, expected)
     assert torch.equal(pooled, expected_pooled)
 
@@ -42,7 +42,7 @@ def test_many_captions_and_none(encoders: BaseEncoders) -> None:
     torch.testing.assert_close(embeddings[18], alone[0])
     torch.testing.assert_close(pooled[18], alone_pooled[0])
     embeddings, pooled = encoders.encode_captions([])
-    assert (embeddings.shape, pooled.shape) == ((0, 77, 72), (0, 40))
+    assert (embeddings.shape, pooled.shape) == ((0, 77, 96), (0, 56))
 
 
 def test_latents_are_the_scaled_mean(base: BaseFolder, encoders: BaseEncoders) -> None:

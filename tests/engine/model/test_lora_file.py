@@ -235,7 +235,7 @@ def test_what_is_no_lora_of_this_base_is_refused(base: BaseFolder, real_lora: Pa
             read_lora(file, names_of(base))
         assert str(file) in str(caught.value)
 
-    half = {f"{module}.lora_down.weight": torch.zeros(1, 56)}
+    half = {f"{module}.lora_down.weight": torch.zeros(1, 64)}
     refused(half, r"mid_block.attentions.0.proj_in lacks lora_B.weight")
     refused({f"{module}.oft_diag": torch.zeros(1)}, "oft_diag")
     refused({f"{module}.hada_w1_a": torch.zeros(1)}, "mid_block.attentions.0.proj_in lacks hada_w1_b")
@@ -252,6 +252,6 @@ def test_what_is_no_lora_of_this_base_is_refused(base: BaseFolder, real_lora: Pa
 def test_a_module_without_alpha_has_its_rank(base: BaseFolder, tmp_path: Path) -> None:
     file = tmp_path / "some.safetensors"
     module = "lora_unet_middle_block_1_proj_in"
-    save_file({f"{module}.lora_down.weight": torch.zeros(3, 56), f"{module}.lora_up.weight": torch.zeros(56, 3)}, file)
+    save_file({f"{module}.lora_down.weight": torch.zeros(3, 64), f"{module}.lora_up.weight": torch.zeros(64, 3)}, file)
     (weights,) = read_lora(file, names_of(base)).weights.values()
     assert weights.alpha == 3.0

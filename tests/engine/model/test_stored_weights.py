@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from engine.model.adapter import add_lora
+from engine.model.encoders import BaseEncoders
 from engine.model.open_base import open_base
 from engine.model.stored_weights import EIGHT_BITS, StoredLinear, dequantize, quantize, store_in_eight_bits
 from engine.profile.schema import Network
@@ -63,19 +64,20 @@ def test_the_backward_pass_keeps_the_stored_numbers_not_the_weight() -> None:
 
 
 def _predict(kind: str | None, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, Any, int]:
-    unet: Any = open_base("bundled:demo-base").unet()
+    base = open_base("bundled:demo-base")
+    unet: Any = base.unet()
+    # A caption's own embeddings: to numbers that no caption gives, a trained UNet answers with anything.
+    embeddings, pooled = BaseEncoders(base).encode_captions(["a red house, in the snow"])
     count = 0 if kind is None else store_in_eight_bits(unet, kind)
     adapter = add_lora(unet, Network(rank=2, alpha=2), seed=0)
     generator = torch.Generator().manual_seed(0)
-    config = unet.config
-    pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         predicted = unet(
             torch.randn(1, 4, 8, 8, generator=generator),
             torch.tensor([500]),
-            encoder_hidden_states=torch.randn(1, 77, config["cross_attention_dim"], generator=generator),
+            encoder_hidden_states=embeddings,
             added_cond_kwargs={
-                "text_embeds": torch.randn(1, pooled, generator=generator),
+                "text_embeds": pooled,
                 "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]]),
             },
             return_dict=False,

@@ -165,7 +165,7 @@ def test_samples_are_drawn_with_the_trained_encoders(
     run = lab.run(*TEXT, "training.steps=2", 'samples.prompts=["a red zorb"]', "samples.every_steps=1")
     assert train(run) == 0
     first, last = seen
-    assert first.shape == last.shape == (2, 77, 72)
+    assert first.shape == last.shape == (2, 77, 96)
     assert (first - last).abs().max() > 0
 
 
