@@ -69,7 +69,15 @@ class EngineLoop:
         """Train ``count`` optimizer steps."""
         requests = Requests()
         requests.stop = StopRequest("command", save=False, at_step=self.training.progress.step + count)
-        train(self.training, self.meter, self.saver, self.sampler, self.validator, requests=requests)
+        train(
+            self.training,
+            self.meter,
+            self.saver,
+            self.sampler,
+            self.validator,
+            requests=requests,
+            reporter=self.reporter,
+        )
 
 
 class BareLoop:

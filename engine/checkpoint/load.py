@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.checkpoint.describe import describe
-from engine.checkpoint.manifest import OPTIMIZER, STATE, TRAINABLE, CheckpointError, verify
+from engine.checkpoint.manifest import EMA, OPTIMIZER, STATE, TRAINABLE, CheckpointError, read_manifest, verify
 from engine.checkpoint.summary import CheckpointSummary
 from engine.run.records import read_json_object
 
@@ -30,6 +30,8 @@ class StoredCheckpoint:
     """By parameter name."""
     optimizer: dict[str, Tensor]
     """By ``<parameter name>/<slot>``."""
+    ema: dict[str, Tensor] | None = None
+    """The running average by parameter name; None if none was kept."""
 
     def part(self, name: str) -> dict[str, Any]:
         """The object ``name`` of state.json. Raises ``CheckpointError`` if it is not there."""
@@ -50,7 +52,10 @@ def load_checkpoint(folder: Path) -> StoredCheckpoint:
     state = read_json_object(folder / STATE, limit=_STATE_LIMIT)
     if state is None:
         raise CheckpointError(f"its {STATE} is not readable", where=str(folder))
-    return StoredCheckpoint(folder, summary, state, load_tensors(folder / TRAINABLE), load_tensors(folder / OPTIMIZER))
+    ema = load_tensors(folder / EMA) if EMA in read_manifest(folder).files else None
+    return StoredCheckpoint(
+        folder, summary, state, load_tensors(folder / TRAINABLE), load_tensors(folder / OPTIMIZER), ema
+    )
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

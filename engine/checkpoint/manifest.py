@@ -23,6 +23,8 @@ STATE: Final = "state.json"
 LORA: Final = "lora.safetensors"
 TRAINABLE: Final = "trainable.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
+EMA: Final = "ema.safetensors"
+"""Only where an average is kept."""
 REQUIRED: Final = (LORA, TRAINABLE, OPTIMIZER, STATE)
 
 

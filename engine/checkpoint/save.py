@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.checkpoint.manifest import LORA, OPTIMIZER, STATE, TRAINABLE, write_manifest
+from engine.checkpoint.manifest import EMA, LORA, OPTIMIZER, STATE, TRAINABLE, write_manifest
 from engine.checkpoint.retention import discard, leftover_path
 from engine.durable import sync_directory, write_atomically
 from engine.errors import UserError
@@ -41,6 +41,8 @@ class CheckpointContent:
     """JSON values; NaN and infinities are refused."""
     write_lora: Callable[[Path], None]
     """Writes ``lora.safetensors`` to the path it is given."""
+    ema: Mapping[str, Tensor] | None = None
+    """The weights' running average, if one is kept."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,11 @@ def _write_files(folder: Path, content: CheckpointContent) -> None:
     save_file(_contiguous(content.trainable), folder / TRAINABLE)
     save_file(_contiguous(content.optimizer), folder / OPTIMIZER)
     content.write_lora(folder / LORA)
-    for name in (TRAINABLE, OPTIMIZER, LORA):
+    names = [TRAINABLE, OPTIMIZER, LORA]
+    if content.ema is not None:
+        save_file(_contiguous(content.ema), folder / EMA)
+        names.append(EMA)
+    for name in names:
         (folder / name).chmod(mode)
         _sync_file(folder / name)
 

@@ -1,4 +1,4 @@
-"""The rules about ``[loss]``: nothing is set that would do nothing, and no two settings that undo each other."""
+"""The rules about ``[loss]``, ``[ema]`` and diverged steps: nothing that would do nothing, no two that undo each other."""
 
 from __future__ import annotations
 
@@ -56,6 +56,27 @@ def _not_with_prediction(field: str, prediction: str, why: str) -> Rule:
     )
 
 
+def _needs_ema(field: str) -> Rule:
+    def check(values: Values) -> Broken | None:
+        if values[f"ema.{field}"] or values["ema.decay"] is not None:
+            return None
+        return Broken("does nothing: ema.decay is off", "leave it out, or set ema.decay")
+
+    return Rule((f"ema.{field}", "ema.decay"), f"`ema.{field}` = false needs `ema.decay`.", check)
+
+
+def _no_average_of_an_average(values: Values) -> Broken | None:
+    if values["ema.decay"] is None or values["optimizer.kind"] != "schedule_free_adamw":
+        return None
+    return Broken("is not possible with schedule_free_adamw, which averages its weights itself", "leave ema.decay out")
+
+
+def _limit_counts(values: Values) -> Broken | None:
+    if values["training.nonfinite_limit"] == 10 or values["training.on_nonfinite"] == "skip":
+        return None
+    return Broken("does nothing with training.on_nonfinite stop", "leave it out, or set training.on_nonfinite to skip")
+
+
 def _range_is_not_empty(values: Values) -> Broken | None:
     low, high = values["loss.min_timestep"], values["loss.max_timestep"]
     if high is None or low < high:
@@ -98,6 +119,17 @@ LOSS_RULES: Final[tuple[Rule, ...]] = (
         ("loss.min_timestep", "loss.max_timestep"),
         "`loss.min_timestep` is below `loss.max_timestep`.",
         _range_is_not_empty,
+    ),
+    *(_needs_ema(field) for field in ("warmup", "samples", "validation", "deliverable")),
+    Rule(
+        ("ema.decay", "optimizer.kind"),
+        "`ema.decay` is not for `optimizer.kind` schedule_free_adamw, which averages its weights itself.",
+        _no_average_of_an_average,
+    ),
+    Rule(
+        ("training.nonfinite_limit", "training.on_nonfinite"),
+        "`training.nonfinite_limit` needs `training.on_nonfinite` skip.",
+        _limit_counts,
     ),
     _needs_choice("timestep_location", "timestep_distribution", ("logit_normal",)),
     _needs_choice("timestep_scale", "timestep_distribution", ("logit_normal", "mode")),

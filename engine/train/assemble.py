@@ -27,9 +27,11 @@ from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
+from engine.train.checkpointing import checkpoint_activations
 from engine.train.compilation import compile_blocks
 from engine.train.compute import DTYPES, Compute, set_up_compute
 from engine.train.crew import Place
+from engine.train.ema import WeightAverage
 from engine.train.held_out import HeldOut, choose_held_out, order_without
 from engine.train.objective.loss import Objective
 from engine.train.objective.process import Process, effective_prediction
@@ -92,6 +94,8 @@ def assemble(
         _take_start_weights(run, training.adapter, reporter)
     elif profile.network.start_from is not None:
         warnings += start_from_file(training.adapter, Path(profile.network.start_from), names_of(base))
+    if training.ema is not None and stored is None:
+        training.ema.restart()  # with the weights the training really starts from
     for warning in warnings:
         reporter.warning(warning, str(run.profile))
     if requests.should_stop():
@@ -190,6 +194,8 @@ def _build(
         seed=rng.derived_seed(seed, "adapter"),
         text_encoders=None if text is None else text.encoders,
     )
+    if profile.training.gradient_checkpointing:
+        checkpoint_activations(unet, () if text is None else text.encoders)
     groups = [
         ParameterGroup(name, profile.optimizer.lr_of(name), parameters) for name, parameters in adapter.groups().items()
     ]
@@ -210,6 +216,7 @@ def _build(
         data=data,
         order=order_without(data, held_out.of(data), whole_batch(profile), seed),
         held_out=held_out,
+        ema=None if profile.ema.decay is None else WeightAverage(adapter.parameters(), profile.ema),
         objective=objective_of(base, profile.loss, compute.device),
         noise=rng.noise_generator(seed),
         text=text,

@@ -110,6 +110,10 @@ class Exchange:
         """Rank 0: another step comes, at these rates."""
         self._send({"rates": dict(rates)})
 
+    def pause(self, begins: bool) -> None:
+        """Rank 0: a pause begins, or ends."""
+        self._send({"pause": begins})
+
     def data_is_ready(self) -> None:
         """Rank 0: the cache is filled, the others may read it."""
         self._send({"ready": True})

@@ -34,16 +34,17 @@ class HeldOut:
 
 
 def choose_held_out(data: TrainingSet, share: float, seed: int) -> frozenset[int]:
-    """Indices of the images to hold out: of each source the ``share``, at least one and never all.
+    """Indices of the images to hold out: of each source but regularisation the ``share``, at least one and never all.
 
     Chosen by the hash of seed and content, so that the same pictures are held out wherever they lie and whatever else the
     data set holds; copies of a picture go together. A source of a single image keeps it.
     """
     if share <= 0:
         return frozenset()
-    by_source: dict[str, set[str]] = {}
+    by_source: dict[int, set[str]] = {}
     for item in data.items:
-        by_source.setdefault(str(item.image.path.parent), set()).add(item.image.digest)
+        if not item.image.is_regularisation:
+            by_source.setdefault(item.image.source, set()).add(item.image.digest)
     chosen: set[str] = set()
     for digests in by_source.values():
         count = min(max(1, math.floor(share * len(digests) + 0.5)), len(digests) - 1)

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from engine.data.batches import Batch
+from engine.train.divergence import drops_step
 from engine.train.exchange import Share
 from engine.train.meter import StepMeter, StepResult
 from engine.train.objective.loss import Draw
+from engine.train.pause import move_for_pause, wait_while_paused
+from engine.train.reporter import Reporter
 from engine.train.requests import Requests
 from engine.train.rng import seed_process
 from engine.train.sampler import Sampler
@@ -33,7 +36,14 @@ class Outcome(StrEnum):
 
 
 def train(
-    training: Training, meter: StepMeter, saver: Saver, sampler: Sampler, validator: Validator, *, requests: Requests
+    training: Training,
+    meter: StepMeter,
+    saver: Saver,
+    sampler: Sampler,
+    validator: Validator,
+    *,
+    requests: Requests,
+    reporter: Reporter,
 ) -> Outcome:
     """Train until the last step of the schedule or until asked to stop; validate, save and draw samples on the way."""
     training.adapter.train()
@@ -41,6 +51,9 @@ def train(
     while not training.is_finished:
         if requests.should_stop(training.progress.step):
             return _stop(meter, saver, requests)
+        if requests.is_paused:
+            wait_while_paused(training, meter, saver, reporter, requests=requests)
+            continue
         meter.step_dispatched(optimizer_step(training))
         requests.poll(training.progress.step)
         if training.is_finished or requests.stop_is_due(training.progress.step):
@@ -52,10 +65,13 @@ def train(
 
 
 def follow(training: Training) -> None:
-    """Make every step that rank 0 announces, in one of the processes that train beside it."""
+    """Make every step that rank 0 announces, in one of the processes that train beside it; free the GPU in a pause."""
     training.adapter.train()
     exchange = training.compute.exchange
     while order := exchange.order():
+        if "pause" in order:
+            move_for_pause(training, begins=order["pause"])
+            continue
         seed_process(training.profile.training.seed, exchange.rank, training.progress.step)
         optimizer_step(training, order["rates"])
     exchange.leave()
@@ -84,10 +100,14 @@ def optimizer_step(training: Training, announced: dict[str, float] | None = None
     grad_norm = clip_gradients(training.optimizer.parameters, settings.max_grad_norm)
     training.optimizer.set_lr(rates)
     used, d = training.optimizer.effective(rates), training.optimizer.d
-    _apply(training)
+    dropped = settings.on_nonfinite == "skip" and drops_step(training, _is_finite(loss, grad_norm))
+    if not dropped:
+        _apply(training)
+    training.optimizer.inner.zero_grad(set_to_none=True)
     training.progress.step += 1
     training.progress.images_seen += images
-    return StepResult(training.progress.step, training.epoch, used, loss, grad_norm, images, began, d)
+    progress, epoch = training.progress, training.epoch
+    return StepResult(progress.step, epoch, used, loss, grad_norm, images, began, d, progress.dropped_in_a_row)
 
 
 def _backward(training: Training, share: Share, batch: Batch, draw: Draw) -> Tensor:
@@ -117,10 +137,16 @@ def _apply(training: Training) -> None:
     else:
         scaler.step(optimizer)
         scaler.update()
-    optimizer.zero_grad(set_to_none=True)
     limit = training.profile.network.scale_weight_norms
     if limit is not None:
         training.adapter.limit_norms(limit)
+    if training.ema is not None:
+        training.ema.update()
+
+
+def _is_finite(loss: Tensor, grad_norm: Tensor) -> bool:
+    """Waits for the device."""
+    return bool(torch.isfinite(loss) & torch.isfinite(grad_norm))
 
 
 def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> Tensor:

@@ -46,6 +46,8 @@ class StepResult:
     """``time.monotonic()`` before its first batch."""
     d: float | None = None
     """What an adaptive optimizer multiplied the rate by; contained in ``lr``."""
+    dropped_in_a_row: int = 0
+    """Of the steps up to this one that were not finite; 0 where they are not looked for."""
 
 
 class _InFlight:
@@ -107,10 +109,11 @@ class StepMeter:
         # The steps of a GPU overlap their dispatch: one lasts from the end of the one before, unless there was a pause.
         seconds = end - max(self._previous_end, result.began)
         self._previous_end = end
-        self._require_finite(result, loss, grad_norm)
+        is_finite = self._is_finite(result, loss, grad_norm)
         training = self._training
-        training.average.add(loss)
-        training.progress.loss = loss
+        if is_finite:
+            training.average.add(loss)
+            training.progress.loss = loss
         training.progress.elapsed_seconds += seconds
         self._recent.append(seconds)
         point = MetricPoint(
@@ -118,10 +121,10 @@ class StepMeter:
             attempt=training.origin.attempt,
             epoch=result.epoch,
             time=time.time(),
-            loss=loss,
+            loss=loss if math.isfinite(loss) else None,
             loss_avg=training.average.value,
             lr=result.lr,
-            grad_norm=grad_norm,
+            grad_norm=grad_norm if math.isfinite(grad_norm) else None,
             step_seconds=seconds,
             images_per_second=result.images / seconds if seconds > 0 else None,
             memory_mb=self._memory.megabytes(),
@@ -130,16 +133,37 @@ class StepMeter:
         seconds_per_step = sum(self._recent) / len(self._recent)
         self._reporter.step(point, total_steps=training.total_steps, seconds_per_step=seconds_per_step)
 
-    def _require_finite(self, result: StepResult, loss: float, grad_norm: float) -> None:
-        """A loss that is not finite ends the training; so do gradients, except in fp16, where the scaler skips the step."""
+    def _is_finite(self, result: StepResult, loss: float, grad_norm: float) -> bool:
+        """Whether the loss counts. What is not finite is reported, and ends the training unless the step is dropped.
+
+        In fp16 the scaler drops a step with gradients that are not finite, and adapts its scale: that is no divergence.
+        """
+        settings = self._training.profile.training
+        skips = settings.on_nonfinite == "skip"
         for what, value in (("loss", loss), ("gradient norm", grad_norm)):
             if math.isfinite(value):
                 continue
-            self._reporter.nonfinite(result.step, what)
-            if what == "loss" or self._training.compute.scaler is None:
-                raise NonFiniteError(
-                    f"the {what} of step {result.step} is {value}: the training has diverged",
-                    where="optimizer.lr",
-                    hint="Its weights were not saved. Resume from the last checkpoint or continue from it with a lower LR; "
-                    "with precision.compute fp16 try bf16.",
+            is_scalers = what == "gradient norm" and self._training.compute.scaler is not None
+            self._reporter.nonfinite(result.step, what, dropped=skips or is_scalers)
+            if is_scalers:
+                continue
+            if not skips:
+                raise _diverged(
+                    f"the {what} of step {result.step} is {value}",
+                    "with precision.compute fp16 try bf16; training.on_nonfinite = skip drops such steps",
                 )
+            if result.dropped_in_a_row >= settings.nonfinite_limit:
+                raise _diverged(
+                    f"{result.dropped_in_a_row} steps in a row, the last one {result.step}, were not finite",
+                    "training.nonfinite_limit says how many may be",
+                )
+            break
+        return math.isfinite(loss)
+
+
+def _diverged(what: str, remark: str) -> NonFiniteError:
+    return NonFiniteError(
+        f"{what}: the training has diverged",
+        where="optimizer.lr",
+        hint=f"Its weights were not saved. Resume from the last checkpoint or continue from it with a lower LR; {remark}.",
+    )

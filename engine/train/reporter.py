@@ -145,8 +145,8 @@ class Reporter:
         if self._should_log(point.step):
             rates = " ".join(f"{name} {rate:.3e}" for name, rate in point.lr.items())
             log.info(
-                "step %d/%d  loss %.4f  average %.4f  LR %s  %.3g s/step  %.0f s left",
-                *(point.step, total_steps, point.loss, point.loss_avg, rates, seconds_per_step, eta),
+                "step %d/%d  loss %s  average %s  LR %s  %.3g s/step  %.0f s left",
+                *(point.step, total_steps, _loss(point.loss), _loss(point.loss_avg), rates, seconds_per_step, eta),
             )
 
     def _should_log(self, step: int) -> bool:
@@ -213,15 +213,37 @@ class Reporter:
         self._events.write("command", id=id, command=command, ok=ok, message=message)
         log.info("command %s: %s", command, message or ("done" if ok else "not followed"))
 
+    def paused(self, step: int) -> None:
+        """No step is made until somebody asks for it."""
+        self._events.write("paused", step=step)
+        self.state("paused", step=step, eta_seconds=None, message="")
+        log.info("paused at step %d", step)
+
+    def heartbeat(self) -> None:
+        """Nothing is new, but the engine is there."""
+        self._status.update()
+
+    def waiting_for_memory(self) -> None:
+        """The pause is over, and something else fills the GPU."""
+        if self._status.status.message == "":
+            log.warning("cannot go on yet: the GPU's memory is full")
+        self._status.update(message="cannot go on yet: something else fills the GPU's memory (see nvidia-smi)")
+
+    def unpaused(self, step: int, seconds: float) -> None:
+        """Training goes on after ``seconds`` of waiting."""
+        self._events.write("unpaused", step=step, seconds=seconds)
+        self.state("training", step=step, message="")
+        log.info("going on at step %d after a pause of %.0f s", step, seconds)
+
     def stopping(self, request: StopRequest) -> None:
         """The run ends because somebody wants it to."""
         self._events.write("stopping", reason=request.reason)
         log.info("stopping, asked by %s", request.reason)
 
-    def nonfinite(self, step: int, what: str) -> None:
-        """``what`` of ``step`` is NaN or infinite."""
-        self._events.write("nonfinite", step=step, what=what)
-        log.error("step %d: the %s is not finite", step, what)
+    def nonfinite(self, step: int, what: str, *, dropped: bool = False) -> None:
+        """``what`` of ``step`` is NaN or infinite. dropped: the step changed nothing, and the training goes on."""
+        self._events.write("nonfinite", step=step, what=what, dropped=dropped)
+        log.error("step %d: the %s is not finite%s", step, what, ", the step is dropped" if dropped else "")
 
     def stopped(self, step: int) -> None:
         """The run ends here because it was asked to."""
@@ -263,3 +285,7 @@ class _Nowhere:
 
 def _count(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _loss(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"

@@ -43,6 +43,8 @@ class Requests:
         self.saves: list[Command] = []
         self.samples: list[Command] = []
         self.validations: list[Command] = []
+        self.is_paused = False
+        """No step is to be made until further notice."""
         self._signal: str | None = None
         self._box: CommandBox | None = None
         self._answer: Answer | None = None
@@ -103,11 +105,21 @@ class Requests:
             self.answer(command, False, command.problem)
         elif command.command == "stop":
             self._take_stop(command, step)
+        elif command.command in {"pause", "unpause"}:
+            self._take_pause(command)
         else:
             waiting = {"save": self.saves, "sample": self.samples, "validate": self.validations}[command.command]
             # A command stays in its folder until it is answered, so that a crash does not lose it unseen.
             if all(command.id != other.id for other in waiting):
                 waiting.append(command)
+
+    def _take_pause(self, command: Command) -> None:
+        wanted = command.command == "pause"
+        if wanted == self.is_paused:
+            self.answer(command, False, "it is paused already" if wanted else "it is not paused")
+            return
+        self.is_paused = wanted
+        self.answer(command, True, "pausing" if wanted else "going on")
 
     def _take_stop(self, command: Command, step: int) -> None:
         save, at_step = command.arguments.get("save", True), command.arguments.get("at_step")

@@ -18,6 +18,7 @@ from engine.continuation import effects
 from engine.errors import UserError
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
+from engine.run.records import as_int
 from engine.train import rng
 from engine.train.training import Progress, Training, versions
 
@@ -89,10 +90,26 @@ def restore(training: Training, stored: StoredCheckpoint) -> list[str]:
             validated_step=stored.summary.validated_step,
             validation_loss=stored.summary.validation_loss,
         )
+        dropped = stored.state.get("dropped")
+        if isinstance(dropped, dict):
+            training.progress.dropped = as_int(dropped.get("steps")) or 0
+            training.progress.dropped_in_a_row = as_int(dropped.get("in_a_row")) or 0
+        found = _restore_ema(training, stored)
         if training.compute.scaler is not None:
             training.compute.scaler.load_state_dict(stored.part("grad_scaler"))
         # Last: nothing after this may draw a random number.
-        return rng.restore(stored.part("rng"), training.noise)
+        return found + rng.restore(stored.part("rng"), training.noise)
+
+
+def _restore_ema(training: Training, stored: StoredCheckpoint) -> list[str]:
+    """Go on with the stored average of the weights; without one it begins here, which is said."""
+    if training.ema is None:
+        return []
+    if stored.ema is None:
+        training.ema.restart()
+        return ["the checkpoint holds no average of the weights (ema.decay): it begins with the checkpoint's weights"]
+    training.ema.restore(stored.part("ema"), stored.ema)
+    return []
 
 
 def _require_same_base(training: Training, stored: StoredCheckpoint) -> None:

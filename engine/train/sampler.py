@@ -55,7 +55,8 @@ class Sampler:
         self._reporter.state("sampling", step=step)
         state = rng.capture(self._training.noise)
         try:
-            pictures = self._pictures(should_stop)
+            with self._training.averaged(self._training.profile.ema.samples):
+                pictures = self._pictures(should_stop)
             files = self._write(step, pictures)
         except (OSError, MemoryError, torch.OutOfMemoryError) as error:
             problem = f"no samples of step {step}: {_reason(error)}"

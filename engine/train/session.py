@@ -111,7 +111,7 @@ def _train(
     sampler = Sampler(run, training, reporter)
     validator = Validator(training, reporter)
     reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
-    outcome = train(training, meter, saver, sampler, validator, requests=requests)
+    outcome = train(training, meter, saver, sampler, validator, requests=requests, reporter=reporter)
     training.compute.exchange.dismiss()
     reporter.estimate_result(expected, _took(run, training, before))
     if outcome is Outcome.FINISHED:
@@ -139,14 +139,14 @@ def _shortage(error: Exception) -> OutOfMemoryError | None:
     if isinstance(error, torch.OutOfMemoryError):
         return OutOfMemoryError(
             "the GPU's memory is full",
-            where="training.batch_size, dataset.resolution, network.rank",
-            hint="Lower one of them, or precision.compute to bf16; training.gradient_accumulation makes up for a smaller "
-            "batch. nvidia-smi shows what else uses the card.",
+            where="training.batch_size, training.gradient_checkpointing, dataset.resolution, network.rank",
+            hint="Switch gradient_checkpointing on, lower one of the others, or set precision.compute to bf16; "
+            "training.gradient_accumulation makes up for a smaller batch. nvidia-smi shows what else uses the card.",
         )
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _HOST_MEMORY.search(str(error))):
         return OutOfMemoryError(
             "the machine's memory is full",
-            where="training.batch_size, dataset.resolution, network.rank",
-            hint="Lower one of them, or end other programs.",
+            where="training.batch_size, training.gradient_checkpointing, dataset.resolution, network.rank",
+            hint="Switch gradient_checkpointing on, lower one of the others, or end other programs.",
         )
     return None

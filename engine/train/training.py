@@ -10,6 +10,7 @@ import math
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.average import LossAverage
 from engine.train.compute import DTYPES, Compute
+from engine.train.ema import WeightAverage
 from engine.train.held_out import HeldOut
 from engine.train.objective.loss import Objective
 from engine.train.optimizer import NamedOptimizer
@@ -65,6 +67,10 @@ class Progress:
     """After how many steps the held-out images were last measured."""
     validation_loss: float | None = None
     """What was found there."""
+    dropped: int = 0
+    """Steps dropped since their loss or gradient was not finite."""
+    dropped_in_a_row: int = 0
+    """Of them those without a good step since."""
 
 
 @dataclass
@@ -87,6 +93,8 @@ class Training:
     """What is measured and not trained."""
     text: TextConditioning | None = None
     """None where no text encoder is trained."""
+    ema: WeightAverage | None = None
+    """None where no average of the weights is kept."""
     average: LossAverage = field(default_factory=LossAverage)
     progress: Progress = field(default_factory=Progress)
     started: float = field(default_factory=time.time)
@@ -144,6 +152,7 @@ class Training:
             optimizer=self.optimizer.tensors(),
             state=self.state(),
             write_lora=self.write_lora,
+            ema=None if self.ema is None else self.ema.tensors(),
         )
 
     def state(self) -> dict[str, Any]:
@@ -168,6 +177,8 @@ class Training:
             "grad_scaler": None if self.compute.scaler is None else self.compute.scaler.state_dict(),
             "data": self.order.state_dict(),
             "average": self.average.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "dropped": {"steps": self.progress.dropped, "in_a_row": self.progress.dropped_in_a_row},
             "rng": rng.capture(self.noise),
             "base_model": {
                 "path": self.profile.model.base,
@@ -186,11 +197,20 @@ class Training:
         with self.optimizer.averaged():
             write_lora(
                 path,
-                self.adapter.weights(),
+                self.adapter.weights(self._delivered()),
                 names=names_of(self.base),
                 metadata=lora_metadata(self.profile, self._facts()),
                 dtype=DTYPES[self.profile.precision.save],
             )
+
+    def _delivered(self) -> dict[str, Tensor]:
+        """What the deliverable holds: the average of the weights if there is one and the profile wants it, else the weights."""
+        weights = self.adapter.state_dict()
+        return weights | self.ema.tensors() if self.ema is not None and self.profile.ema.deliverable else weights
+
+    def averaged(self, wanted: bool) -> AbstractContextManager[None]:
+        """The model computes with the average of the weights for the while, if one is kept and ``wanted``."""
+        return self.ema.in_place() if self.ema is not None and wanted else nullcontext()
 
     def _facts(self) -> TrainingFacts:
         groups = self.optimizer.describe()["groups"]

@@ -85,6 +85,7 @@ class Validator:
         found: dict[int, list[Tensor]] = {timestep: [] for timestep in steps}
         with ExitStack() as stack:
             stack.enter_context(training.optimizer.averaged())
+            stack.enter_context(training.averaged(training.profile.ema.validation))
             for model in training.adapter.models.values():
                 stack.enter_context(evaluation_mode(model))
             for data, members in training.held_out.batches(training.profile.training.batch_size):

@@ -19,6 +19,7 @@ from sdxl_tui.cli import (
     checkpoint_commands,
     dataset_command,
     family_commands,
+    live_commands,
     lora_commands,
     profile_commands,
     run_commands,
@@ -87,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     for group in (
         training_commands,
         run_commands,
+        live_commands,
         checkpoint_commands,
         family_commands,
         ways_on,

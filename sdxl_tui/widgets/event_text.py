@@ -99,7 +99,11 @@ _WORDS = {
     "validated": lambda e: f"validation loss {format_loss(as_float(e.get('loss')))} at step {_count(e, 'step')}",
     "command": _command,
     "stopping": lambda e: f"stopping, asked by {_text(e, 'reason')}",
-    "nonfinite": lambda e: f"the {_text(e, 'what')} of step {_count(e, 'step')} is not finite",
+    "nonfinite": lambda e: (
+        f"the {_text(e, 'what')} of step {_count(e, 'step')} is not finite{': dropped' if e.get('dropped') else ''}"
+    ),
+    "paused": lambda e: f"paused at step {_count(e, 'step')}",
+    "unpaused": lambda e: f"going on after {format_duration(as_float(e.get('seconds')))}",
     "stopped": lambda e: f"stopped at step {_count(e, 'step')}",
     "finished": lambda e: f"finished at step {_count(e, 'step')}",
     "failed": _failed,
@@ -110,6 +114,7 @@ _STYLES = {
     "nonfinite": "$error",
     "warning": "$warning",
     "stopping": "$warning",
+    "paused": "$warning",
     "finished": "$success",
     "saved": "$primary",
     "resumed": "$accent",

@@ -8,6 +8,7 @@ from engine.profile.optimizer_kinds import OptimizerKind
 from engine.profile.schema.captions import Captions
 from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset
+from engine.profile.schema.ema import Ema
 from engine.profile.schema.launch import Launch
 from engine.profile.schema.logging import Logging
 from engine.profile.schema.loss import Loss
@@ -29,6 +30,7 @@ __all__ = [
     "Captions",
     "Checkpoints",
     "Dataset",
+    "Ema",
     "Launch",
     "Logging",
     "Loss",

@@ -11,6 +11,7 @@ from engine.profile.rules import RULES
 from engine.profile.schema.captions import Captions
 from engine.profile.schema.checkpoints import Checkpoints
 from engine.profile.schema.dataset import Dataset
+from engine.profile.schema.ema import Ema
 from engine.profile.schema.launch import Launch
 from engine.profile.schema.logging import Logging
 from engine.profile.schema.loss import Loss
@@ -47,6 +48,7 @@ class Profile(Section):
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
+    ema: Ema = Ema()
     precision: Precision = Precision()
     checkpoints: Checkpoints = Checkpoints()
     samples: Samples = Samples()
