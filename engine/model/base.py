@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 
@@ -106,9 +105,9 @@ class BaseFolder:
         """The forward process the base was trained with. prediction: what holds instead of the base's own."""
         return noise_scheduler(self.scheduler_config, prediction or self.prediction)
 
-    def sampling_scheduler(self, prediction: Prediction | None = None) -> EulerDiscreteScheduler:
+    def sampling_scheduler(self, prediction: Prediction | None = None, sampler: str = "euler") -> Any:
         """Euler's method over the same process, for drawing samples. prediction: what holds instead of the base's own."""
-        return sampling_scheduler(self.scheduler_config, prediction or self.prediction)
+        return sampling_scheduler(self.scheduler_config, prediction or self.prediction, sampler)
 
     @cached_property
     def vae_key(self) -> str:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 
@@ -109,9 +108,9 @@ class BaseFile:
         """The forward process SDXL was trained with. prediction: what holds instead of the base's own."""
         return noise_scheduler(self.configs.scheduler, prediction or self.prediction)
 
-    def sampling_scheduler(self, prediction: Prediction | None = None) -> EulerDiscreteScheduler:
+    def sampling_scheduler(self, prediction: Prediction | None = None, sampler: str = "euler") -> Any:
         """Euler's method over the same process. prediction: what holds instead of the base's own."""
-        return sampling_scheduler(self.configs.scheduler, prediction or self.prediction)
+        return sampling_scheduler(self.configs.scheduler, prediction or self.prediction, sampler)
 
     @cached_property
     def vae_key(self) -> str:

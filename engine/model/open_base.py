@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 
@@ -76,7 +75,7 @@ class Base(Protocol):
     def noise_scheduler(self, prediction: Prediction | None = None) -> DDPMScheduler:
         """The forward process the base was trained with. prediction: what holds instead of the base's own."""
 
-    def sampling_scheduler(self, prediction: Prediction | None = None) -> EulerDiscreteScheduler:
+    def sampling_scheduler(self, prediction: Prediction | None = None, sampler: str = "euler") -> Any:
         """Euler's method over the same process. prediction: what holds instead of the base's own."""
 
 

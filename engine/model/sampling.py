@@ -6,9 +6,11 @@ its mode afterwards. Prompts arrive encoded; loading the VAE and saving the pict
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from engine.profile.schema import Samples
+from engine.profile.sample_prompts import SamplePrompt
 
 log = logging.getLogger(__name__)
 
@@ -26,76 +28,88 @@ def never_stop() -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Picture:
+    """One picture to draw, with its texts encoded: (1, 77·k, D) and (1, P) each."""
+
+    how: SamplePrompt
+    prompt: tuple[Tensor, Tensor]
+    negative: tuple[Tensor, Tensor]
+
+
 @torch.no_grad()
 def draw_samples(
     unet: Any,
     vae: Any,
-    prompts: tuple[Tensor, Tensor],
-    negative: tuple[Tensor, Tensor],
+    pictures: Sequence[Picture],
     *,
-    scheduler: Any,
-    settings: Samples,
+    scheduler: Callable[[str], Any],
     should_stop: Callable[[], bool] = never_stop,
 ) -> list[Image.Image]:
-    """One picture per prompt, as diffusers' SDXL pipeline draws it from the same noise.
+    """The pictures as diffusers' SDXL pipeline draws them from the same seeds.
 
-    prompts: embeddings (N, 77·k, D) and pooled embeddings (N, P), as ``BaseEncoders.encode_captions`` gives them; negative: the
-    same for one text. scheduler: a ``BaseFolder.sampling_scheduler()``, whose state is overwritten. settings: size, steps,
-    guidance (scale of classifier-free guidance, Ho & Salimans, 2022; up to 1 the negative prompt plays no part and a step
-    costs half) and the first picture's seed, which counts up; noise is drawn on the CPU, the same for any device.
-    should_stop is asked before each step; once it says yes the pictures finished by then are returned.
+    scheduler: gives a new scheduler for a sampler's name (``Base.sampling_scheduler``). Of each picture's settings: guidance is
+    the scale of classifier-free guidance (Ho & Salimans, 2022; up to 1 the negative prompt plays no part and a step
+    costs half); all noise is drawn on the CPU, the same for any device. should_stop is asked before each step; once it
+    says yes the pictures finished by then are returned.
     """
-    pictures: list[Image.Image] = []
+    drawn: list[Image.Image] = []
     with evaluation_mode(unet), evaluation_mode(vae):
-        for index, prompt in enumerate(zip(*prompts, strict=True)):
-            noise = _noise(settings, settings.seed + index)
-            conditioning = _conditioning(unet, prompt, negative, settings)
-            scheduler.set_timesteps(settings.steps, device=unet.device)
-            latents = noise.to(unet.device) * scheduler.init_noise_sigma
-            for timestep in scheduler.timesteps:
-                if should_stop():
-                    return pictures
-                predicted = _predict(
-                    unet, scheduler.scale_model_input(latents, timestep), timestep, conditioning, settings
-                )
-                latents = scheduler.step(predicted, timestep, latents).prev_sample
-            pictures.append(_decode(vae, latents))
-    return pictures
+        for picture in pictures:
+            latents = _denoised(unet, picture, scheduler(picture.how.sampler), should_stop)
+            if latents is None:
+                break
+            drawn.append(_decode(vae, latents))
+    return drawn
 
 
-def _noise(settings: Samples, seed: int) -> Tensor:
-    """Unit noise (1, 4, height/8, width/8) on the CPU; a seed past 64 bits starts over."""
-    generator = torch.Generator().manual_seed(seed % 2**63)
-    return torch.randn(1, 4, settings.height // 8, settings.width // 8, generator=generator)
+def _denoised(unet: Any, picture: Picture, scheduler: Any, should_stop: Callable[[], bool]) -> Tensor | None:
+    """Latents (1, 4, h, w); None once ``should_stop`` says yes."""
+    how = picture.how
+    generator = torch.Generator().manual_seed(how.seed % 2**63)  # a seed past 64 bits starts over
+    noise = torch.randn(1, 4, how.height // 8, how.width // 8, generator=generator)
+    conditioning = _conditioning(unet, picture)
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    chance = {"generator": generator} if takes_generator else {}
+    scheduler.set_timesteps(how.steps, device=unet.device)
+    latents: Tensor = noise.to(unet.device) * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        if should_stop():
+            return None
+        predicted = _predict(unet, scheduler.scale_model_input(latents, timestep), timestep, conditioning, how)
+        latents = scheduler.step(predicted, timestep, latents, **chance).prev_sample
+    return latents
 
 
-def _conditioning(
-    unet: Any, prompt: tuple[Tensor, ...], negative: tuple[Tensor, Tensor], settings: Samples
-) -> dict[str, Any]:
+def _conditioning(unet: Any, picture: Picture) -> dict[str, Any]:
     """What the UNet is told: with guidance a batch of two, the negative prompt first. Size as SDXL's time ids, no crop."""
-    embeddings, pooled = (part.unsqueeze(0) for part in prompt)
-    if settings.guidance > 1:
-        embeddings = torch.cat([negative[0].reshape(embeddings.shape), embeddings])
-        pooled = torch.cat([negative[1].reshape(pooled.shape), pooled])
-    size = [settings.height, settings.width]
+    embeddings, pooled = picture.prompt
+    if picture.how.guidance > 1:
+        embeddings = torch.cat([picture.negative[0], embeddings])
+        pooled = torch.cat([picture.negative[1], pooled])
+    size = [picture.how.height, picture.how.width]
     time_ids = torch.tensor([*size, 0, 0, *size], dtype=torch.float32).repeat(len(embeddings), 1)
-    how = {"device": unet.device, "dtype": unet.dtype}
+    to = {"device": unet.device, "dtype": unet.dtype}
     return {
-        "encoder_hidden_states": embeddings.to(**how),
+        "encoder_hidden_states": embeddings.to(**to),
         # The time ids stay in float32: bfloat16 has no room for 1,365 px.
-        "added_cond_kwargs": {"text_embeds": pooled.to(**how), "time_ids": time_ids.to(unet.device)},
+        "added_cond_kwargs": {"text_embeds": pooled.to(**to), "time_ids": time_ids.to(unet.device)},
     }
 
 
-def _predict(unet: Any, latents: Tensor, timestep: Tensor, conditioning: dict[str, Any], settings: Samples) -> Tensor:
-    """The predicted noise (1, 4, h, w) in float32, guided if the settings say so."""
-    guided = settings.guidance > 1
+def _predict(unet: Any, latents: Tensor, timestep: Tensor, conditioning: dict[str, Any], how: SamplePrompt) -> Tensor:
+    """What the model predicts (1, 4, h, w), in float32, guided if the settings say so."""
+    guided = how.guidance > 1
     batch = torch.cat([latents, latents]) if guided else latents
     predicted: Tensor = unet(batch.to(unet.dtype), timestep, **conditioning).sample.float()
     if not guided:
         return predicted
     without, with_prompt = predicted.chunk(2)
-    return without + settings.guidance * (with_prompt - without)
+    found = without + how.guidance * (with_prompt - without)
+    if how.guidance_rescale:
+        # Lin et al. 2023 (arXiv:2305.08891), eq. 15 and 16: as large a deviation as without guidance.
+        found = found * (how.guidance_rescale * with_prompt.std() / found.std() + 1 - how.guidance_rescale)
+    return found
 
 
 def _decode(vae: Any, latents: Tensor) -> Image.Image:

@@ -13,6 +13,7 @@ from engine.profile.loss_rules import LOSS_RULES
 from engine.profile.network_rules import NETWORK_RULES
 from engine.profile.optimizer_rules import OPTIMIZER_RULES
 from engine.profile.rule import Broken, Rule, Values
+from engine.profile.sample_rules import SAMPLE_RULES
 from engine.profile.schedule_rules import SCHEDULE_RULES
 
 __all__ = ["RULES", "Broken", "Rule", "Values"]
@@ -99,6 +100,7 @@ RULES: tuple[Rule, ...] = (
     *DATA_RULES,
     *NETWORK_RULES,
     *LOSS_RULES,
+    *SAMPLE_RULES,
     Rule(
         ("logging.trackers",),
         "`logging.trackers` names no others than `tensorboard` and `wandb`.",

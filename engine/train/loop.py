@@ -48,6 +48,8 @@ def train(
     """Train until the last step of the schedule or until asked to stop; validate, save and draw samples on the way."""
     training.adapter.train()
     _validate_if_due(training, meter, validator, requests)  # the base; after a resume what a stop had forgone
+    if training.progress.step == 0:
+        _sample_if_due(training, meter, sampler, requests)
     while not training.is_finished:
         if requests.should_stop(training.progress.step):
             return _stop(meter, saver, requests)

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from engine.durable import write_atomically
-from engine.model.sampling import draw_samples
+from engine.model.sampling import Picture, draw_samples
 from engine.model.vae import vae_dtype
+from engine.profile.sample_prompts import sample_prompts
 from engine.profile.schema import Samples
 from engine.run.layout import RunDirectory
 from engine.train import rng
@@ -26,8 +27,9 @@ from engine.train.training import Training
 
 
 def prompts_of(settings: Samples) -> tuple[str, ...]:
-    """Every text that drawing the samples needs encoded, the negative prompt last; none if there are no samples."""
-    return (*settings.prompts, settings.negative) if settings.prompts else ()
+    """Every text that drawing the samples needs encoded, each once; none if there are no samples."""
+    pictures = sample_prompts(settings)
+    return tuple(dict.fromkeys(text for picture in pictures for text in (picture.prompt, picture.negative)))
 
 
 class Sampler:
@@ -44,9 +46,11 @@ class Sampler:
         return bool(self._training.profile.samples.prompts)
 
     def is_due(self) -> bool:
-        """Whether samples are due by themselves after the steps done: at their interval, and after the last step."""
-        every = self._training.profile.samples.every_steps
-        step = self._training.progress.step
+        """Whether samples are due by themselves: at their interval, after the last step, and where wanted before the first."""
+        settings = self._training.profile.samples
+        step, every = self._training.progress.step, settings.every_steps
+        if step == 0:
+            return self.has_prompts and settings.at_start
         return self.has_prompts and (self._training.is_finished or bool(every and step % every == 0))
 
     def draw(self, should_stop: Callable[[], bool]) -> str | None:
@@ -55,8 +59,7 @@ class Sampler:
         self._reporter.state("sampling", step=step)
         state = rng.capture(self._training.noise)
         try:
-            with self._training.averaged(self._training.profile.ema.samples):
-                pictures = self._pictures(should_stop)
+            pictures = self._pictures(should_stop)
             files = self._write(step, pictures)
         except (OSError, MemoryError, torch.OutOfMemoryError) as error:
             problem = f"no samples of step {step}: {_reason(error)}"
@@ -74,18 +77,19 @@ class Sampler:
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
         settings = self._training.profile.samples
-        with self._training.optimizer.averaged():
+        with self._training.optimizer.averaged(), self._training.averaged(self._training.profile.ema.samples):
             return self._drawn(settings, should_stop)
 
     def _drawn(self, settings: Samples, should_stop: Callable[[], bool]) -> list[Image.Image]:
-        prompt_embeds, pooled = self._training.encoded(prompts_of(settings))  # the negative one is the last
+        prediction, texts = self._training.objective.process.prediction, prompts_of(settings)
+        prompt_embeds, pooled = self._training.encoded(texts)
+        encoded = {text: (prompt_embeds[at : at + 1], pooled[at : at + 1]) for at, text in enumerate(texts)}
+        pictures = [Picture(how, encoded[how.prompt], encoded[how.negative]) for how in sample_prompts(settings)]
         return draw_samples(
             self._training.unet,
             self._vae_in_place(),
-            (prompt_embeds[:-1], pooled[:-1]),
-            (prompt_embeds[-1:], pooled[-1:]),
-            scheduler=self._training.base.sampling_scheduler(self._training.objective.process.prediction),
-            settings=settings,
+            pictures,
+            scheduler=lambda sampler: self._training.base.sampling_scheduler(prediction, sampler),
             should_stop=should_stop,
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,13 @@ from torch import Tensor
 from engine.model.adapter import Adapter, add_lora
 from engine.model.base import BaseFolder
 from engine.model.encoders import BaseEncoders
-from engine.model.sampling import draw_samples, never_stop
-from engine.profile.schema import Network, Samples
+from engine.model.prediction import Prediction
+from engine.model.sampling import Picture, draw_samples, never_stop
+from engine.profile.sample_prompts import SAMPLERS, SamplePrompt
+from engine.profile.schema import Network
 
 PROMPTS = ["a red circle", "a big blue square"]
-SETTINGS = Samples(width=96, height=64, steps=4, guidance=5.0, seed=11)
+HOW = SamplePrompt("", "blurry", 96, 64, 4, 5.0, 0.0, 11, "euler")
 
 
 Draw = Callable[..., list[Image.Image]]
@@ -37,12 +41,22 @@ def draw(base: BaseFolder, vae: Any) -> Draw:
     encoders = BaseEncoders(base)
     prompts, negative = encoders.encode_captions(PROMPTS), encoders.encode_captions(["blurry"])
 
-    def run(unet: Any, should_stop: Callable[[], bool] = never_stop, **changes: Any) -> list[Image.Image]:
-        settings = SETTINGS.model_copy(update=changes)
-        scheduler = base.sampling_scheduler()
-        return draw_samples(
-            unet, vae, prompts, negative, scheduler=scheduler, settings=settings, should_stop=should_stop
-        )
+    def run(
+        unet: Any,
+        should_stop: Callable[[], bool] = never_stop,
+        prediction: Prediction | None = None,
+        **changes: Any,
+    ) -> list[Image.Image]:
+        pictures = [
+            Picture(
+                replace(HOW, seed=HOW.seed + at, **changes),
+                (prompts[0][at : at + 1], prompts[1][at : at + 1]),
+                (negative[0], negative[1]),
+            )
+            for at in range(len(PROMPTS))
+        ]
+        scheduler = partial(base.sampling_scheduler, prediction)
+        return draw_samples(unet, vae, pictures, scheduler=scheduler, should_stop=should_stop)
 
     return run
 
@@ -51,11 +65,29 @@ def _difference(one: Image.Image, other: Image.Image) -> Tensor:
     return (torch.from_numpy(np.array(one, dtype=int)) - torch.from_numpy(np.array(other, dtype=int))).abs().float()
 
 
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 5.0])
-def test_pictures_are_those_of_diffusers_pipeline(base: BaseFolder, draw: Draw, guidance: float) -> None:
-    pictures = draw(base.unet(), guidance=guidance)
-    pipeline = StableDiffusionXLPipeline.from_pretrained(base.path, local_files_only=True)
-    pipeline.set_progress_bar_config(disable=True)
+@pytest.fixture(scope="module")
+def pipeline(base: BaseFolder) -> Any:
+    found = StableDiffusionXLPipeline.from_pretrained(base.path, local_files_only=True)
+    found.set_progress_bar_config(disable=True)
+    return found
+
+
+VELOCITY = Prediction("v_prediction", zero_terminal_snr=True, source="test")
+CASES: list[dict[str, Any]] = [
+    *({"guidance": guidance} for guidance in (0.0, 1.0, 5.0)),
+    *({"sampler": sampler} for sampler in SAMPLERS),
+    *({"sampler": sampler, "prediction": VELOCITY} for sampler in SAMPLERS),
+    {"guidance_rescale": 0.7, "prediction": VELOCITY},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(getattr(v, "type", v)) for v in case.values()))
+def test_pictures_are_those_of_diffusers_pipeline(
+    base: BaseFolder, draw: Draw, pipeline: Any, case: dict[str, Any]
+) -> None:
+    pictures = draw(base.unet(), **case)
+    prediction = case.get("prediction")
+    pipeline.scheduler = base.sampling_scheduler(prediction, case.get("sampler", "euler"))
     assert len(pictures) == 2
     for index, picture in enumerate(pictures):
         expected = pipeline(
@@ -64,11 +96,23 @@ def test_pictures_are_those_of_diffusers_pipeline(base: BaseFolder, draw: Draw, 
             width=96,
             height=64,
             num_inference_steps=4,
-            guidance_scale=guidance,
+            guidance_scale=case.get("guidance", 5.0),
+            guidance_rescale=case.get("guidance_rescale", 0.0),
             generator=torch.Generator().manual_seed(11 + index),
         ).images[0]
         assert (picture.size, picture.mode) == ((96, 64), "RGB")
         assert _difference(picture, expected).max() <= 1
+
+
+def test_samplers_are_set_as_they_are_named(base: BaseFolder) -> None:
+    for sampler in SAMPLERS:
+        plain, velocity = base.sampling_scheduler(None, sampler), base.sampling_scheduler(VELOCITY, sampler)
+        assert plain.config.prediction_type == "epsilon"
+        assert bool(plain.config.get("use_karras_sigmas")) == sampler.endswith("karras")
+        assert velocity.config.prediction_type == "v_prediction"
+        assert velocity.config.rescale_betas_zero_snr
+        velocity.set_timesteps(5)
+        assert int(velocity.timesteps[0]) == 999, "with zero terminal SNR the first step is the last timestep"
 
 
 def _random_states() -> tuple[object, ...]:
