@@ -21,9 +21,9 @@ from engine.model.encoders import BaseEncoders
 from engine.model.errors import ModelError
 from engine.model.open_base import open_base
 from engine.model.original_layout import VAE
-from engine.model.sampling import draw_samples
+from engine.model.sampling import Picture, draw_samples
 from engine.model.vae import SeparateVae, vae_dtype, vae_format_explained
-from engine.profile.schema import Samples
+from engine.profile.sample_prompts import SamplePrompt
 from tests.engine.model.full_size import SDXL_VAE, write_hollow
 from tests.engine.model.original_file import original_tensors, write_original
 
@@ -214,11 +214,11 @@ def test_a_picture_that_overflows_is_encoded_again_in_float32(
 
 def test_a_picture_that_overflows_is_drawn_again_in_float32(base: BaseFolder, caplog: pytest.LogCaptureFixture) -> None:
     unet, encoders = base.unet(), BaseEncoders(base)
-    settings = Samples(prompts=("a",), steps=1, width=64, height=64, guidance=1.0)
-    texts = encoders.encode_captions(["a"]), encoders.encode_captions([""])
+    how = SamplePrompt("a", "", 64, 64, steps=1, guidance=1.0, guidance_rescale=0.0, seed=42, sampler="euler")
+    wanted = Picture(how, encoders.encode_captions(["a"]), encoders.encode_captions([""]))
 
     def draw(vae: Any) -> Tensor:
-        (picture,) = draw_samples(unet, vae, *texts, scheduler=base.sampling_scheduler(), settings=settings)
+        (picture,) = draw_samples(unet, vae, [wanted], scheduler=lambda _: base.sampling_scheduler())
         return torch.from_numpy(np.array(picture))
 
     overflowing = base.vae(dtype=torch.float16)
