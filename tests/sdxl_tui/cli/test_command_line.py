@@ -19,12 +19,8 @@ from tests.sdxl_tui.cli.cli_runner import CommandLine, run_in_process
 
 COMMANDS = (
     *("demo", "launch", "runs", "logs", "stop", "checkpoints", "inspect", "resume", "continue"),
-<<<<<<< HEAD
     *("profiles", "check", "explain", "dataset", "resize", "export-lora"),
-=======
-    *("profiles", "check", "explain", "resize", "export-lora"),
     *("save", "sample", "validate", "pause", "unpause"),
->>>>>>> 3d5948a (Average the weights, pause and go on, drop steps that are not finite, checkpoint activations; ask a live run from the command line)
 )
 
 
