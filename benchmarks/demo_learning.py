@@ -26,8 +26,9 @@ from engine.data.prepare import prepare
 from engine.model.adapter import add_lora
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, open_base
-from engine.model.sampling import draw_samples
+from engine.model.sampling import Picture, draw_samples
 from engine.profile.load import load_profile
+from engine.profile.sample_prompts import sample_prompts
 from engine.profile.schema import Loss, Profile, Source
 from engine.profile.shipped import find_profile
 from engine.run.create import create_run
@@ -96,17 +97,17 @@ def contact_sheet(data: TrainingSet, unets: Sequence[Any], base: Base, profile: 
         with Image.open(item.image.path) as picture:
             pictures.append(picture.convert("RGB"))
     rows.append(pictures)
-    for unet in unets:
-        rows.append(
-            draw_samples(
-                unet,
-                vae,
-                data.embeddings([item.image.caption for item in data.items]),
-                data.embeddings([settings.negative]),
-                scheduler=base.sampling_scheduler(),
-                settings=settings,
-            )
+    negative = data.embeddings([settings.negative])
+    asked = [
+        Picture(how, data.embeddings([item.image.caption]), negative)
+        for item, how in zip(
+            data.items,
+            sample_prompts(settings.model_copy(update={"prompts": tuple(item.image.caption for item in data.items)})),
+            strict=True,
         )
+    ]
+    for unet in unets:
+        rows.append(draw_samples(unet, vae, asked, scheduler=lambda sampler: base.sampling_scheduler(sampler=sampler)))
     side = 128
     sheet = Image.new("RGB", (len(pictures) * side, len(rows) * side), "white")
     for down, row in enumerate(rows):

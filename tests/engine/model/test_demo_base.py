@@ -16,7 +16,8 @@ from torch.nn.functional import avg_pool2d
 from engine.demo import locate
 from engine.model.base import BaseFolder
 from engine.model.encoders import BaseEncoders
-from engine.model.sampling import draw_samples
+from engine.model.sampling import Picture, draw_samples
+from engine.profile.sample_prompts import parse_sample_prompt
 from engine.profile.schema import Samples
 
 LIMIT_BYTES = 12_000_000
@@ -84,13 +85,10 @@ def draw(base: BaseFolder) -> Callable[..., Tensor]:
         for seed in range(2):
             # One prompt at a time: the seed counts up within a call.
             for prompt in prompts:
+                how = parse_sample_prompt(prompt, settings.model_copy(update={"seed": seed}), 0)
+                asked = Picture(how, encoders.encode_captions([prompt]), encoders.encode_captions([""]))
                 (picture,) = draw_samples(
-                    unet,
-                    vae,
-                    encoders.encode_captions([prompt]),
-                    encoders.encode_captions([""]),
-                    scheduler=base.sampling_scheduler(),
-                    settings=settings.model_copy(update={"seed": seed}),
+                    unet, vae, [asked], scheduler=lambda sampler: base.sampling_scheduler(sampler=sampler)
                 )
                 pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
                 rows.append(pixels.reshape(128, 128, 3).permute(2, 0, 1) / 255)
