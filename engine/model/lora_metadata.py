@@ -72,6 +72,7 @@ def _network(profile: Profile) -> dict[str, object]:
         "ss_full_fp16": False,
         "ss_lowram": False,
         "ss_sd_model_name": Path(profile.model.base).name,
+        **({"ss_vae_name": Path(profile.model.vae).name} if profile.model.vae else {}),
         "ss_output_name": profile.name,
         "ss_training_comment": None,
         "sdxl_tui_version": __version__,

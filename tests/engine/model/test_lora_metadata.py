@@ -18,9 +18,14 @@ OURS_ONLY = {"sdxl_tui_version"}
 @pytest.fixture
 def metadata() -> dict[str, str]:
     """What the real file's training would have written here."""
+    return written()
+
+
+def written(vae: str | None = None) -> dict[str, str]:
+    """What that training would have written with a separate VAE."""
     profile = Profile(
         name="base_cosine",
-        model=Model(base="/home/me/models/sdxl-nano"),
+        model=Model(base="/home/me/models/sdxl-nano", vae=vae),
         network=Network(rank=1, alpha=1.0),
         dataset=Dataset(sources=(Source(path="/home/me/photos"),), resolution=64, bucket_min=64, buckets=False),
         training=Training(seed=1, steps=40),
@@ -43,6 +48,11 @@ def metadata() -> dict[str, str]:
         finished=1795464363.6428556,
     )
     return lora_metadata(profile, facts)
+
+
+def test_a_separate_vae_is_named(metadata: dict[str, str]) -> None:
+    assert "ss_vae_name" not in metadata
+    assert written("/models/sdxl_vae.safetensors")["ss_vae_name"] == "sdxl_vae.safetensors"
 
 
 def test_names_are_sd_scripts_own(metadata: dict[str, str], real_lora: Path) -> None:
