@@ -20,10 +20,11 @@ import torch
 from benchmarks.gpu.matrix_peak import matrix_peak
 from benchmarks.gpu.report import as_markdown, results_file
 from benchmarks.gpu.training_step import ARCHITECTURES, Measured, Setting, measure
+from engine.model.stored_weights import EIGHT_BITS
 
 
 def settings(arguments: argparse.Namespace) -> list[Setting]:
-    """What is measured: eager and compiled, with and without gradient checkpointing, at each batch size."""
+    """By batch size eager and compiled, with and without gradient checkpointing, for each format of the base."""
     return [
         Setting(
             architecture=arguments.architecture,
@@ -32,7 +33,9 @@ def settings(arguments: argparse.Namespace) -> list[Setting]:
             rank=arguments.rank,
             checkpointing=checkpointing,
             compiled=compiled,
+            base=base,
         )
+        for base in arguments.bases
         for batch in arguments.batches
         for compiled in ((False,) if arguments.eager_only else (False, True))
         for checkpointing in (False, True)
@@ -44,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=1024)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--bases", choices=("bf16", *EIGHT_BITS), nargs="+", default=["bf16", "fp8"])
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20, help="measured steps, after 5 to warm up")
     parser.add_argument("--device", default="cuda")

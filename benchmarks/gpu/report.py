@@ -27,12 +27,12 @@ def as_markdown(measured: Sequence[Measured], peak: float, device: torch.device)
         f"# Training steps on {_name(device)}",
         "",
         f"`python benchmarks/gpu`, {datetime.now(UTC):%d %B %Y}. torch {torch.__version__}, Python {platform.python_version()}; "
-        f"UNet of the {first.architecture} architecture with random weights, bf16, LoRA rank {first.rank}, "
+        f"UNet of the {first.architecture} architecture with random weights, computed in bf16, LoRA rank {first.rank}, "
         f"{first.resolution} × {first.resolution} px. Matrix peak measured here: {peak / 1e12:.1f} TFLOP/s in bf16. "
         "Share: FLOPs of a step without recomputation ÷ its time ÷ that peak.",
         "",
-        "| batch | mode | checkpointing | s/step | images/s | peak memory | share of the peak |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| batch | base | mode | checkpointing | s/step | images/s | peak memory | share of the peak |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     return "\n".join([*lines, *(_row(result, peak) for result in measured)]) + "\n"
 
@@ -40,7 +40,7 @@ def as_markdown(measured: Sequence[Measured], peak: float, device: torch.device)
 def _row(result: Measured, peak: float) -> str:
     setting = result.setting
     mode = "compiled" if setting.compiled else "eager"
-    start = f"| {setting.batch} | {mode} | {'on' if setting.checkpointing else 'off'} |"
+    start = f"| {setting.batch} | {setting.base} | {mode} | {'on' if setting.checkpointing else 'off'} |"
     if result.failure:
         return f"{start} {result.failure} | | | |"
     return (

@@ -18,6 +18,7 @@ from engine.data.batches import Batch
 from engine.model.adapter import add_lora
 from engine.model.open_base import open_base
 from engine.model.prediction import Prediction
+from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
 from engine.profile.schema import Loss, Network
 from engine.train.loop import clip_gradients
 from engine.train.objective.loss import Objective
@@ -53,6 +54,8 @@ class Setting:
     rank: int
     checkpointing: bool
     compiled: bool
+    base: str = "bf16"
+    """How the frozen weights are kept: bf16, or in eight bits as fp8 or int8."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Measured:
         """For the terminal."""
         setting = self.setting
         how = (
-            f"{'compiled' if setting.compiled else 'eager':<8} {'checkpointing' if setting.checkpointing else '-':<13}"
+            f"{'compiled' if setting.compiled else 'eager':<8} {'checkpointing' if setting.checkpointing else '-':<13} "
+            f"base {setting.base:<4}"
         )
         if self.failure:
             return f"batch {setting.batch}  {how}  {self.failure}"
@@ -122,6 +126,8 @@ class _Step:
     def __init__(self, setting: Setting, device: torch.device) -> None:
         self.unet = _unet(setting.architecture, device)
         self.device = device
+        if setting.base in EIGHT_BITS:
+            store_in_eight_bits(self.unet, setting.base)
         adapter = add_lora(self.unet, Network(rank=setting.rank, alpha=float(setting.rank)), seed=0)
         if setting.checkpointing:
             self.unet.enable_gradient_checkpointing()

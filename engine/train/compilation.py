@@ -36,7 +36,7 @@ def compilation_failure(error: BaseException) -> CompilationError | None:
     """What to do about ``error`` if torch's compiler raised it; else None."""
     if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return None
-    reason = str(error).strip().partition("\n")[0]
+    reason = " ".join(str(error).split("\n")[:2])  # who raised, and what
     return CompilationError(
         f"torch.compile failed: {reason}",
         where="launch.compile",

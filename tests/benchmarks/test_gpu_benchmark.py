@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ def test_a_step_is_timed_and_reported() -> None:
     result = measure(setting, torch.device("cpu"), steps=2)
     assert result.failure == ""
     assert result.seconds > 0
+    assert measure(replace(setting, base="int8"), torch.device("cpu"), steps=1).failure == ""
     twice = measure(Setting("demo", 128, 2, 4, False, False), torch.device("cpu"), steps=1)
     assert twice.flops > 3 * result.flops  # four times the latents; what depends on the text alone stays
     text = as_markdown([result, Measured(setting, failure="out of memory")], 1e12, torch.device("cpu"))
-    assert "| 2 | eager | on | out of memory" in text
+    assert "| 2 | bf16 | eager | on | out of memory" in text
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
