@@ -18,7 +18,7 @@ from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
 from engine.run.records import read_json_object
 
-COMMANDS: Final = ("stop", "save", "sample", "validate", "pause", "unpause")
+COMMANDS: Final = ("stop", "save", "sample", "validate", "pause", "unpause", "scale_lr")
 _FILE_NAME: Final = re.compile(r"^\d{1,20}-([a-z_]{1,32})\.json$")
 
 
@@ -36,8 +36,8 @@ class Command:
 def send_command(run: RunDirectory, command: str, **arguments: Any) -> str:
     """Put a request to the run's engine into its folder; returns the request's id, which its event will carry.
 
-    command: ``stop`` (``save`` bool, ``at_step`` int), ``save``, ``sample``, ``validate``,
-    ``pause`` or ``unpause``.    Raises ``RunError`` if it cannot be written.
+    command: ``stop`` (``save`` bool, ``at_step`` int), ``save``, ``sample``, ``validate``, ``pause``, ``unpause`` or
+    ``scale_lr`` (``factor``). Raises ``RunError`` if it cannot be written.
     """
     if command not in COMMANDS:
         raise ValueError(f"unknown command {command!r}")

@@ -18,6 +18,7 @@ from engine.train.exchange import Share
 from engine.train.meter import StepMeter, StepResult
 from engine.train.objective.loss import Draw
 from engine.train.pause import move_for_pause, wait_while_paused
+from engine.train.rate_scaling import scale_rates
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
 from engine.train.rng import seed_process
@@ -56,6 +57,7 @@ def train(
         if requests.is_paused:
             wait_while_paused(training, meter, saver, reporter, requests=requests)
             continue
+        scale_rates(training, requests, reporter)
         meter.step_dispatched(optimizer_step(training))
         requests.poll(training.progress.step)
         if training.is_finished or requests.stop_is_due(training.progress.step):

@@ -235,6 +235,12 @@ class Reporter:
         self.state("training", step=step, message="")
         log.info("going on at step %d after a pause of %.0f s", step, seconds)
 
+    def lr_scaled(self, step: int, factor: float, base_lrs: dict[str, float]) -> None:
+        """Every base rate was multiplied after ``step`` steps; base_lrs: the new ones by group."""
+        self._events.write("lr_scaled", step=step, factor=factor, base_lr=base_lrs)
+        rates = " ".join(f"{name} {base_lr:.3e}" for name, base_lr in base_lrs.items())
+        log.info("LR scaled by %g from step %d on: base LR %s", factor, step + 1, rates)
+
     def stopping(self, request: StopRequest) -> None:
         """The run ends because somebody wants it to."""
         self._events.write("stopping", reason=request.reason)

@@ -43,6 +43,7 @@ class Requests:
         self.saves: list[Command] = []
         self.samples: list[Command] = []
         self.validations: list[Command] = []
+        self.scales: list[Command] = []
         self.is_paused = False
         """No step is to be made until further notice."""
         self._signal: str | None = None
@@ -90,12 +91,13 @@ class Requests:
         self.saves = [other for other in self.saves if other.id != command.id]
         self.samples = [other for other in self.samples if other.id != command.id]
         self.validations = [other for other in self.validations if other.id != command.id]
+        self.scales = [other for other in self.scales if other.id != command.id]
         if self._box is not None and self._answer is not None:
             self._answer(**self._box.acknowledge(command, ok, message))
 
     def decline_waiting(self, message: str) -> None:
         """Answer everything that was asked and not followed, at the end."""
-        for command in (*self.saves, *self.samples, *self.validations):
+        for command in (*self.saves, *self.samples, *self.validations, *self.scales):
             self.answer(command, False, message)
 
     def _take(self, command: Command, step: int) -> None:
@@ -108,7 +110,12 @@ class Requests:
         elif command.command in {"pause", "unpause"}:
             self._take_pause(command)
         else:
-            waiting = {"save": self.saves, "sample": self.samples, "validate": self.validations}[command.command]
+            waiting = {
+                "save": self.saves,
+                "sample": self.samples,
+                "validate": self.validations,
+                "scale_lr": self.scales,
+            }[command.command]
             # A command stays in its folder until it is answered, so that a crash does not lose it unseen.
             if all(command.id != other.id for other in waiting):
                 waiting.append(command)

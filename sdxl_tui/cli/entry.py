@@ -23,6 +23,7 @@ from sdxl_tui.cli import (
     lora_commands,
     profile_commands,
     run_commands,
+    scale_lr,
     training_commands,
     ways_on,
 )
@@ -89,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         training_commands,
         run_commands,
         live_commands,
+        scale_lr,
         checkpoint_commands,
         family_commands,
         ways_on,

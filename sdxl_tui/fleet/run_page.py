@@ -31,8 +31,6 @@ class Plan:
 
     schedule: Schedule
     base_lr: float
-    is_adaptive: bool
-    """The optimizer multiplies every rate by a factor that it finds itself."""
     prompts: tuple[str, ...]
     """Of the samples, safe to print."""
 
@@ -75,7 +73,6 @@ class RunCurves:
         if self._planned:
             return False
         from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic, not for the app's first frame
-        from engine.profile.optimizer_kinds import OPTIMIZERS  # noqa: PLC0415
 
         self._planned = True
         try:
@@ -84,8 +81,7 @@ class RunCurves:
         except (UserError, OSError):
             return False  # the curves do without; the run's state says what is wrong
         prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
-        adaptive = OPTIMIZERS[profile.optimizer.kind].adaptive
-        self.plan = Plan(schedule, profile.leading_lr, adaptive, prompts)
+        self.plan = Plan(schedule, profile.leading_lr, prompts)
         return True
 
 

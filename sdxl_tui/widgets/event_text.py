@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from engine.run.records import as_float, as_int
+from engine.run.records import as_float, as_int, as_rates
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.terminal.numbers import format_bytes, format_count, format_duration, format_loss
+from sdxl_tui.terminal.numbers import format_bytes, format_count, format_duration, format_loss, format_lr
 from sdxl_tui.widgets.painted import Piece, Row
 
 Event = dict[str, Any]
@@ -74,6 +74,13 @@ def _sampled(event: Event) -> str:
     return f"drew {len(files) if isinstance(files, list) else 0} samples at step {_count(event, 'step')}"
 
 
+def _lr_scaled(event: Event) -> str:
+    rates = as_rates(event.get("base_lr"))
+    shown = ", ".join(f"{clean(name, limit=40)} {format_lr(rate)}" for name, rate in rates.items())
+    factor = as_float(event.get("factor"))
+    return f"LR scaled × {factor or 0:g} after step {_count(event, 'step')}: base LR {shown}"
+
+
 def _command(event: Event) -> str:
     outcome = "done" if event.get("ok") else "not followed"
     return f"command {_text(event, 'command')}: {_text(event, 'message') or outcome}"
@@ -98,6 +105,7 @@ _WORDS = {
     "held_out": lambda e: f"{_count(e, 'images')} images held out to be measured",
     "validated": lambda e: f"validation loss {format_loss(as_float(e.get('loss')))} at step {_count(e, 'step')}",
     "command": _command,
+    "lr_scaled": _lr_scaled,
     "stopping": lambda e: f"stopping, asked by {_text(e, 'reason')}",
     "nonfinite": lambda e: (
         f"the {_text(e, 'what')} of step {_count(e, 'step')} is not finite{': dropped' if e.get('dropped') else ''}"

@@ -76,9 +76,9 @@ def show_rate(chart: LineChart, history: RunHistory, plan: Plan | None, total_st
 
 
 def _base_to_come(plan: Plan, history: RunHistory, done: int) -> float:
-    """The base rate of the planned curve: of an adaptive optimizer the one that goes on from the newest effective rate."""
+    """The base rate of the planned curve: that of the newest rate, which may have been scaled, or found by the optimizer."""
     factor = plan.schedule.factor(done - 1) if done else 0.0
-    if not plan.is_adaptive or not factor or history.last is None or not history.last.lr:
+    if not factor or history.last is None or not history.last.lr:
         return plan.base_lr
     return next(iter(history.last.lr.values())) / factor
 
