@@ -42,7 +42,7 @@ def add_commands(commands: Commands) -> None:
         adds directions that do nothing yet, for training on. Plain LoRAs and LoCons of sd-scripts, diffusers and peft.""",
         examples=[
             "sdxl-tui resize style.safetensors -o style-r8.safetensors --rank 8",
-            "sdxl-tui resize style.safetensors -o small.safetensors --keep-frobenius 0.95 --rank 32 --dtype fp16",
+            "sdxl-tui resize big.safetensors -o small.safetensors --keep 0.95 --rank 32",
         ],
         json=True,
     )
@@ -61,7 +61,7 @@ def add_commands(commands: Commands) -> None:
         summary="write a LoRA in another program's format",
         about="""Write a LoRA as sd-scripts (ComfyUI, Forge), diffusers or peft has it. For diffusers a file that
         load_lora_weights reads as it is, for peft a folder with one adapter per model. Reads any of the three.""",
-        examples=["sdxl-tui export-lora style.safetensors --format diffusers -o pytorch_lora_weights.safetensors"],
+        examples=["sdxl-tui export-lora my.safetensors --format diffusers -o out.safetensors"],
         json=True,
     )
     _add_files(export)
