@@ -181,7 +181,7 @@ def test_inspect_prints_the_stored_schedule(parent: RunDirectory, capsys: pytest
     for part in (
         parent.id,
         "3 of 3",
-        "cosine, total_steps 3, warmup_steps 1",
+        "cosine, total steps 3, warmup steps 1",
         "base LR 2.0000e-02",
         f"last step used {metrics(parent)[-1].lr['unet']:.4e}",
         "none: the schedule is done",

@@ -17,6 +17,12 @@ SHORTER = (
     "dataset.resolution=64",
     "checkpoints.every_steps=2",
     "samples.prompts=[]",
+    "network.rank=8",
+    "network.alpha=8",
+    "network.convolutions=false",
+    "training.batch_size=2",
+    "optimizer.lr=1e-3",
+    "schedule.warmup_steps=5",
     "launch.cpu_threads=1",
 )
 """Makes the demo profile a matter of seconds."""
