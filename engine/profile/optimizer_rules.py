@@ -62,6 +62,14 @@ def _schedule_free_averages_what_it_moves(values: Values) -> Broken | None:
     )
 
 
+def _schedule_free_is_an_average(values: Values) -> Broken | None:
+    if _kind(values) is not OptimizerKind.SCHEDULE_FREE_ADAMW or values["ema.decay"] is None:
+        return None
+    return Broken(
+        "would average what schedule_free_adamw averages itself", "remove it, or choose another optimizer.kind"
+    )
+
+
 def _schedule_free_needs_momentum(values: Values) -> Broken | None:
     if _kind(values) is not OptimizerKind.SCHEDULE_FREE_ADAMW or values["optimizer.beta1"] != 0:
         return None
@@ -91,6 +99,11 @@ OPTIMIZER_RULES: Final[tuple[Rule, ...]] = (
         ("network.scale_weight_norms", "optimizer.kind"),
         "`network.scale_weight_norms` is not set with `optimizer.kind` schedule_free_adamw.",
         _schedule_free_averages_what_it_moves,
+    ),
+    Rule(
+        ("ema.decay", "optimizer.kind"),
+        "`ema.decay` is not set with `optimizer.kind` schedule_free_adamw, which averages its weights itself.",
+        _schedule_free_is_an_average,
     ),
 )
 

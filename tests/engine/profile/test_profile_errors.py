@@ -228,6 +228,10 @@ RULES = [
         "does not go with the schedule cosine; set schedule.kind to constant",
     ),
     (
+        "[optimizer]\nkind = 'schedule_free_adamw'\n[schedule]\nkind = 'constant'\n[ema]\ndecay = 0.99\n",
+        "ema.decay = 0.99: would average what schedule_free_adamw averages itself",
+    ),
+    (
         "[optimizer]\nkind = 'schedule_free_adamw'\nbeta1 = 0.0\n[schedule]\nkind = 'constant'\n",
         "optimizer.beta1 = 0.0: leaves schedule_free_adamw nothing to average",
     ),
