@@ -37,7 +37,7 @@ def test_a_failure_of_the_compiler_is_told_as_one() -> None:
         raise RuntimeError("no registers left")
 
     with pytest.raises(BackendCompilerFailed) as failed:
-        torch.compile(lambda tensor: tensor + 1, backend=backend)(torch.zeros(2))  # type: ignore[arg-type]
+        torch.compile(lambda tensor: tensor + 1, backend=backend)(torch.zeros(2))
     told = compilation_failure(failed.value)
     assert told is not None
     assert "no registers left" in told.what
