@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from engine.foreign.errors import ForeignFileError
-from engine.foreign.safetensors_header import SafetensorsHeader, TensorEntry, read_header
+from engine.model.errors import ModelError
+from engine.model.safetensors_header import Header, TensorEntry, read_header
 
 PARTS: Final = {
     "lora_unet_": "UNet",
@@ -68,7 +69,12 @@ class LoraFacts:
 
 def read_lora_facts(path: Path) -> LoraFacts:
     """The facts of the file ``path``. Raises ``ForeignFileError`` if it is no safetensors file or holds no LoRA."""
-    header = read_header(path)
+    try:
+        header = read_header(path)
+        size = path.stat().st_size
+    except (ModelError, OSError) as error:
+        what = error.what if isinstance(error, ModelError) else error.strerror
+        raise ForeignFileError(f"{path.name}: {what}", where=str(path)) from error
     ranks: Counter[int] = Counter()
     parts: dict[str, set[str]] = {}
     alphas: list[TensorEntry] = []
@@ -95,18 +101,18 @@ def read_lora_facts(path: Path) -> LoraFacts:
         },
         ranks=tuple(rank for rank, _ in ranks.most_common()),
         alphas=_alphas(header, alphas),
-        bytes=header.bytes,
-        metadata=header.metadata,
+        bytes=size,
+        metadata=dict(header.metadata),
     )
 
 
-def _alphas(header: SafetensorsHeader, entries: list[TensorEntry]) -> tuple[float, ...]:
+def _alphas(header: Header, entries: list[TensorEntry]) -> tuple[float, ...]:
     """The values of the alphas: single numbers of a few bytes each."""
     found: Counter[float] = Counter()
     with header.path.open("rb") as file:
         for entry in entries:
-            file.seek(entry.begin)
-            data = file.read(min(8, entry.end - entry.begin))
+            file.seek(entry.start)
+            data = file.read(min(8, entry.end - entry.start))
             if entry.dtype == "BF16" and len(data) == 2:
                 found[struct.unpack("<f", b"\0\0" + data)[0]] += 1
             elif (layout := _ALPHA_FORMATS.get(entry.dtype)) and len(data) == struct.calcsize(layout):
