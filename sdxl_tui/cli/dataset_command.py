@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from typing import Any, Final
 
-from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
+from sdxl_tui.cli.engine_report import ask_engine
 from sdxl_tui.cli.output import Column, Printer, out
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
@@ -60,28 +57,14 @@ def show_dataset(arguments: argparse.Namespace) -> int:
         of_data = tuple(problem for problem in error.problems if problem.field.startswith("dataset"))
         if of_data:
             raise ProfileError(of_data) from None
-    report = _look(str(path.absolute()), arguments)
+    words = [word for override in arguments.overrides for word in ("--set", override)]
+    words += ["--no-tokens"] if arguments.no_tokens else []
+    report = ask_engine("dataset", str(path.absolute()), *words)
     if arguments.json:
         out().json(report)
     else:
         _print(out(), report)
     return EXIT_OK
-
-
-def _look(path: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The engine's report; what a person can mend comes back as a ``UserError``."""
-    from sdxl_tui.fleet.launch import engine_environment  # noqa: PLC0415
-
-    argv = [sys.executable, "-P", "-m", "engine", "dataset", path]
-    argv += [word for override in arguments.overrides for word in ("--set", override)]
-    argv += ["--no-tokens"] if arguments.no_tokens else []
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=engine_environment())
-    if done.returncode == EXIT_USER_ERROR:
-        raise UserError(done.stderr.strip().rpartition("error: ")[2])
-    if done.returncode != EXIT_OK:
-        raise RuntimeError(f"the engine ended with {done.returncode}:\n{done.stderr.strip()}")
-    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return report
 
 
 def _print(printer: Printer, report: dict[str, Any]) -> None:

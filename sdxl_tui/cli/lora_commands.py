@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
-from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command, whole_number
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, whole_number
+from sdxl_tui.cli.engine_report import ask_engine
 from sdxl_tui.cli.output import Column, err, out
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_bytes, format_percent
@@ -114,20 +111,12 @@ def export_lora(arguments: argparse.Namespace) -> int:
 
 
 def _run_engine(command: str, arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, Any]:
-    """Have the engine do it, and return its report; what a person can mend comes back as a ``UserError``."""
-    from sdxl_tui.fleet.launch import engine_environment  # noqa: PLC0415
-
-    paths = [str(Path(path).expanduser().absolute()) for path in (arguments.file, arguments.output)]
-    argv = [sys.executable, "-P", "-m", "engine", command, paths[0], "--output", paths[1]]
+    """Have the engine do it, and return its report."""
+    file, output = (str(Path(path).expanduser().absolute()) for path in (arguments.file, arguments.output))
+    words = ["--output", output]
     for name, value in (*options.items(), ("dtype", arguments.dtype)):
         if value is not None:
-            argv += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     if arguments.overwrite:
-        argv.append("--overwrite")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=engine_environment())
-    if done.returncode == EXIT_USER_ERROR:
-        raise UserError(done.stderr.strip().rpartition("error: ")[2])
-    if done.returncode != EXIT_OK:
-        raise RuntimeError(f"the engine ended with {done.returncode}:\n{done.stderr.strip()}")
-    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return report
+        words.append("--overwrite")
+    return ask_engine(command, file, *words)
