@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 from engine.estimate.unet_size import UNetSize, text_encoder_sizes, unet_size
+from engine.profile.optimizer_kinds import OPTIMIZERS
 from engine.profile.schema import Network, NetworkKind, Part, Profile
 
 BYTES: Final = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -24,8 +25,6 @@ PER_TEXT_LAYER: Final = 40.0
 """Values kept per token and channel of a text encoder's layer, when it is trained."""
 PROGRAM_BYTES: Final = 600_000_000
 """Python and the libraries, in main memory; on a GPU about as much goes to CUDA, outside torch's count."""
-STATE_BYTES: Final = {"lion": 4, "adamw8bit": 2, "adafactor": 1, "sgd": 4, "prodigy": 16, "dadaptation": 16}
-ADAM_STATE_BYTES: Final = 8
 TEXT_TOKENS: Final = 77
 
 
@@ -67,23 +66,15 @@ def estimate_memory(profile: Profile) -> MemoryEstimate:
     """What torch holds on the device at the highest moment of a step, without CUDA's own share."""
     size = unet_size(profile.model.base)
     values = adapter_values(profile, size)
-    settings = profile.values()
-    copies = 4 + 4 + (4 if profile.launch.processes > 1 else 0) + (4 if _averages(settings) else 0)
-    state = STATE_BYTES.get(profile.optimizer.kind.value.replace("_", ""), ADAM_STATE_BYTES)
+    copies = 4 + 4 + (4 if profile.launch.processes > 1 else 0) + (4 if profile.ema.decay is not None else 0)
     return MemoryEstimate(
         values=values,
         base=_base_bytes(profile, size),
         adapter=values * copies,
-        optimizer=values * state,
-        activations=_activation_bytes(
-            profile, size, is_checkpointed=bool(settings.get("training.gradient_checkpointing"))
-        ),
+        optimizer=int(values * OPTIMIZERS[profile.optimizer.kind].state_bytes),
+        activations=_activation_bytes(profile, size),
         text_encoders=_text_bytes(profile),
     )
-
-
-def _averages(settings: dict[str, Any]) -> bool:
-    return bool(settings.get("average.decay") or settings.get("average.ema") or settings.get("average.enabled"))
 
 
 def adapter_values(profile: Profile, size: UNetSize) -> int:
@@ -131,7 +122,7 @@ def _base_bytes(profile: Profile, size: UNetSize) -> int:
     return size.values * BYTES[compute if kept == "as compute" else kept]
 
 
-def _activation_bytes(profile: Profile, size: UNetSize, *, is_checkpointed: bool) -> int:
+def _activation_bytes(profile: Profile, size: UNetSize) -> int:
     latents = (profile.dataset.resolution // 8) ** 2
     transformer, residual, kept = [0.0], [0.0], 0.0
     for level in size.levels:
@@ -140,6 +131,7 @@ def _activation_bytes(profile: Profile, size: UNetSize, *, is_checkpointed: bool
         residual += [pixels * PER_RESIDUAL] * level.residuals
         kept += pixels * (level.transformers + level.residuals)
     # With checkpointing every block keeps its input, and one at a time is computed again.
+    is_checkpointed = profile.training.gradient_checkpointing
     values = kept + max(*transformer, *residual) if is_checkpointed else sum(transformer) + sum(residual)
     return int(values * profile.training.batch_size * BYTES[profile.precision.compute])
 

@@ -40,21 +40,28 @@ class OptimizerFacts:
     """What pip installs for it."""
     adaptive: bool = False
     """It finds a factor d itself, and the effective rate is d · LR."""
+    state_bytes: float = 8.0
+    """Of its state, per trained number; of factored moments and eight-bit states about."""
 
 
 _MOMENTS: Final[dict[str, float | bool | None]] = {"weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
 OPTIMIZERS: Final[dict[OptimizerKind, OptimizerFacts]] = {
     OptimizerKind.ADAMW: OptimizerFacts(_MOMENTS, (1e-6, 5e-3)),
-    OptimizerKind.ADAMW_8BIT: OptimizerFacts(_MOMENTS, (1e-6, 5e-3), "bitsandbytes", "bitsandbytes"),
+    OptimizerKind.ADAMW_8BIT: OptimizerFacts(_MOMENTS, (1e-6, 5e-3), "bitsandbytes", "bitsandbytes", state_bytes=2.1),
     OptimizerKind.ADAFACTOR: OptimizerFacts(
         {"weight_decay": 0.0, "beta1": 0.0, "eps": 1e-30, "clip_threshold": 1.0, "decay_rate": 0.8},
         (1e-6, 1e-2),
         "transformers",
         "transformers",
+        state_bytes=0.3,
     ),
     OptimizerKind.LION: OptimizerFacts(
-        {"weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99}, (1e-7, 5e-4), "pytorch_optimizer", "pytorch-optimizer"
+        {"weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99},
+        (1e-7, 5e-4),
+        "pytorch_optimizer",
+        "pytorch-optimizer",
+        state_bytes=4.0,
     ),
     OptimizerKind.PRODIGY: OptimizerFacts(
         _MOMENTS
@@ -64,6 +71,7 @@ OPTIMIZERS: Final[dict[OptimizerKind, OptimizerFacts]] = {
         "pytorch_optimizer",
         "pytorch-optimizer",
         adaptive=True,
+        state_bytes=16.0,
     ),
     OptimizerKind.DADAPT_ADAM: OptimizerFacts(
         _MOMENTS | {"d0": 1e-6, "growth_rate": None, "bias_correction": False},
@@ -71,6 +79,7 @@ OPTIMIZERS: Final[dict[OptimizerKind, OptimizerFacts]] = {
         "pytorch_optimizer",
         "pytorch-optimizer",
         adaptive=True,
+        state_bytes=12.0,
     ),
     OptimizerKind.SCHEDULE_FREE_ADAMW: OptimizerFacts(_MOMENTS, (1e-6, 2e-2), "schedulefree", "schedulefree"),
     OptimizerKind.CAME: OptimizerFacts(
@@ -86,6 +95,7 @@ OPTIMIZERS: Final[dict[OptimizerKind, OptimizerFacts]] = {
         (1e-6, 5e-3),
         "pytorch_optimizer",
         "pytorch-optimizer",
+        state_bytes=4.5,
     ),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from engine.estimate.disk import estimate_disk
 from engine.estimate.estimate import Took, compared, compared_text, duration, estimate
@@ -17,9 +18,11 @@ from engine.model.adapter import add_lora
 from engine.model.open_base import open_base
 from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
 from engine.profile.load import parse_profile
+from engine.profile.optimizer_kinds import OPTIMIZERS, OptimizerKind
 from engine.profile.schema import Profile
 from engine.run.create import create_run
 from engine.run.metrics import MetricPoint, MetricsLog
+from engine.train.optimizer import NamedOptimizer, ParameterGroup
 
 BASE = "bundled:demo-base"
 TEXT = f"""
@@ -168,3 +171,25 @@ def test_a_disk_that_is_too_small_is_warned_of(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (240, "4 min"), (12_000, "3 h 20 min")])
 def test_durations_are_told_in_the_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("kind", OptimizerKind)
+def test_the_optimizer_takes_what_its_state_takes(kind: OptimizerKind) -> None:
+    """On factors of SDXL's sizes; factored moments and quantised states are declared as about."""
+    shapes = [(16, 1280), (1280, 16), (16, 640), (5120, 16)]
+    parameters = [(f"factor.{index}", nn.Parameter(torch.randn(shape))) for index, shape in enumerate(shapes)]
+    optimizer = NamedOptimizer([ParameterGroup("unet", 1e-3, tuple(parameters))], {}, kind)
+    for _ in range(2):
+        optimizer.set_lr({"unet": 1e-3})
+        for _, parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.inner.step()
+    values = sum(parameter.numel() for _, parameter in parameters)
+    taken = sum(tensor.nbytes for tensor in optimizer.tensors().values())
+    assert taken / values == pytest.approx(OPTIMIZERS[kind].state_bytes, rel=0.2)
+
+
+def test_an_average_of_the_weights_and_checkpointing_count() -> None:
+    plain, averaged = (estimate_memory(profile_with(*how)) for how in ((), ("ema.decay=0.99",)))
+    assert averaged.adapter - plain.adapter == 4 * plain.values
+    assert estimate_memory(profile_with("training.gradient_checkpointing=true")).activations < plain.activations / 2
