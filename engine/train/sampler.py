@@ -77,7 +77,7 @@ class Sampler:
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
         settings = self._training.profile.samples
-        with self._training.optimizer.averaged(), self._training.averaged(self._training.profile.ema.samples):
+        with self._training.averaged(self._training.profile.ema.samples):
             return self._drawn(settings, should_stop)
 
     def _drawn(self, settings: Samples, should_stop: Callable[[], bool]) -> list[Image.Image]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -194,23 +194,20 @@ class Training:
 
     def write_lora(self, path: Path) -> None:
         """Write ``lora.safetensors`` in the profile's ``precision.save``, with what was really used in its metadata."""
-        with self.optimizer.averaged():
+        with self.averaged(self.profile.ema.deliverable):
             write_lora(
                 path,
-                self.adapter.weights(self._delivered()),
+                self.adapter.weights(),
                 names=names_of(self.base),
                 metadata=lora_metadata(self.profile, self._facts()),
                 dtype=DTYPES[self.profile.precision.save],
             )
 
-    def _delivered(self) -> dict[str, Tensor]:
-        """What the deliverable holds: the average of the weights if there is one and the profile wants it, else the weights."""
-        weights = self.adapter.state_dict()
-        return weights | self.ema.tensors() if self.ema is not None and self.profile.ema.deliverable else weights
-
-    def averaged(self, wanted: bool) -> AbstractContextManager[None]:
-        """The model computes with the average of the weights for the while, if one is kept and ``wanted``."""
-        return self.ema.in_place() if self.ema is not None and wanted else nullcontext()
+    @contextmanager
+    def averaged(self, wanted: bool) -> Iterator[None]:
+        """The model computes with the average of the weights for the while: an optimizer's own; the kept one if ``wanted``."""
+        with self.optimizer.averaged(), self.ema.in_place() if self.ema is not None and wanted else nullcontext():
+            yield
 
     def _facts(self) -> TrainingFacts:
         groups = self.optimizer.describe()["groups"]

@@ -84,7 +84,6 @@ class Validator:
         steps = timesteps_of(training.profile.validation.timesteps, training.objective.process.timesteps)
         found: dict[int, list[Tensor]] = {timestep: [] for timestep in steps}
         with ExitStack() as stack:
-            stack.enter_context(training.optimizer.averaged())
             stack.enter_context(training.averaged(training.profile.ema.validation))
             for model in training.adapter.models.values():
                 stack.enter_context(evaluation_mode(model))
