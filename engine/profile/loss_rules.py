@@ -65,12 +65,6 @@ def _needs_ema(field: str) -> Rule:
     return Rule((f"ema.{field}", "ema.decay"), f"`ema.{field}` = false needs `ema.decay`.", check)
 
 
-def _no_average_of_an_average(values: Values) -> Broken | None:
-    if values["ema.decay"] is None or values["optimizer.kind"] != "schedule_free_adamw":
-        return None
-    return Broken("is not possible with schedule_free_adamw, which averages its weights itself", "leave ema.decay out")
-
-
 def _limit_counts(values: Values) -> Broken | None:
     if values["training.nonfinite_limit"] == 10 or values["training.on_nonfinite"] == "skip":
         return None
@@ -121,11 +115,6 @@ LOSS_RULES: Final[tuple[Rule, ...]] = (
         _range_is_not_empty,
     ),
     *(_needs_ema(field) for field in ("warmup", "samples", "validation", "deliverable")),
-    Rule(
-        ("ema.decay", "optimizer.kind"),
-        "`ema.decay` is not for `optimizer.kind` schedule_free_adamw, which averages its weights itself.",
-        _no_average_of_an_average,
-    ),
     Rule(
         ("training.nonfinite_limit", "training.on_nonfinite"),
         "`training.nonfinite_limit` needs `training.on_nonfinite` skip.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,8 +27,12 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunField]:
-    """An empty workspace, ``~/ws``, to grow runs in; live ones die with the test."""
+    """An empty workspace, ``~/ws``, to grow runs in; live ones die with the test.
+
+    Whether a run stands still is judged by the frozen clock, too: else these tests fail from some day on.
+    """
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("engine.run.liveness.time", SimpleNamespace(time=lambda: NOW))
     field = open_workspace(tmp_path / "ws")
     yield field
     field.close()

@@ -232,7 +232,7 @@ async def test_broken_toml_opens_as_text_at_its_line_and_does_not_become_a_form(
 
 async def test_an_unknown_field_is_named_with_the_nearest(field: Field) -> None:
     async with shell(field, PROFILE.replace("seed = 3", "sed = 3")).run_test(
-        size=(100, 30), notifications=True
+        size=(160, 30), notifications=True
     ) as pilot:
         await pilot.pause()
         text = screen_text(pilot.app)
