@@ -51,10 +51,12 @@ def learned_merges(count: int) -> list[tuple[str, str]]:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
+    alphabet = sorted(bytes_to_unicode().values())
     trainer = trainers.BpeTrainer(
         vocab_size=4 * VOCABULARY_SIZE,
         min_frequency=1,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        # Numbered here, or letters that end a word are numbered by chance, and of two equal pairs the lower number wins.
+        special_tokens=[*alphabet, *(letter + "</w>" for letter in alphabet)],
         end_of_word_suffix="</w>",
         show_progress=False,
     )

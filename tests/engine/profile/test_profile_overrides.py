@@ -32,7 +32,13 @@ def refused(*overrides: str) -> list[str]:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_any_value_written_as_toml_is_taken(data: st.DataObject) -> None:
-    resolved = {"model.base", "network.start_from", "dataset.sources", "validation.folders"}  # paths, made absolute
+    resolved = {
+        "model.base",
+        "model.vae",
+        "network.start_from",
+        "dataset.sources",
+        "validation.folders",
+    }  # paths, made absolute
     fields = [field for field in profile_fields() if field.path not in resolved]
     fields = [field for field in fields if field.section not in {"checkpoints", "dataset", "schedule", "training"}]
     field = data.draw(st.sampled_from(fields))
