@@ -1,6 +1,6 @@
 """Which checkpoints are kept, and how one goes: renamed out of sight first, so that a half-deleted one is never met.
 
-Only the holder of the run's lock deletes anything. Torch-free.
+By itself only the holder of the run's lock deletes anything; what a person deletes is ``sdxl_tui.fleet.deletion``'s. Torch-free.
 """
 
 from __future__ import annotations
@@ -22,6 +22,19 @@ DISCARDED: Final = ".dead-"
 def leftover_path(folder: Path) -> Path:
     """A free hidden name beside ``folder`` for what is about to be deleted."""
     return folder.with_name(f"{DISCARDED}{folder.name}-{secrets.token_hex(4)}")
+
+
+def is_being_saved(folder: Path) -> bool:
+    """A save of the checkpoint ``folder`` is under way, or was cut short."""
+    return any(folder.parent.glob(f"{UNFINISHED}{int(folder.name.rpartition('-')[2])}-*"))
+
+
+def bytes_of(folder: Path) -> int | None:
+    """Of the files in a checkpoint's folder; None if it cannot be read."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:
+        return None
 
 
 def discard(folder: Path) -> None:
@@ -52,7 +65,7 @@ def prune(run: RunDirectory, keep_last: int, *, latest: Path) -> list[Path]:
         return []
     kept = set(lineage[:keep_last])
     older = (folder for folder in run.checkpoint_folders() if folder.name < latest.name and folder not in kept)
-    return [folder for folder in older if _is_whole(folder) and _remove(folder)]
+    return [folder for folder in older if _is_whole(folder) and remove(folder)]
 
 
 def _is_whole(folder: Path) -> bool:
@@ -63,7 +76,8 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _remove(folder: Path) -> bool:
+def remove(folder: Path) -> bool:
+    """Make a checkpoint go, out of sight at once; False if it cannot be moved."""
     aside = leftover_path(folder)
     with contextlib.suppress(OSError):
         folder.rename(aside)

@@ -144,14 +144,6 @@ def compared_text(record: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def bytes_of(folder: Path) -> int | None:
-    """Of the files in a checkpoint's folder; None if it cannot be read."""
-    try:
-        return sum(file.stat().st_size for file in folder.iterdir())
-    except OSError:
-        return None
-
-
 def duration(seconds: float) -> str:
     """``3 h 20 min``, ``4 min``, ``12 s``."""
     whole = round(seconds)

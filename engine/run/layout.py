@@ -97,6 +97,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def pins(self) -> Path:
+        """Which checkpoints the user pinned; absent where none ever was."""
+        return self.path / "pins.json"
+
+    @property
     def start_weights(self) -> Path:
         """A child run's own copy of the LoRA weights it starts from (safetensors, training precision)."""
         return self.path / "start" / "trainable.safetensors"

@@ -11,10 +11,10 @@ from typing import Final
 
 import torch
 
-from engine.checkpoint.retention import sweep_leftovers
+from engine.checkpoint.retention import bytes_of, sweep_leftovers
 from engine.data.errors import PreparationStopped
 from engine.errors import UserError
-from engine.estimate.estimate import Took, bytes_of, estimate
+from engine.estimate.estimate import Took, estimate
 from engine.run.layout import RunDirectory
 from engine.train.assemble import StopBeforeTraining, assemble
 from engine.train.attempt import Start

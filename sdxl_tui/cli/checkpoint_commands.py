@@ -71,15 +71,16 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
 def show_checkpoints(arguments: argparse.Namespace) -> int:
     """``sdxl-tui checkpoints RUN``."""
     from engine.checkpoint.describe import CheckpointSummary, list_checkpoints, resume_point  # noqa: PLC0415 - slow
+    from engine.checkpoint.pins import read_pins  # noqa: PLC0415
     from sdxl_tui.cli.checkpoint_text import print_checkpoints, row_as_json  # noqa: PLC0415
 
     run = find_run(workspace_to_read(arguments), arguments.run)
     found = list_checkpoints(run)
-    next_start = resume_point(run)
+    next_start, pinned = resume_point(run), read_pins(run)
     if arguments.json:
-        out().json([row_as_json(item, next_start) for item in found])
+        out().json([row_as_json(item, next_start, pinned) for item in found])
     elif found:
-        print_checkpoints(out(), found, next_start)
+        print_checkpoints(out(), found, next_start, pinned)
         starred = next((item for item in found if item.folder == next_start), None)
         if isinstance(starred, CheckpointSummary) and starred.steps_left:
             err().line(f"* where resume would go on: {program(arguments)} resume {run.id}")

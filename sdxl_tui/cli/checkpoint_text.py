@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,18 +37,24 @@ COLUMNS = (
 
 
 def print_checkpoints(
-    printer: Printer, found: Sequence[CheckpointSummary | BrokenCheckpoint], next_start: Path | None
+    printer: Printer,
+    found: Sequence[CheckpointSummary | BrokenCheckpoint],
+    next_start: Path | None,
+    pinned: Collection[str] = (),
 ) -> None:
-    """A table; ``next_start``, the one a resume would take, has a star."""
-    printer.table(COLUMNS, [_row(item, next_start) for item in found])
+    """A table; ``next_start``, the one a resume would take, has a star, and those of the names ``pinned`` say so."""
+    printer.table(COLUMNS, [_row(item, next_start, is_pinned=item.name in pinned) for item in found])
 
 
-def _row(item: CheckpointSummary | BrokenCheckpoint, next_start: Path | None) -> list[str | Painted]:
+def _row(
+    item: CheckpointSummary | BrokenCheckpoint, next_start: Path | None, *, is_pinned: bool
+) -> list[str | Painted]:
+    mark = "pinned" if is_pinned else ""
     if isinstance(item, BrokenCheckpoint):
-        return [item.name, "", "–", "–", "–", "–", "–", "–", Painted(item.reason, "red")]
+        return [item.name, mark, "–", "–", "–", "–", "–", "–", Painted(item.reason, "red")]
     return [
         item.name,
-        Painted("*", "cyan") if item.folder == next_start else "",
+        Painted(f"* {mark}".rstrip(), "cyan") if item.folder == next_start else mark,
         format_percent(item.share_done),
         format_loss(item.loss_avg),
         format_lr(item.groups[0].last_lr),
@@ -59,11 +65,14 @@ def _row(item: CheckpointSummary | BrokenCheckpoint, next_start: Path | None) ->
     ]
 
 
-def row_as_json(item: CheckpointSummary | BrokenCheckpoint, next_start: Path | None) -> dict[str, Any]:
+def row_as_json(
+    item: CheckpointSummary | BrokenCheckpoint, next_start: Path | None, pinned: Collection[str]
+) -> dict[str, Any]:
     """One entry of the list."""
+    told = {"is_pinned": item.name in pinned}
     if isinstance(item, BrokenCheckpoint):
-        return {"name": item.name, "step": item.step, "folder": str(item.folder), "integrity": item.reason}
-    return checkpoint_as_json(item, 1) | {"is_resume_point": item.folder == next_start}
+        return {"name": item.name, "step": item.step, "folder": str(item.folder), "integrity": item.reason} | told
+    return checkpoint_as_json(item, 1) | {"is_resume_point": item.folder == next_start} | told
 
 
 def checkpoint_as_json(summary: CheckpointSummary, count: int) -> dict[str, Any]:
