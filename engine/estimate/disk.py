@@ -46,12 +46,15 @@ class DiskEstimate:
 
 def estimate_disk(profile: Profile, *, values: int, state_bytes: int) -> DiskEstimate:
     """What a run of ``profile`` writes. values: numbers trained; state_bytes: the optimizer's state in memory."""
-    checkpoint = values * (4 + BYTES[profile.precision.save]) + state_bytes + STATE_JSON_BYTES
+    weights = 4 + BYTES[profile.precision.save] + (4 if profile.ema.decay is not None else 0)
+    checkpoint = values * weights + state_bytes + STATE_JSON_BYTES
     settings = profile.checkpoints
     by_steps = profile.training.steps // settings.every_steps if settings.every_steps else 0
     count = max(1, by_steps + bool(not settings.every_steps or profile.training.steps % settings.every_steps))
     if settings.keep_last:
-        count = min(count, settings.keep_last + 1)  # the next one is whole before the oldest goes
+        for_good = profile.training.steps // settings.keep_every_steps if settings.keep_every_steps else 0
+        # One more: the next one is whole before the oldest goes.
+        count = min(count, settings.keep_last + 1 + for_good + settings.keep_best)
     latents = LATENT_CHANNELS * (profile.dataset.resolution // 8) ** 2
     return DiskEstimate(checkpoint, count, _images(profile) * (latents + EMBEDDING_VALUES) * 4)
 

@@ -76,6 +76,11 @@ class NamedOptimizer:
         """
         return float(self.inner.param_groups[0]["d"]) if OPTIMIZERS[self.kind].adaptive else None
 
+    @property
+    def has_average(self) -> bool:
+        """The weights to hand out are not the ones that are trained."""
+        return self.kind is OptimizerKind.SCHEDULE_FREE_ADAMW
+
     def effective(self, rates: Mapping[str, float]) -> dict[str, float]:
         """By group the rate that the next step really uses if ``rates`` are set: d · LR for an adaptive optimizer."""
         d = self.d
@@ -102,7 +107,7 @@ class NamedOptimizer:
 
         Afterwards they are the trained ones again, to the bit.
         """
-        if self.kind is not OptimizerKind.SCHEDULE_FREE_ADAMW:
+        if not self.has_average:
             yield
             return
         trained = [parameter.detach().clone() for parameter in self.parameters]

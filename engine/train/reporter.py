@@ -179,9 +179,9 @@ class Reporter:
         log.error("step %d could not be saved: %s", step, message)
 
     def pruned(self, checkpoint: str) -> None:
-        """An older checkpoint was deleted, as ``checkpoints.keep_last`` says."""
+        """An older checkpoint was deleted, as the profile's ``[checkpoints]`` says."""
         self._events.write("pruned", checkpoint=checkpoint)
-        log.info("deleted %s (checkpoints.keep_last)", checkpoint)
+        log.info("deleted %s, as [checkpoints] says", checkpoint)
 
     def sampled(self, step: int, files: list[Path], seconds: float) -> None:
         """Sample pictures were drawn."""

@@ -107,11 +107,11 @@ def _train(
     reporter.estimate(expected, on_gpu=training.compute.device.type == "cuda")
     before = replace(training.progress)
     meter = StepMeter(training, reporter)
-    saver = Saver(run, training, meter, reporter)
     sampler = Sampler(run, training, reporter)
     validator = Validator(training, reporter)
     reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
-    outcome = train(training, meter, saver, sampler, validator, requests=requests, reporter=reporter)
+    with Saver(run, training, meter, reporter, requests) as saver:
+        outcome = train(training, meter, saver, sampler, validator, requests=requests, reporter=reporter)
     training.compute.exchange.dismiss()
     reporter.estimate_result(expected, _took(run, training, before))
     if outcome is Outcome.FINISHED:

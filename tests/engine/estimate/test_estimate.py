@@ -128,6 +128,14 @@ def test_the_disk_holds_as_many_checkpoints_as_are_kept() -> None:
     assert kept("checkpoints.every_steps=30") == 4  # 30, 60, 90 and the last
     assert kept("checkpoints.every_steps=10", "checkpoints.keep_last=2") == 3
     assert kept("checkpoints.every_steps=0") == 1
+    beside = (
+        "checkpoints.keep_every_steps=50",
+        "checkpoints.keep_best=1",
+        "validation.every_steps=10",
+        "validation.share=0.1",
+    )
+    assert kept("checkpoints.every_steps=10", "checkpoints.keep_last=2", *beside) == 6
+    assert kept("checkpoints.every_steps=50", "checkpoints.keep_last=2", *beside) == 2
 
 
 def trained(runs: Path, *overrides: str, seconds: float, steps: int = 10) -> str:
