@@ -59,6 +59,16 @@ class NamedOptimizer:
         )
 
     @property
+    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+        """As they were given; base rates may have changed since."""
+        return self._groups
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """Of all groups."""
+        return dict(self._hyperparameters)
+
+    @property
     def parameters(self) -> list[Parameter]:
         """All trainable parameters, by group and then in the group's order."""
         return [parameter for group in self._groups for _, parameter in group.parameters]

@@ -172,6 +172,11 @@ class Reporter:
         self._status.update(checkpoint=name, message="")
         log.info("saved %s (%s), %.1f MB in %.2f s", name, reason, saved.bytes / 1e6, saved.seconds)
 
+    def rehearsed(self, saved: SavedCheckpoint, *, seconds: float) -> None:
+        """Saving, loading and resuming were tried before the first step; ``saved`` is gone again."""
+        self._events.write("rehearsed", bytes=saved.bytes, seconds=seconds)
+        log.info("rehearsed in %.2f s: a checkpoint of %.1f MB comes back exactly", seconds, saved.bytes / 1e6)
+
     def save_failed(self, step: int, message: str) -> None:
         """A checkpoint could not be written; earlier ones stay."""
         self._events.write("save_failed", step=step, message=message)

@@ -44,6 +44,7 @@ class FullDisk:
 def test_a_full_disk_costs_a_checkpoint_not_the_training(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     run = lab.run("checkpoints.every_steps=2", "training.steps=6")
     disk = FullDisk(monkeypatch, run.checkpoints)
+    disk.is_full = False
 
     def refuse(folder: Path, content: Any, **options: Any) -> Any:
         disk.is_full = content.step == 4
@@ -95,7 +96,7 @@ def test_a_last_save_waits_for_space_for_a_while(lab: Lab, monkeypatch: pytest.M
 
 
 def test_a_stop_that_cannot_save_is_a_failure_that_says_so(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = lab.run()
+    run = lab.run("checkpoints.rehearsal=false")
     FullDisk(monkeypatch, run.checkpoints)
     monkeypatch.setattr(saver, "Patience", lambda: Patience(stop=0.0))
     assert train(run, stop_at=2) == 2
