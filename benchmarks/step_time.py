@@ -61,7 +61,7 @@ class EngineLoop:
         self.reporter = Reporter(run, 1)
         self.training = assemble(run, 1, None, self.reporter, Requests())
         self.meter = StepMeter(self.training, self.reporter)
-        self.saver = Saver(run, self.training, self.meter, self.reporter)
+        self.saver = Saver(run, self.training, self.meter, self.reporter, Requests())
         self.sampler = Sampler(run, self.training, self.reporter)
         self.validator = Validator(self.training, self.reporter)
 

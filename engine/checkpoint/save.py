@@ -157,5 +157,5 @@ def _reason(error: Exception) -> str:
             return f"the disk is full ({text})"
         return f"{text} ({Path(error.filename).name})" if isinstance(error.filename, str) else text
     if "No space left" in text:  # safetensors wraps the system's error in its own
-        return f"the disk is full ({text})"
+        return f"the disk is full ({os.strerror(errno.ENOSPC)})"
     return text

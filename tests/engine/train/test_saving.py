@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,9 @@ from engine.run.layout import RunDirectory
 from engine.train import saver
 from engine.train.loop import optimizer_step
 from engine.train.meter import StepResult
+from engine.train.saver import Patience
 from engine.train.training import Training
+from tests.engine.mounts import small_disk
 from tests.engine.train.train_runs import Lab, arithmetic, events, metrics, same_tensors, state, status, train
 
 QUICK = ("training.steps=6", "schedule.warmup_steps=0")
@@ -189,22 +189,21 @@ def test_a_pinned_checkpoint_is_not_replaced_when_its_step_is_reached_again(lab:
     assert "the earlier one is kept as replaced-step-00000004-002" in warning["message"]
 
 
-def test_a_disk_that_is_really_full(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/dev/full refuses every byte: the files of step 4 lead there."""
-    run = lab.run(*QUICK, "checkpoints.every_steps=2")
-    opened = os.open
-
-    def divert(path: Any, flags: int, *rest: Any, **options: Any) -> int:
-        full = ".tmp-4-" in str(path) and flags & os.O_CREAT
-        return opened("/dev/full", os.O_WRONLY) if full else opened(path, flags, *rest, **options)
-
-    monkeypatch.setattr(os, "open", divert)
+def test_a_disk_that_is_really_full_and_then_is_not(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for one checkpoint and a half; after step 7 somebody deletes the ballast."""
+    run = lab.run(*QUICK[1:], "training.steps=10", "checkpoints.every_steps=2")
+    ballast = run.checkpoints / "ballast"
     monkeypatch.setattr(saver, "RETRY_SECONDS", 0.0)
-    assert train(run) == 0
-    (failed,) = events(run, "save_failed")
-    assert failed["step"] == 4
-    assert os.strerror(errno.ENOSPC) in failed["message"]
-    assert run.checkpoint_folders()[0] == run.checkpoint(2)
-    verify(run.checkpoint(2), digests=True)
-    verify(run.checkpoint(6), digests=True)
-    assert [entry for entry in run.checkpoints.iterdir() if entry.name.startswith(".")] == []
+    monkeypatch.setattr(saver, "Patience", lambda: Patience(finish=0.0))
+    after_steps(monkeypatch, lambda step: ballast.unlink() if step == 7 else None)
+    with small_disk(run.checkpoints, "8m"):
+        ballast.write_bytes(bytes(6_500_000))
+        assert train(run) == 0
+        failed = events(run, "save_failed")
+        assert failed[0]["step"] == 4
+        assert {event["message"] for event in failed} == {"the disk is full (No space left on device)"}
+        assert events(run, "saved")[0]["step"] == 2
+        for step in (2, 10):
+            verify(run.checkpoint(step), digests=True)
+        assert [entry.name for entry in run.checkpoints.iterdir() if entry.name.startswith(".")] == []
+    assert [point.step for point in metrics(run)] == list(range(1, 11))
