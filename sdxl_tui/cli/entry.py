@@ -17,15 +17,16 @@ import engine
 from engine.errors import UserError
 from sdxl_tui.cli import (
     checkpoint_commands,
+    child_commands,
     dataset_command,
     family_commands,
     live_commands,
     lora_commands,
     profile_commands,
+    resume_commands,
     run_commands,
     scale_lr,
     training_commands,
-    ways_on,
 )
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, add_workspace_option
 from sdxl_tui.cli.opening import open_app
@@ -93,7 +94,8 @@ def build_parser() -> argparse.ArgumentParser:
         scale_lr,
         checkpoint_commands,
         family_commands,
-        ways_on,
+        resume_commands,
+        child_commands,
         profile_commands,
         dataset_command,
         lora_commands,
