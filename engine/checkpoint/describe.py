@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.checkpoint.manifest import MANIFEST, STATE, CheckpointError, find_damage, read_manifest, verify
 from engine.checkpoint.summary import (
@@ -32,6 +32,7 @@ __all__ = [
     "RateGroup",
     "describe",
     "list_checkpoints",
+    "read_state",
     "resolve_checkpoint",
     "resume_candidates",
     "resume_point",
@@ -53,6 +54,14 @@ def describe(folder: Path) -> CheckpointSummary:
     if state is None:
         raise CheckpointError(damage or f"its {STATE} is not readable", where=str(folder))
     return summarize(folder, manifest, state, damage or WHOLE)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """A checkpoint's state.json. Raises ``CheckpointError`` if it is not readable."""
+    state = read_json_object(folder / STATE, limit=_STATE_LIMIT)
+    if state is None:
+        raise CheckpointError(f"its {STATE} is not readable", where=str(folder))
+    return state
 
 
 def list_checkpoints(run: RunDirectory) -> list[CheckpointSummary | BrokenCheckpoint]:

@@ -75,8 +75,6 @@ class CheckpointsScreen(ReadingPlace):
     @work(thread=True, group="prepare")
     def _prepare_dialogs(self) -> None:
         """Import what the dialogs need (pydantic among it), so that they open at once."""
-        import sdxl_tui.screens.continue_dialog  # noqa: PLC0415
-        import sdxl_tui.screens.resume_dialog  # noqa: F401, PLC0415
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
@@ -228,13 +226,13 @@ class CheckpointsScreen(ReadingPlace):
     @work
     async def action_continue(self) -> None:
         """Plan and start a child run."""
-        from sdxl_tui.screens.continue_dialog import ContinueDialog  # noqa: PLC0415
+        from sdxl_tui.screens.way_on_dialog import WayOnDialog  # noqa: PLC0415
 
         selected, summary = self._selected(), self._summary()
         if selected is None or summary is None:
             return
         speed = selected.family.run.steps_per_second
-        child = await self.app.push_screen_wait(ContinueDialog(self.workspace, summary, steps_per_second=speed))
+        child = await self.app.push_screen_wait(WayOnDialog(self.workspace, summary, steps_per_second=speed))
         if child is not None:
             self._open(child)
 

@@ -40,6 +40,7 @@ PHASE_STYLE: Final = {
     Phase.RISE: "$warning",
     Phase.CONSTANT: "$primary",
     Phase.DECAY: "$primary",
+    Phase.TAIL: "$primary",
     Phase.FINISHED: "$success",
 }
 BAR: Final = 10
