@@ -5,6 +5,7 @@ Reads JSON and file sizes only, so that a thousand checkpoints list at once. Loa
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import re
@@ -32,6 +33,7 @@ __all__ = [
     "RateGroup",
     "describe",
     "list_checkpoints",
+    "newest_whole",
     "read_state",
     "resolve_checkpoint",
     "resume_candidates",
@@ -110,6 +112,19 @@ def resume_candidates(run: RunDirectory) -> list[Path]:
 def resume_point(run: RunDirectory) -> Path | None:
     """The checkpoint that a resume of ``run`` starts from: the first of ``resume_candidates``; None if there is none."""
     return next(iter(resume_candidates(run)), None)
+
+
+def newest_whole(run: RunDirectory, *, besides: Path | None = None) -> Path | None:
+    """The first of ``resume_candidates`` whose files are what was saved, all bytes compared; None if there is none.
+
+    besides: one that is passed over.
+    """
+    for folder in resume_candidates(run):
+        if folder != besides:
+            with contextlib.suppress(CheckpointError):
+                verify(folder, digests=True)
+                return folder
+    return None
 
 
 def _resumed_from(record: ProcessRecord | None) -> int | None:

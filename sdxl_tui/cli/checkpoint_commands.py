@@ -68,6 +68,18 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     return run if checkpoint.parent.name == run.checkpoints.name and run.record.is_file() else None
 
 
+def way_around(whole: Path | None, begin: str) -> str:
+    """What to do about a damaged checkpoint, in a sentence. whole: the newest whole one beside it; begin: how commands begin."""
+    from engine.checkpoint.describe import describe  # noqa: PLC0415 - slow
+
+    if whole is None:
+        return "There is no whole checkpoint beside it."
+    summary, run = describe(whole), whole.parent.parent.name
+    if summary.steps_left:
+        return f"{begin} resume {run}@{summary.step} goes on from the newest whole one."
+    return f"The newest whole one, {run}@{summary.step}, is at its schedule's end: {begin} continue {run}@{summary.step} --lr LR"
+
+
 def show_checkpoints(arguments: argparse.Namespace) -> int:
     """``sdxl-tui checkpoints RUN``."""
     from engine.checkpoint.describe import CheckpointSummary, list_checkpoints, resume_point  # noqa: PLC0415 - slow
@@ -93,7 +105,13 @@ def show_checkpoints(arguments: argparse.Namespace) -> int:
 
 def inspect_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui inspect CHECKPOINT``."""
-    from engine.checkpoint.describe import CheckpointError, describe, resolve_checkpoint, verify  # noqa: PLC0415
+    from engine.checkpoint.describe import (  # noqa: PLC0415
+        CheckpointError,
+        describe,
+        newest_whole,
+        resolve_checkpoint,
+        verify,
+    )
     from sdxl_tui.cli.checkpoint_text import checkpoint_as_json, print_checkpoint  # noqa: PLC0415
     from sdxl_tui.cli.foreign_files import inspect_foreign, is_foreign  # noqa: PLC0415
 
@@ -117,5 +135,6 @@ def inspect_checkpoint(arguments: argparse.Namespace) -> int:
     else:
         print_checkpoint(out(), summary, damage=damage, record=record, count=arguments.next)
     if damage is not None:
-        raise CheckpointError(f"is damaged: {damage}", where=str(folder), hint="Use an older checkpoint of the run.")
+        whole = newest_whole(run, besides=folder) if run else None
+        raise CheckpointError(f"is damaged: {damage}", where=str(folder), hint=way_around(whole, program(arguments)))
     return EXIT_OK

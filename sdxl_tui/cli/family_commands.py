@@ -6,18 +6,16 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
-from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of
+from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of, way_around
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.fleet.runs import find_run
 from sdxl_tui.terminal.numbers import format_age, format_bytes, format_lr
 
 if TYPE_CHECKING:
-    from engine.run.layout import RunDirectory
     from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
 
 
@@ -50,7 +48,7 @@ def add_commands(commands: Commands) -> None:
 
 def verify_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui verify CHECKPOINT``."""
-    from engine.checkpoint.describe import resolve_checkpoint  # noqa: PLC0415 - slow
+    from engine.checkpoint.describe import newest_whole, resolve_checkpoint  # noqa: PLC0415 - slow
     from engine.checkpoint.manifest import CheckpointError, read_manifest, verify  # noqa: PLC0415
 
     folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
@@ -61,7 +59,8 @@ def verify_checkpoint(arguments: argparse.Namespace) -> int:
     except CheckpointError as error:
         damage = error
     seconds = time.monotonic() - began
-    whole = _newest_whole(run_of(folder), besides=folder) if damage else None
+    run = run_of(folder)
+    whole = newest_whole(run, besides=folder) if damage and run else None
     if arguments.json:
         out().json(
             {
@@ -73,33 +72,13 @@ def verify_checkpoint(arguments: argparse.Namespace) -> int:
             }
         )
     if damage is not None:
-        offer = (
-            f"{program(arguments)} resume {whole.parent.parent.name}@{int(whole.name[5:])} goes on from the newest whole one."
-            if whole
-            else "There is no whole checkpoint beside it."
-        )
-        raise CheckpointError(damage.what, where=str(folder), hint=offer)
+        raise CheckpointError(damage.what, where=str(folder), hint=way_around(whole, program(arguments)))
     if not arguments.json:
         manifest = read_manifest(folder)
         out().line(
             f"{folder.name}: {len(manifest.files)} files, {format_bytes(manifest.bytes)}: every byte is what was saved"
         )
     return EXIT_OK
-
-
-def _newest_whole(run: RunDirectory | None, *, besides: Path) -> Path | None:
-    """The newest other checkpoint of ``run`` whose files are what was saved, all bytes compared."""
-    from engine.checkpoint.manifest import CheckpointError, verify  # noqa: PLC0415 - slow
-
-    for folder in reversed(run.checkpoint_folders() if run else []):
-        if folder == besides:
-            continue
-        try:
-            verify(folder, digests=True)
-        except CheckpointError:
-            continue
-        return folder
-    return None
 
 
 def show_tree(arguments: argparse.Namespace) -> int:

@@ -22,8 +22,11 @@ def test_verify_names_the_damaged_file_and_the_newest_whole_checkpoint(copied: C
     assert shown.code == 2
     assert "trainable.safetensors" in shown.err
     assert f"resume {run_id}@4" in shown.err
+    assert f"resume {run_id}@4" in copied("inspect", f"{run_id}@6").err
     told = copied("verify", f"{run_id}@6", "--json")
     assert told.json["newest_whole"].endswith("step-00000004")
+    (copied.run(run_id).checkpoint(4) / "lora.safetensors").unlink()
+    assert f"resume {run_id}@2" in copied("verify", f"{run_id}@4").err, "of two damaged ones neither is offered"
 
 
 def test_tree_shows_runs_below_the_checkpoint_they_came_from(copied: CommandLine) -> None:
