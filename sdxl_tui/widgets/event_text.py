@@ -108,6 +108,7 @@ _WORDS = {
     "continued": _continued,
     "dataset": _dataset,
     "cached": _cached,
+    "rehearsed": lambda e: f"a checkpoint comes back exactly: tried in {format_duration(as_float(e.get('seconds')))}",
     "warning": _warning,
     "saved": _saved,
     "save_failed": lambda e: f"step {_count(e, 'step')} could not be saved: {_text(e, 'message')}",

@@ -74,8 +74,10 @@ def _saves(profile: Profile) -> str:
     saving = profile.checkpoints
     rhythm = [f"every {format_count(saving.every_steps)} steps"] if saving.every_steps else []
     rhythm += [f"every {saving.every_minutes:g} min"] if saving.every_minutes else []
-    kept = f"the newest {saving.keep_last} kept" if saving.keep_last else "all kept"
-    return f"{' and '.join(rhythm) or 'only at the end'} · {kept}"
+    kept = [f"the newest {saving.keep_last}"] if saving.keep_last else ["all"]
+    kept += [f"every {format_count(saving.keep_every_steps)} steps'"] if saving.keep_every_steps else []
+    kept += [f"the {saving.keep_best} best"] if saving.keep_best else []
+    return f"{' and '.join(rhythm) or 'only at the end'} · {', '.join(kept)} kept"
 
 
 def _samples(profile: Profile) -> str:
