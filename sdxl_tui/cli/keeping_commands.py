@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command
-from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument, run_of
+from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of
 from sdxl_tui.cli.opening import workspace_to_read
 from sdxl_tui.cli.output import Printer, err, out
 from sdxl_tui.terminal.clean import clean
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.run.layout import RunDirectory
     from sdxl_tui.fleet.deletion import DeletionPlan
 
+CHECKPOINT_OF_A_STEP: Final = "a checkpoint's folder, RUN/step-00000020 or RUN@20"
 DELETE_EXITS: Final = (
     "0 deleted, or nothing was to be deleted",
     "2 something that was named had to stay: one line says what and why",
@@ -65,7 +66,7 @@ def add_commands(commands: Commands) -> None:
         exits=DELETE_EXITS,
         json=True,
     )
-    delete.add_argument("checkpoints", metavar="CHECKPOINT", nargs="+", help=CHECKPOINT_HELP.rpartition(", or")[0])
+    delete.add_argument("checkpoints", metavar="CHECKPOINT", nargs="+", help=CHECKPOINT_OF_A_STEP)
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.add_argument("--dry-run", action="store_true", help="only say what would go")
 
