@@ -39,11 +39,11 @@ class RehearsalError(UserError):
 
 
 def rehearse(run: RunDirectory, training: Training) -> SavedCheckpoint:
-    """Save ``training``, which has made no step, load it again and compare everything; what was written is deleted.
+    """Save ``training``, which has made no step in this run, load it again and compare everything; all written is deleted.
 
     Raises ``RehearsalError`` naming what does not come back, or why nothing can be saved.
     """
-    folder = run.checkpoints / f"{UNFINISHED}rehearsal" / run.checkpoint(0).name
+    folder = run.checkpoints / f"{UNFINISHED}rehearsal" / run.checkpoint(training.progress.step).name
     drawn = rng.capture(training.noise)
     try:
         _try_optimizer(training.optimizer, folder.parent)
