@@ -53,6 +53,8 @@ ARGUMENTS: Final[tuple[Option, ...]] = (
         "block_dims",
         "block_alphas",
         "conv_block_dims",
+        "conv_dims",
+        "conv_alphas",
         "conv_block_alphas",
         "down_lr_weight",
         "mid_lr_weight",

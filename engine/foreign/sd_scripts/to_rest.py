@@ -121,7 +121,7 @@ def translate_precision(t: Translation) -> None:
     if (count := t.entry("num_processes")) is not None:
         t.put("launch.processes", t.read(count, as_whole, 1) or 1, count)
     if (seed := t.entry("seed")) is not None:
-        number = t.read(seed, lambda value: int(as_number(value)), 0)
+        number = t.read(seed, as_whole, 0)
         t.put("training.seed", max(0, number), seed, note="" if number >= 0 else "drawn anew there; here it is 0")
     elif t.takes_defaults:
         t.tell_default("seed", "drawn anew each time", (("training.seed", 0),))
