@@ -210,4 +210,5 @@ def _start(t: Translation) -> None:
 
 def profile_name(text: str) -> str:
     """``text`` as a name that a profile may have; ``imported`` where nothing is left of it."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("-._")[:64] or "imported"
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("-._")[:64]
+    return (cleaned if cleaned == text else cleaned.rstrip("-")) or "imported"
