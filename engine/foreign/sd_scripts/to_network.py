@@ -173,11 +173,11 @@ def _convolutions(t: Translation, kind: str, is_lycoris: bool, wanted: bool) -> 
         if alpha is not None:
             t.tell(alpha, Fate.MEANINGLESS, note="no convolution is trained")
         return False
-    t.values["network.conv_rank"] = size if size != rank else None
+    t.values["network.conv_rank"] = size
     t.tell(dim, Fate.TRANSLATED, (("network.convolutions", True), ("network.conv_rank", size)))
     strength = t.read(alpha, as_number, own if is_lycoris else 1.0) or float(size)
     follows = strength == own * size / rank
-    t.values["network.conv_alpha"] = None if follows else strength
+    t.values["network.conv_alpha"] = None if follows and alpha is None else strength
     if alpha is not None:
         t.tell(alpha, Fate.TRANSLATED, (("network.conv_alpha", strength),))
     elif not follows:

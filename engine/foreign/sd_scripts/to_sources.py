@@ -195,6 +195,8 @@ def _from_folders(t: Translation) -> list[GivenDataset]:
 def _folders_of(t: Translation, entry: Entry, *, is_reg: bool) -> list[GivenSubset]:
     path = existing(t, as_text(entry.value).strip())
     reg = {"is_reg": Entry("is_reg", True, entry.shown_name)} if is_reg else {}
+    for made in reg.values():
+        t.pass_over(made)
     whole = GivenSubset({"image_dir": Entry("image_dir", entry.value, entry.shown_name), **reg})
     if t.entry("in_json") is not None and not is_reg:
         t.tell(entry, Fate.TRANSLATED, (("dataset.sources.path", as_text(entry.value)),))

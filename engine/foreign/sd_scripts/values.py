@@ -70,7 +70,7 @@ def as_text(value: Any) -> str:
     """A text; of a list its entries with commas."""
     if isinstance(value, (list, tuple)):
         return ",".join(as_text(item) for item in value)
-    return str(value)
+    return str(value).encode("utf-8", "replace").decode()  # JSON can hold half a character
 
 
 def as_numbers(value: Any) -> list[float]:
@@ -119,5 +119,5 @@ def shown(value: Any, limit: int = 60) -> str:
             text = ", ".join(f"{key}={shown(item, limit)}" for key, item in list(value.items())[:20])
         case _:
             text = str(value)
-    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

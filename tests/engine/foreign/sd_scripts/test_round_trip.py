@@ -65,12 +65,20 @@ def meaning(profile: Profile, left_out: set[str]) -> dict[str, Any]:
     parts = [part for part in Part if profile.network.trains(part)]
     whole = not {path for path in left_out if path.startswith(("network.", "optimizer.", "schedule."))}
     if whole:
-        values["parts"] = {part: (profile.network.rank_of(part), round(profile.network.alpha_of(part), 6)) for part in parts}
+        values["parts"] = {
+            part: (profile.network.rank_of(part), round(profile.network.alpha_of(part), 6)) for part in parts
+        }
         values["rates"] = profile.base_lrs
         values["optimizer"] = (profile.optimizer.kind, profile.optimizer.hyperparameters())
         values["schedule"] = profile.schedule.over(profile.training.steps)
         network = profile.network
-        values["network"] = (network.kind, network.dora, network.rank_stabilized, network.lokr_factor, network.start_from)
+        values["network"] = (
+            network.kind,
+            network.dora,
+            network.rank_stabilized,
+            network.lokr_factor,
+            network.start_from,
+        )
         values["dropouts"] = (network.dropout, network.rank_dropout, network.module_dropout, network.scale_weight_norms)
     values["loss.delta"] = 0.1 if profile.loss.delta is None else profile.loss.delta
     values["loss.adaptive_noise_scale"] = profile.loss.adaptive_noise_scale or None
@@ -124,9 +132,8 @@ def seen(source: Source, profile: Profile) -> tuple[Any, ...]:
     where = (source.path, source.metadata, source.mask_folder, source.repeats, source.alpha_mask)
     is_reg = source.regularisation
     extension = None if source.metadata else source.caption_extension
-    return (
-        *where, extension, source.prefix, source.suffix, is_reg, of("flip", "dataset"), of("random_crops", "dataset") > 0, *chances, kept,
-    )  # fmt: skip
+    mirrored = (of("flip", "dataset"), of("random_crops", "dataset") > 0)
+    return (*where, extension, source.prefix, source.suffix, is_reg, *mirrored, *chances, kept)
 
 
 @settings(max_examples=50, deadline=None)
