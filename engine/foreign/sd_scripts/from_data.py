@@ -42,7 +42,7 @@ def export_data(e: Export) -> tuple[dict[str, Any], ...]:
         e.remarks.append("random_crop draws a new place at each visit there, and needs cache_latents off.")
     _captions(e, general)
     groups: dict[str, list[dict[str, Any]]] = {}
-    for number, source in enumerate(dataset.sources, 1):
+    for number, source in enumerate(dataset.sources):
         kind = "metadata" if source.metadata is not None else "masks" if source.mask_folder is not None else "plain"
         groups.setdefault(kind, []).append(_subset(e, source, number))
     _weights(e)

@@ -101,7 +101,7 @@ def meaning(profile: Profile, left_out: set[str]) -> dict[str, Any]:
 def without_left_out(profile: Profile, left_out: set[str]) -> Profile:
     """The profile whose sources have no more than could be expressed."""
     sources = []
-    for number, source in enumerate(profile.dataset.sources, 1):
+    for number, source in enumerate(profile.dataset.sources):
         names = {path.partition("].")[2] for path in left_out if path.startswith(f"dataset.sources[{number}].")}
         sources.append(source.model_copy(update={name: Source.model_fields[name].default for name in names}))
     dataset = profile.dataset.model_copy(update={"sources": tuple(sources)})
