@@ -40,7 +40,7 @@ _NO_DECAY: Final = frozenset(
     }
 )
 """Kinds whose packages decay no weights unless they are told to, where ours do."""
-_NAMES: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+ARGUMENTS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "weight_decay": ("weight_decay", as_number),
     "beta1": ("beta1", as_number),
     "beta2": ("beta2", as_number),
@@ -56,6 +56,7 @@ _NAMES: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "eps1": ("eps", as_number),
     "eps2": ("eps2", as_number),
 }
+"""By the argument's name: the hyperparameter and the reader."""
 _AS_HERE: Final = {
     "decouple": True,
     "weight_decouple": True,
@@ -153,8 +154,8 @@ def _argument(t: Translation, kind: OptimizerKind, entry: Entry) -> None:
         t.put("schedule.warmup_steps", int(t.read(entry, as_number, 0.0)), entry)
     elif name == "decay_rate" and "decay_rate" not in has:
         t.tell(entry, Fate.UNSUPPORTED, note=f"not among {kind}'s settings here")
-    elif name in _NAMES and _NAMES[name][0] in has:
-        field, reader = _NAMES[name]
+    elif name in ARGUMENTS and ARGUMENTS[name][0] in has:
+        field, reader = ARGUMENTS[name]
         t.put(f"optimizer.{field}", t.read(entry, reader, None), entry)
     elif is_nothing(entry.value) or as_text(entry.value).lower() in ("false", "0"):
         t.tell(entry, Fate.MEANINGLESS, note="off")
