@@ -47,8 +47,8 @@ has all of it.
   images count as often as the others, as in sd-scripts.
 - **Folders** named `10_name` in `train_data_dir` become sources with 10 repeats. "name" becomes the trigger where no image has a
   caption.
-- **Learning rates.** `learning_rate`, `unet_lr` and `text_encoder_lr` become `optimizer.lr`, `unet_lr` and `text_encoder_lr`. Both
-  encoders are trained unless a flag or a rate of 0 says otherwise, as in sd-scripts.
+- **Learning rates.** `learning_rate`, `unet_lr` and `text_encoder_lr` become `optimizer.lr`, `unet_lr` and `text_encoder_lr`.
+  Both encoders are trained unless a flag or a rate of 0 says otherwise, as in sd-scripts.
 - **Warmup** is counted in optimizer steps, in both. sd-scripts' `constant` has none, whatever `lr_warmup_steps` says.
 - **Paths** that are not on this machine are kept as they are and told. Keys (`wandb_api_key`, `huggingface_token`) are never
   written.

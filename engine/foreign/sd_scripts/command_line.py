@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.foreign.sd_scripts.table import OPTIONS, SD_SCRIPTS
@@ -15,10 +16,13 @@ _ASSIGNED: Final = re.compile(
 )
 _USED: Final = re.compile(r"\$\{(\w+)(?::?[-=]([^}]*))?\}|\$(\w+)|%(\w+)%|!(\w+)!")
 _FLAG: Final = re.compile(r"-{1,2}[A-Za-z]")
+_ARRAY: Final = re.compile(r"^[ \t]*\w+=\(\s*\n((?:[^()]|\([^()\n]*\))*?)\n[ \t]*\)[ \t]*$", re.MULTILINE)
+"""An array of a shell: ``args=(``, an option on each line, ``)``."""
 _COMMENT: Final = re.compile(r"^\s*(?:#|::|rem\b|REM\b)")
 _SCRIPT: Final = re.compile(
     r"\w*train\w*\.py\b|sdxl_train_network|accelerate(?:\.exe)?\S*\s+launch|\blaunch\b.*\.py", re.IGNORECASE
 )
+_TRAINING: Final = re.compile(r"train\w*\.py\b|train_network", re.IGNORECASE)
 _MANY: Final = frozenset(
     {
         "optimizer_args",
@@ -38,23 +42,49 @@ def looks_like_a_command(text: str) -> bool:
     return any(name.lower().replace("-", "_") in OPTIONS for name in re.findall(r"(?<![\w-])--([A-Za-z][\w-]*)", text))
 
 
-def read_command(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the script's options, the launcher's options) by name. An option without a value is ``True``."""
-    lines = _joined(text)
+@dataclass(frozen=True)
+class Command:
+    """The options of a command line by name; one without a value is ``True``."""
+
+    options: dict[str, Any]
+    """Of the training script."""
+    launcher: dict[str, Any]
+    """Of what starts the script, accelerate."""
+    trainings: int
+    """How many trainings the text starts; the options are the last one's."""
+
+
+def read_command(text: str) -> Command:
+    """The command that ``text`` holds. Options on lines without a script (arrays, continued ones) are the script's."""
     variables: dict[str, str] = {}
-    command: list[str] = []
-    for line in lines:
+    options: dict[str, Any] = {}
+    launcher: dict[str, Any] = {}
+    trainings = 0
+    for line in _joined(_ARRAY.sub(lambda found: " ".join(found[1].splitlines()), text)):
         if _COMMENT.match(line):
             continue
         named = _ASSIGNED.match(line)
         if named is not None and "--" not in line.partition("=")[0] and not _SCRIPT.search(line):
-            value = named[2].strip().strip("\"'")
-            variables[named[1].lower()] = _with_variables(value, variables)
+            variables[named[1].lower()] = _with_variables(_assigned(named[2]), variables)
         elif re.search(r"(?<![\w-])--?[A-Za-z]", line) and (_SCRIPT.search(line) or looks_like_a_command(line)):
-            command.append(_with_variables(line, variables))
-    words = [word for line in command for word in _words(line)][:MAX_WORDS]
-    script = next((index for index, word in enumerate(words) if re.search(r"train\w*\.py\b|train_network", word)), -1)
-    return _options(words[script + 1 :], abbreviated=True), _options(words[: script + 1]) if script >= 0 else {}
+            words = [word.rstrip(",") for word in _words(_with_variables(line, variables))][:MAX_WORDS]
+            script = next((index for index, word in enumerate(words) if _TRAINING.search(word)), -1)
+            own = _options(words[script + 1 :], abbreviated=True)
+            if script >= 0:
+                trainings += 1
+                launcher = _options(words[:script])
+                options = own if trainings > 1 else options | own
+            else:
+                options |= own
+    return Command(options, launcher, trainings)
+
+
+def _assigned(text: str) -> str:
+    """The value of an assignment: what is in its quotes, or up to a comment."""
+    text = text.strip()
+    if text[:1] in ("'", '"') and (end := text.find(text[0], 1)) > 0:
+        return text[1:end]
+    return re.split(r"\s#", text)[0].strip().strip("\"'")
 
 
 def _joined(text: str) -> list[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
+from engine.foreign.sd_scripts.network_options import ALIASES
+from engine.foreign.sd_scripts.table import ARGUMENTS, OPTIONS
 
 
 class ImportFileError(UserError):
@@ -92,7 +94,10 @@ class Given:
     """What a person must know about the file as a whole."""
 
     def add(self, name: str, value: Any, label: str = "") -> None:
-        """Take one setting; an earlier one of that name is set aside."""
+        """Take one setting; an earlier one of that name is set aside. Some front ends have network_args apart."""
+        if name not in OPTIONS and ALIASES.get(name, name) in ARGUMENTS:
+            self.arguments[ALIASES.get(name, name)] = Entry(ALIASES.get(name, name), value, label or name)
+            return
         if name in self.options:
             self.set_aside.append((self.options[name], "stands twice: the later one counts"))
         self.options[name] = Entry(name, value, label)
@@ -100,6 +105,7 @@ class Given:
     def entries(self) -> Iterator[Entry]:
         """Every setting of the file that counts."""
         yield from self.options.values()
+        yield from self.arguments.values()
         yield from self.general.values()
         for dataset in self.datasets:
             yield from dataset.options.values()

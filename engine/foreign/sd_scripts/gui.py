@@ -22,6 +22,7 @@ _RENAMED: Final = {
 _TYPES: Final[dict[str, tuple[str, str | None]]] = {
     "standard": ("networks.lora", None),
     "kohya locon": ("networks.lora", None),
+    "locon": ("lycoris.kohya", "locon"),
     "lycoris/locon": ("lycoris.kohya", "locon"),
     "lycoris/loha": ("lycoris.kohya", "loha"),
     "lycoris/lokr": ("lycoris.kohya", "lokr"),
@@ -104,7 +105,7 @@ def _add_parameters(given: Given, key: str, value: Any) -> None:
     if is_nothing(value):
         given.options[key] = Entry(key, value)
         return
-    options, _ = read_command(f"train.py {as_text(value)}")
+    options = read_command(f"train.py {as_text(value)}").options
     given.set_aside.append((Entry(key, value), f"{len(options)} arguments, each told as {key} --NAME"))
     for name, each in options.items():
         if name in given.options:

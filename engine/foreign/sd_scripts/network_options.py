@@ -112,5 +112,7 @@ ARGUMENTS: Final[tuple[Option, ...]] = (
     ),
 )
 
+ALIASES: Final = {"lycoris_algo": "algo", "lokr_factor": "factor"}
+"""What front ends call an argument."""
 NETWORK_OPTIONS: Final = NETWORK
 ARGUMENT_OPTIONS: Final = ARGUMENTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ _KINDS: Final = (
     "a config_file or dataset_config (TOML), a kohya_ss JSON, a text with the command line, or a LoRA (.safetensors)"
 )
 
+_CONDITIONAL: Final = re.compile(r"\w*args\w*(?:\.Add\(|\s*\+=\s*[(\"'])", re.IGNORECASE)
 _LAUNCHERS: Final = {"mixed_precision": "sd-scripts takes its own mixed_precision, which is no where it is not given"}
 
 
@@ -38,7 +40,7 @@ def read_given(path: Path, *, dataset_config: Path | None = None) -> Given:
     given.folder = path.absolute().parent
     _command_config(given)
     _dataset_config(given, dataset_config)
-    if not any(entry.name in OPTIONS for entry in given.entries()):
+    if not (given.arguments or any(entry.name in OPTIONS for entry in given.entries())):
         raise ImportFileError("holds no option of sd-scripts", where=str(path), hint=f"What can be imported: {_KINDS}.")
     return given
 
@@ -75,8 +77,10 @@ def _of_text(text: str, path: Path) -> Given:
         read_tables(tables, given)
         return given
     given = Given("a command line of sd-scripts", path.name)
-    options, launcher = read_command(text)
-    for name, value in launcher.items():
+    command = read_command(text)
+    if command.trainings > 1:
+        given.remarks.append(f"the text starts {command.trainings} trainings: the last one is read")
+    for name, value in command.launcher.items():
         own = "accelerate_config_file" if name == "config_file" else name
         entry = Entry(own, value, f"{name} (of the launcher)")
         if own in ("num_processes", "accelerate_config_file", *(option.name for option in LAUNCHER)):
@@ -85,8 +89,10 @@ def _of_text(text: str, path: Path) -> Given:
             given.set_aside.append(
                 (entry, _LAUNCHERS.get(own, "of the launcher: the engine is started otherwise here"))
             )
-    for name, value in options.items():
+    for name, value in command.options.items():
         given.add(name, value)
+    if _CONDITIONAL.search(text):
+        given.remarks.append("the script adds further options by itself (ext_args or the like), which are not read")
     return given
 
 

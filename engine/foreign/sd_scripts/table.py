@@ -23,5 +23,7 @@ ARGUMENTS: Final[dict[str, Option]] = {option.name: option for option in ARGUMEN
 
 def nearest(name: str, table: dict[str, Option] = OPTIONS) -> str | None:
     """The option that ``name`` most likely meant; None if nothing is near."""
+    if len(name) > 2 and (longer := [option for option in table if option.startswith(name.lower())]):
+        return min(longer, key=len)
     close = difflib.get_close_matches(name.lower(), table, n=1, cutoff=0.72)
     return close[0] if close else None

@@ -48,6 +48,8 @@ def translate_dataset(t: Translation) -> None:
     _once(t, sources, "batch_size", "training.batch_size", as_whole)
     if (size := t.entry("train_batch_size")) is not None and not t.has_told(size):
         t.tell(size, Fate.MEANINGLESS, note="batch_size of the data set counts")
+    if (other := t.entry("batch_size")) is not None and not t.has_told(other):
+        t.tell(other, Fate.MEANINGLESS, note="train_batch_size counts")
     _sizes(t, sources)
     if t.given.scope is not Scope.NOTHING:
         _assumed(t, sources)

@@ -36,6 +36,10 @@ def translate_network(t: Translation) -> None:
         for name, value in arguments.items():
             t.arguments[name] = Entry(name, value, f"network_args {name}")
         t.tell(found, Fate.TRANSLATED, note=f"{len(arguments)} arguments, each told below")
+    if (custom := t.entry("network_args_custom")) is not None:
+        further = as_arguments(custom.value)
+        t.arguments |= {name: Entry(name, value, f"network_args_custom {name}") for name, value in further.items()}
+        t.tell(custom, Fate.TRANSLATED, note=f"{len(further)} arguments, each told below")
     kind, is_lycoris = _kind(t)
     _of_the_kind(t, kind)
     _rank(t, kind)

@@ -81,6 +81,9 @@ def translate_optimizer(t: Translation) -> OptimizerKind:
     if found is not None:
         arguments = as_arguments(found.value)
         t.tell(found, Fate.TRANSLATED, note=f"{len(arguments)} arguments, each told below")
+    if (custom := t.entry("optimizer_args_custom")) is not None:
+        arguments |= as_arguments(custom.value)
+        t.tell(custom, Fate.TRANSLATED, note="told among the optimizer_args")
     for name, value in arguments.items():
         entry = Entry(name, value, f"optimizer_args {name}")
         if not is_exact:

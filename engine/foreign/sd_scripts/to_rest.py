@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from engine.foreign.sd_scripts.given import Entry
 from engine.foreign.sd_scripts.option import Fate
 from engine.foreign.sd_scripts.sample_lines import without_foreign_options
 from engine.foreign.sd_scripts.to_network import profile_name
@@ -14,10 +16,21 @@ from engine.foreign.sd_scripts.to_paths import existing, local_path
 from engine.foreign.sd_scripts.training_options import SAMPLERS
 from engine.foreign.sd_scripts.translation import Translation
 from engine.foreign.sd_scripts.values import as_flag, as_number, as_text, as_whole, is_nothing
+from engine.profile.fields import profile_field
 from engine.profile.places import PLACEHOLDER
 
 NO_BASE: Final = f"{PLACEHOLDER}sdxl-base"
+MOST_LEVELS: Final = 10
+"""Of multi-resolution noise."""
 MAX_PROMPTS: Final = 200
+_SINGLE: Final[tuple[tuple[str, str, Callable[[Any], Any]], ...]] = (
+    ("negative_prompts", "samples.negative", as_text),
+    ("sample_width", "samples.width", as_whole),
+    ("sample_height", "samples.height", as_whole),
+    ("sample_cfg", "samples.guidance", as_number),
+    ("sample_seed", "samples.seed", as_whole),
+    ("sample_steps", "samples.steps", as_whole),
+)
 _HUBER: Final = {"huber_c": ("loss.delta", 0.1), "huber_scale": ("loss.delta_scale", 1.0)}
 
 
@@ -102,6 +115,9 @@ def _noise(t: Translation) -> None:
             t.put("loss.multires_discount", None if share == 0.3 else share, discount)
         else:
             t.tell(discount, Fate.MEANINGLESS, note="counts with multires_noise_iterations alone")
+    if levels > MOST_LEVELS and iterations is not None:
+        note = f"there are no more than {MOST_LEVELS} levels: the coarsest is a single value, there as here"
+        t.put("loss.multires_iterations", MOST_LEVELS, iterations, note=note)
     if levels and offset and iterations is not None:
         note = "beside noise_offset, which is kept: both add coarse noise, and a profile has one of them"
         t.tell(iterations, Fate.UNSUPPORTED, note=note, warning=True)
@@ -167,6 +183,8 @@ def translate_logging(t: Translation) -> None:
 def translate_samples(t: Translation) -> None:
     """The prompts: lines of a file, or the text itself."""
     entry = t.entry("sample_prompts")
+    if entry is None and (single := t.entry("positive_prompts")) is not None:
+        _single_sample(t, single)
     if entry is None:
         return
     written = as_text(entry.value).strip()
@@ -196,10 +214,19 @@ def translate_samples(t: Translation) -> None:
     _sampling(t)
 
 
-def _sampling(t: Translation) -> None:
+def _single_sample(t: Translation, prompt: Entry) -> None:
+    """The one prompt of lora-scripts, whose settings stand beside it."""
+    t.put("samples.prompts", (as_text(prompt.value),), prompt)
+    _sampling(t, told=False)
+    for name, path, reader in _SINGLE:
+        if (entry := t.entry(name)) is not None:
+            t.put(path, t.read(entry, reader, profile_field(path).default), entry)
+
+
+def _sampling(t: Translation, *, told: bool = True) -> None:
     for name, value in (("width", 512), ("height", 512), ("steps", 30), ("guidance", 7.5)):
         t.values[f"samples.{name}"] = value
-    if t.takes_defaults:
+    if t.takes_defaults and told:
         becomes = tuple(
             (f"samples.{name}", t.values[f"samples.{name}"]) for name in ("width", "height", "steps", "guidance")
         )

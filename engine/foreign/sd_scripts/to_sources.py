@@ -42,8 +42,8 @@ def make_sources(t: Translation) -> list[Source]:
     """All folders with what belongs to each alone; sets the images that are seen per epoch where they can be counted."""
     datasets = t.given.datasets or _from_folders(t)
     options = dict(t.given.options)
-    if "batch_size" not in options and "train_batch_size" in options:
-        options["batch_size"] = options["train_batch_size"]
+    if (size := t.entry("train_batch_size")) is not None:
+        options["batch_size"] = size
     found = [
         Source((subset.options, dataset.options, t.given.general, options), images=subset.images)
         for dataset in datasets

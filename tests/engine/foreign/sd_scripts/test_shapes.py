@@ -286,6 +286,67 @@ def test_a_command_line_goes_before_the_config_it_names(tmp_path: Path) -> None:
     assert line_of(imported, "c.toml: unet_lr").note == "the command line says otherwise"
 
 
+def test_an_array_of_a_shell_and_a_script_of_powershell(tmp_path: Path) -> None:
+    array = """args=(
+    --pretrained_model_name_or_path=owner/sdxl
+    --network_module="lycoris.kohya"
+    --network_dim=100000
+    --network_args
+            "algo=lokr"
+            "factor=8"
+            "conv_dim=100000"
+    --multires_noise_iterations=12
+)
+accelerate launch sdxl_train_network.py "${args[@]}"
+"""
+    profile, imported = import_text(tmp_path, array, "train.sh")
+    assert (profile.network.kind, profile.network.lokr_factor, profile.network.rank) == ("lokr", 8, 1024)
+    assert profile.loss.multires_iterations == 10
+    assert not imported.of(Fate.UNKNOWN)
+    power = """$pretrained_model = "./sd-models/model.safetensors" # the base
+$lr = "2e-4"
+if ($flip_aug) { [void]$ext_args.Add("--flip_aug") }
+accelerate launch "./sd-scripts/sdxl_train_network.py" `
+  --pretrained_model_name_or_path=$pretrained_model `
+  --learning_rate=$lr --network_module=networks.lora
+"""
+    profile, imported = import_text(tmp_path, power, "train.ps1")
+    assert (profile.optimizer.lr, imported.tables["model"]["base"]) == (2e-4, "./sd-models/model.safetensors")
+    assert any("further options by itself" in remark for remark in imported.remarks)
+
+
+def test_the_fields_that_lora_scripts_has_apart(tmp_path: Path) -> None:
+    text = """
+model_train_type = "sdxl-lora"
+pretrained_model_name_or_path = "owner/sdxl"
+network_module = "lycoris.kohya"
+lycoris_algo = "locon"
+conv_dim = 4
+conv_alpha = 1
+dropout = 0.1
+network_args_custom = ["rank_dropout=0.2"]
+optimizer_type = "AdamW8bit"
+optimizer_args_custom = ["weight_decay=0.05"]
+positive_prompts = "1girl"
+negative_prompts = "lowres"
+sample_width = 832
+sample_every_n_steps = 50
+"""
+    profile, imported = import_text(tmp_path, text)
+    network, samples = profile.network, profile.samples
+    assert (network.conv_rank, network.conv_alpha, network.dropout, network.rank_dropout) == (4, 1.0, 0.1, 0.2)
+    assert profile.optimizer.weight_decay == 0.05
+    assert (samples.prompts, samples.negative, samples.width, samples.every_steps) == (("1girl",), "lowres", 832, 50)
+    assert not imported.of(Fate.UNKNOWN)
+
+
+def test_of_two_trainings_the_last_one_is_read(tmp_path: Path) -> None:
+    text = "python train_network.py --network_dim 4\npython sdxl_train_network.py --network_dim 8\n"
+    profile, imported = import_text(tmp_path, text, "both.sh")
+    assert profile.network.rank == 8
+    assert any("2 trainings" in remark for remark in imported.remarks)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
