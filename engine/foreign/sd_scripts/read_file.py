@@ -40,6 +40,11 @@ def read_given(path: Path, *, dataset_config: Path | None = None) -> Given:
     given.folder = path.absolute().parent
     _command_config(given)
     _dataset_config(given, dataset_config)
+    unknown = sum(entry.name not in OPTIONS for entry in given.options.values())
+    if unknown > 5 and unknown > len(given.options) / 2:
+        given.remarks.append(
+            f"{unknown} of its {len(given.options)} settings are none of sd-scripts: is it one of its files?"
+        )
     if not (given.arguments or any(entry.name in OPTIONS for entry in given.entries())):
         raise ImportFileError("holds no option of sd-scripts", where=str(path), hint=f"What can be imported: {_KINDS}.")
     return given
@@ -73,6 +78,10 @@ def _of_text(text: str, path: Path) -> Given:
         if not looks_like_a_command(text):
             raise
     else:
+        if "schema" in tables and isinstance(tables.get("model"), dict) and "base" in tables["model"]:
+            raise ImportFileError(
+                "is a profile already", where=str(path), hint="Launch it, or copy it into the workspace."
+            )
         given = Given("TOML of sd-scripts", path.name)
         read_tables(tables, given)
         return given

@@ -33,6 +33,11 @@ _PER_SOURCE: Final[dict[str, tuple[str, str, Callable[[Any], Any], Any]]] = {
     "keep_tokens": ("keep_tokens", "captions.keep_tokens", as_whole, 0),
 }
 """By option: the source's field, the field for all, the reader, and what holds where nothing is said."""
+_ONCE_NOTES: Final = {
+    "bucket_no_upscale": "there the shortest and longest side of a bucket do not count then, here they do",
+    "skip_image_resolution": "there by the area, here by the shorter side",
+}
+_SHIFTS: Final = frozenset({"skip_image_resolution"})
 _NOTES: Final = {"random_crop": f"there a new place at each visit, here {CROPS} places per image, all of them cached"}
 
 
@@ -99,7 +104,8 @@ def _once(t: Translation, sources: list[Source], option: str, path: str, reader:
     value = t.read(found[0], reader, None)
     if value is None:
         return
-    t.put(path, value, found[0])
+    note = _ONCE_NOTES.get(option, "") if value != profile_field(path).default else ""
+    t.put(path, value, found[0], note=note, warning=option in _SHIFTS and bool(note))
     for entry in found[1:]:
         if t.read(entry, reader, value) == value:
             t.tell(entry, Fate.TRANSLATED, ((path, value),))

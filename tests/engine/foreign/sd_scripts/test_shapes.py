@@ -372,6 +372,14 @@ def test_a_file_that_is_none_is_refused_in_words(name: str, content: bytes, says
     assert says in str(refused.value)
 
 
+def test_a_profile_and_the_config_of_another_trainer_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a profile already"):
+        import_text(tmp_path, 'schema = 1\n[model]\nbase = "x"\n')
+    other = {f"setting_{number}": number for number in range(8)} | {"learning_rate": 1e-4}
+    _, imported = import_text(tmp_path, json.dumps(other), "other.json")
+    assert any("is it one of its files?" in remark for remark in imported.remarks)
+
+
 def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder"):
         import_file(tmp_path)
