@@ -17,6 +17,7 @@ _REASONS: Final = {
     "ema": "it keeps no average of the weights",
     "checkpoints.every_minutes": "it saves by steps and epochs, not by time",
     "schedule": "not a setting of the scheduler that is written",
+    "schedule.tail_steps": "its curve takes all steps",
     "launch.processes": "told to accelerate: accelerate launch --num_processes N",
     "launch.device": "told to accelerate",
     "dataset.background": "it shows the colours under the transparency",
