@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.foreign.sd_scripts.exported import Export
+from engine.foreign.sd_scripts.to_optimizer import NO_DECAY
 from engine.model.lora_metadata import is_plain, network_arguments
 from engine.profile.optimizer_kinds import HYPERPARAMETERS, OPTIMIZERS, OptimizerKind, is_set
 from engine.profile.schema import Part
@@ -94,7 +95,8 @@ def _arguments(e: Export, kind: OptimizerKind) -> list[str]:
     has = OPTIMIZERS[kind].defaults
     settled = e.profile.optimizer.hyperparameters()
     wanted = {name: e.values[f"optimizer.{name}"] for name in has if is_set(e.values[f"optimizer.{name}"])}
-    found = [f"weight_decay={settled['weight_decay']!r}"]
+    is_told = "weight_decay" in wanted or kind in NO_DECAY
+    found = [f"weight_decay={settled['weight_decay']!r}"] if is_told else []
     betas = [name for name in ("beta1", "beta2", "beta3") if name in has]
     own = [name for name in betas if name in wanted]
     if kind is OptimizerKind.ADAFACTOR or (kind is OptimizerKind.PRODIGY and "beta3" in own):

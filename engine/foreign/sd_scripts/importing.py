@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from engine.foreign.lora_facts import LoraFacts
 from engine.foreign.sd_scripts.given import Given
 from engine.foreign.sd_scripts.imported import Imported
 from engine.foreign.sd_scripts.metadata import given_of_metadata
 from engine.foreign.sd_scripts.option import Fate
 from engine.foreign.sd_scripts.profile_text import profile_text
-from engine.foreign.sd_scripts.read_file import read_given
+from engine.foreign.sd_scripts.read_file import given_of_lora, read_given
 from engine.foreign.sd_scripts.to_dataset import translate_dataset
 from engine.foreign.sd_scripts.to_length import translate_intervals, translate_saving, translate_steps
 from engine.foreign.sd_scripts.to_network import translate_network
@@ -53,6 +54,14 @@ def profile_from_metadata(metadata: Mapping[str, str], *, origin: str = "a LoRA 
     is told by their rate alone here; ``import_file`` looks at the tensors, too.
     """
     return import_given(given_of_metadata(metadata, origin))
+
+
+def profile_from_lora(facts: LoraFacts) -> Imported:
+    """``profile_from_metadata`` of a LoRA file, whose tensors tell which text encoders were trained.
+
+    Raises ``ImportFileError`` if it has no ``ss_*`` metadata.
+    """
+    return import_given(given_of_lora(facts))
 
 
 def import_given(given: Given) -> Imported:

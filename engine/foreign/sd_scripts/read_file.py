@@ -35,7 +35,7 @@ def read_given(path: Path, *, dataset_config: Path | None = None) -> Given:
     ``ProfileError`` with line and column for text that is not UTF-8 or not TOML.
     """
     if path.suffix.lower() == ".safetensors":
-        return _of_weights(read_lora_facts(path))
+        return given_of_lora(read_lora_facts(path))
     given = _of_text(_text(path), path)
     given.folder = path.absolute().parent
     _command_config(given)
@@ -131,7 +131,11 @@ def _of_json(text: str, path: Path) -> Given:
     return given
 
 
-def _of_weights(facts: LoraFacts) -> Given:
+def given_of_lora(facts: LoraFacts) -> Given:
+    """What a LoRA file says of its training, and by its tensors of the encoders.
+
+    Raises ``ImportFileError`` if it says nothing.
+    """
     if not has_training(facts.metadata):
         raise ImportFileError(
             "says nothing of its training: it has no ss_ metadata",

@@ -67,6 +67,8 @@ def _kind(t: Translation) -> tuple[str, bool]:
             t.tell(algo, Fate.UNSUPPORTED, note=note, warning=True)
     elif algo is not None:
         t.tell(algo, Fate.MEANINGLESS, note="counts with LyCORIS alone")
+    if module is None and algo is None and t.takes_defaults and not t.has_any("network_dim", "network_weights"):
+        t.remark("it names no network: sd-scripts trains a whole model with it, here a LoRA is trained")
     if module is not None:
         if is_lycoris:
             t.tell(module, Fate.TRANSLATED, (("network.kind", kind),))

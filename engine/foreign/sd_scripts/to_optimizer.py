@@ -30,7 +30,7 @@ KINDS: Final[dict[str, tuple[OptimizerKind, str]]] = {
 }
 """By sd-scripts' word, or the name of the class, in small letters: our kind, and what is other about it."""
 NEAREST: Final = (("dadapt", OptimizerKind.DADAPT_ADAM), ("prodigy", OptimizerKind.PRODIGY))
-_NO_DECAY: Final = frozenset(
+NO_DECAY: Final = frozenset(
     {
         OptimizerKind.LION,
         OptimizerKind.PRODIGY,
@@ -169,7 +169,7 @@ def _argument(t: Translation, kind: OptimizerKind, entry: Entry) -> None:
 
 
 def _defaults(t: Translation, kind: OptimizerKind, arguments: dict[str, Any]) -> None:
-    if kind in _NO_DECAY and "weight_decay" not in arguments:
+    if kind in NO_DECAY and "weight_decay" not in arguments:
         t.values["optimizer.weight_decay"] = 0.0
         note = f"the default of sd-scripts' {kind}; here it is {OPTIMIZERS[kind].defaults['weight_decay']}"
         t.tell_default("optimizer_args weight_decay", "0", (("optimizer.weight_decay", 0.0),), note)

@@ -31,6 +31,8 @@ _SINGLE: Final[tuple[tuple[str, str, Callable[[Any], Any]], ...]] = (
     ("sample_seed", "samples.seed", as_whole),
     ("sample_steps", "samples.steps", as_whole),
 )
+_DEFAULTS: Final = {"width": ("w", 512), "height": ("h", 512), "steps": ("s", 30), "guidance": ("l", 7.5)}
+"""By field: the option of a prompt, and what sd-scripts takes without it."""
 _HUBER: Final = {"huber_c": ("loss.delta", 0.1), "huber_scale": ("loss.delta_scale", 1.0)}
 
 
@@ -224,18 +226,19 @@ def _single_sample(t: Translation, prompt: Entry) -> None:
 
 
 def _sampling(t: Translation, *, told: bool = True) -> None:
-    for name, value in (("width", 512), ("height", 512), ("steps", 30), ("guidance", 7.5)):
-        t.values[f"samples.{name}"] = value
-    if t.takes_defaults and told:
-        becomes = tuple(
-            (f"samples.{name}", t.values[f"samples.{name}"]) for name in ("width", "height", "steps", "guidance")
-        )
-        t.tell_default(
-            "sample_prompts --w --h --s --l",
-            "512, 512, 30, 7.5",
-            becomes,
-            "where a prompt does not say them; SDXL draws better at 1024",
-        )
+    """What sd-scripts takes where a prompt does not say it, and the settings of all samples."""
+    prompts: tuple[str, ...] = t.values["samples.prompts"]
+    lacking = {
+        name: value
+        for name, (option, value) in _DEFAULTS.items()
+        if any(f"--{option} " not in prompt for prompt in prompts)
+    }
+    t.values |= {f"samples.{name}": value for name, value in lacking.items()}
+    if t.takes_defaults and told and lacking:
+        options = " ".join(f"--{_DEFAULTS[name][0]}" for name in lacking)
+        becomes = tuple((f"samples.{name}", value) for name, value in lacking.items())
+        note = "where a prompt does not say it; SDXL draws better at 1024"
+        t.tell_default(f"sample_prompts {options}", ", ".join(str(value) for value in lacking.values()), becomes, note)
     sampler = t.entry("sample_sampler")
     if sampler is None:
         t.put_default("samples.sampler", "ddim", "sample_sampler")

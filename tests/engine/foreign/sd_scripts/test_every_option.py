@@ -102,7 +102,7 @@ def test_an_unknown_option_is_told_with_the_nearest_name() -> None:
     assert all(line.is_warning for line in told.values())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(OPTIONS)), odd_values | real_values, max_size=25), st.booleans())
 def test_whatever_the_values_the_profile_loads_and_nothing_is_left_out(options: dict[str, Any], gui: bool) -> None:
     imported = import_given(given_of(options, gui=gui))
@@ -112,7 +112,7 @@ def test_whatever_the_values_the_profile_loads_and_nothing_is_left_out(options: 
     json.dumps(imported.to_json())
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.lists(st.dictionaries(st.sampled_from(sorted(OPTIONS)), odd_values | real_values, max_size=6), max_size=3),
@@ -136,7 +136,7 @@ def test_whatever_stands_in_data_sets_the_profile_loads(sets: list[list[dict[str
     } <= told
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.text(max_size=200),
     st.sampled_from(

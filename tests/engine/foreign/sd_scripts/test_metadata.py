@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.foreign.sd_scripts.importing import import_file, profile_from_metadata
+from engine.foreign.lora_facts import read_lora_facts
+from engine.foreign.sd_scripts.importing import import_file, profile_from_lora, profile_from_metadata
 from engine.foreign.sd_scripts.option import Fate
 from engine.model.lora_metadata import TrainingFacts, lora_metadata
 from engine.model.prediction import Prediction
@@ -120,7 +121,8 @@ def test_folders_of_old_metadata_have_their_repeats() -> None:
 
 
 def test_a_file_of_sd_scripts_says_by_its_tensors_what_was_trained() -> None:
-    imported = import_file(LORA)
+    imported = profile_from_lora(read_lora_facts(LORA))
+    assert imported == import_file(LORA)
     profile = parse_profile(imported.text, folder=Path("/")).profile
     assert (profile.network.rank, profile.training.steps, profile.schedule.kind) == (1, 40, "cosine")
     assert not profile.network.trains_text

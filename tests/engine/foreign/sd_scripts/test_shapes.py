@@ -221,6 +221,13 @@ def test_what_a_type_does_not_have_is_not_taken(tmp_path: Path) -> None:
     assert any("ia3" in line.note for line in other.of(Fate.UNSUPPORTED))
 
 
+def test_a_file_for_a_whole_model_is_told_to_be_one(tmp_path: Path) -> None:
+    _, gui = import_text(tmp_path, json.dumps({"max_resolution": "1024,1024", "learning_rate": 1e-5}), "finetune.json")
+    assert any("whole model" in remark for remark in gui.remarks)
+    _, flat = import_text(tmp_path, 'pretrained_model_name_or_path = "a/b"\nlearning_rate = 1e-5\n')
+    assert any("whole model" in remark for remark in flat.remarks)
+
+
 def test_a_flux_file_is_read_and_said_to_be_one(tmp_path: Path) -> None:
     _, imported = import_gui(
         tmp_path, LoRA_type="Flux1", sdxl=False, flux1_checkbox=True, t5xxl="H:/t5", guidance_scale=3.5
