@@ -37,6 +37,8 @@ from engine.profile.problems import Problem, ProfileError
 from engine.profile.rules import RULES
 
 _ROUNDS: Final = 60
+_SHOWN: Final = 8
+"""Paths that are named in one sentence."""
 
 
 def import_file(path: Path, *, dataset_config: Path | None = None) -> Imported:
@@ -114,7 +116,12 @@ def _absent(t: Translation) -> list[str]:
     found: dict[str, list[str]] = {}
     for path, what in t.absent.items():
         found.setdefault(what, []).append(path)
-    return [f"kept as written, though it {what}: {', '.join(paths)}" for what, paths in found.items()]
+    return [f"kept as written, though it {what}: {_some(paths)}" for what, paths in found.items()]
+
+
+def _some(paths: list[str]) -> str:
+    rest = len(paths) - _SHOWN
+    return ", ".join(paths[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _take_out(t: Translation, problem: Problem) -> None:

@@ -48,7 +48,7 @@ TRAINING: Final[tuple[Option, ...]] = (
     ),
     *unsupported("the optimizer's step is not fused into the backward pass", "fused_backward_pass"),
     *unsupported("activations are not moved to the CPU; gradient_checkpointing is there", "cpu_offload_checkpointing"),
-    *unsupported("start a training from a LoRA file, or continue from a checkpoint, instead", "resume"),
+    *unsupported("a training is resumed or continued by a command, not by its config", "resume"),
     *unsupported(
         "a resume goes on where the checkpoint stands, by itself",
         "skip_until_initial_step",

@@ -20,6 +20,8 @@ from engine.profile.fields import ProfileField, profile_field
 from engine.profile.to_toml import toml_value
 
 SECRET: Final = "•••"
+MOST_MEANT: Final = 50
+"""Unknown options for which a near one is looked for; a file of thousands is none of sd-scripts."""
 _KEY: Final = re.compile(r"((?:api_key|token)['\"]?[=:\s]+)[^\s,]+", re.IGNORECASE)
 T = TypeVar("T")
 Becomes = tuple[tuple[str, Any], ...]
@@ -61,6 +63,7 @@ class Translation:
         self.told: list[Told] = []
         self.arguments: Level = {}
         """What stands in network_args, by name."""
+        self._unknown = 0
         self._spoken_of: set[int] = set()
         self._held: list[Entry] = []  # so that no other entry gets an id that was spoken of
 
@@ -194,7 +197,8 @@ class Translation:
                 note="not set" if known else "no option of sd-scripts",
             )
         elif option is None:
-            near = nearest(entry.name, table)
+            self._unknown += 1
+            near = nearest(entry.name, table) if self._unknown <= MOST_MEANT else None
             meant = f": did you mean {near}?" if near and near != entry.name else ""
             self.tell(entry, Fate.UNKNOWN, note=f"no option of sd-scripts that is known here{meant}", warning=True)
         elif option.fate is not Fate.MEANINGLESS and is_any_of(entry.value, option.asks_nothing):
