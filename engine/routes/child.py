@@ -23,6 +23,9 @@ from engine.routes.effects import RATE_FIELDS, Effect, child_effects, difference
 from engine.routes.route import Route, RouteError
 from engine.schedule import SETTINGS, Schedule, is_used, settings_of
 
+USELESS: Final = 0.01
+"""A rate that stays below this share of the stored base LR changes next to nothing."""
+
 
 @dataclass(frozen=True)
 class ChildPlan:
@@ -54,6 +57,8 @@ class ChildPlan:
     """Fields that differ from the parent's profile."""
     notes: tuple[str, ...]
     """Sentences worth reading first: what the stored schedule had left, what is new."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about what is probably not meant."""
 
     @property
     def warmup_is_advised(self) -> bool:
@@ -74,8 +79,12 @@ def child_plan(
     *,
     new: Schedule,
     notes: Sequence[str],
+    own_from: int = 0,
 ) -> ChildPlan:
-    """The plan of a child whose profile and schedule are settled; the seam is worked out here."""
+    """The plan of a child whose profile and schedule are settled; the seam is worked out here.
+
+    own_from: the first step of ``new`` whose rate is not the stored schedule's.
+    """
     old, group = checkpoint.schedule, checkpoint.groups[0]
     base_lr = profile.optimizer.lr_of(group.name)
     first = checkpoint.step if route.keeps_step else 0
@@ -104,6 +113,20 @@ def child_plan(
         suggested_warmup=suggested,
         effects=child_effects(parent, profile, route),
         notes=tuple(notes),
+        warnings=_warnings(new, base_lr, own_from=own_from, stored_base=group.base_lr),
+    )
+
+
+def _warnings(new: Schedule, base_lr: float, *, own_from: int, stored_base: float) -> tuple[str, ...]:
+    """Whether the steps from ``own_from`` on, which are not the stored schedule's, will change next to nothing."""
+    stride = max(1, (new.total_steps - own_from) // 200)
+    highest = max(new.lr(step, base_lr) for step in range(own_from, new.total_steps, stride))
+    if highest >= USELESS * stored_base:
+        return ()
+    steps = f"The {new.total_steps - own_from:,} steps added" if own_from else "These steps"
+    return (
+        f"{steps} will change next to nothing: the LR is at most {lr_text(highest)}, below 1 % of the stored base "
+        f"{lr_text(stored_base)}.",
     )
 
 

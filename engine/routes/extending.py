@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from engine.checkpoint.summary import CheckpointSummary
 from engine.profile.fields import profile_field
@@ -38,10 +38,6 @@ class Extension(StrEnum):
     """The curve as it is, then along half a cosine."""
 
 
-USELESS: Final = 0.01
-"""A tail that stays below this share of the base LR changes next to nothing."""
-
-
 def plan_extension(
     checkpoint: CheckpointSummary,
     parent_profile: Profile,
@@ -69,7 +65,8 @@ def plan_extension(
     rates = group_rates(checkpoint, None)
     profile = child_profile(parent_profile, checkpoint, new=new, rates=rates)
     notes = [*_notes(checkpoint, new, how), *rate_notes(checkpoint, parent_profile, rates)]
-    return child_plan(Route.EXTEND, checkpoint, parent_profile, profile, new=new, notes=notes)
+    own_from = checkpoint.step if how is Extension.STRETCH else old.total_steps
+    return child_plan(Route.EXTEND, checkpoint, parent_profile, profile, new=new, notes=notes, own_from=own_from)
 
 
 def _require_used(how: Extension, lr: float | None, end_lr: float | None) -> None:
@@ -130,11 +127,6 @@ def _notes(checkpoint: CheckpointSummary, new: Schedule, how: Extension) -> list
         )
         rates = f"at {lr_text(first)}" if first == last else f"from {lr_text(first)} to {lr_text(last)}"
         notes = [f"{begins} {added:,} more follow, {rates}."]
-        if max(first, last) < USELESS * base:
-            notes.append(
-                f"That is below 1 % of the base LR {lr_text(base)}: these steps will change next to nothing. "
-                "Give the tail an LR (constant, linear, cosine), stretch the curve, or reschedule."
-            )
     notes.append(
         f"Weights, {checkpoint.optimizer}'s moments, data position, random state and step count go on exactly."
     )

@@ -49,6 +49,8 @@ def print_plan(printer: Printer, plan: ChildPlan) -> None:
     printer.line()
     for remark in plan.notes:
         printer.paragraph(remark, indent=2)
+    for warning in plan.warnings:
+        printer.paragraph(printer.paint(warning, "yellow"), indent=2)
     if plan.warmup_is_advised:
         printer.line(printer.paint(f"  A warmup would soften the jump: --warmup {plan.suggested_warmup}", "yellow"))
     printer.line()
@@ -82,6 +84,7 @@ def plan_as_json(plan: ChildPlan) -> dict[str, Any]:
         "suggested_warmup": plan.suggested_warmup,
         "effects": [effect.to_json() for effect in plan.effects],
         "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
     }
 
 

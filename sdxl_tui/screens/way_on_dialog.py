@@ -319,7 +319,7 @@ class WayOnDialog(ModalScreen[RunDirectory | None]):
             verdict.update(Content.styled("Nothing can be started yet.", MUTED))
             return
         self._fail("")
-        lines = [jump_sentence(plan)]
+        lines = [jump_sentence(plan), *(Content.styled(warning, "bold $warning") for warning in plan.warnings)]
         if needs_warmup(plan):
             advised = format_count(plan.suggested_warmup)
             lines.append(

@@ -37,7 +37,7 @@ def needs_warmup(plan: ChildPlan) -> bool:
 
 def jump_sentence(plan: ChildPlan) -> Content:
     """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``; a warmup starts from 0 and says so."""
-    rise = plan.new.risen_at
+    rise = 0 if plan.first_step else plan.new.risen_at
     through = f" → {format_lr(plan.first_lr)}" if rise and plan.jump_from else ""
     way = f"{format_lr(plan.jump_from)}{through} → {format_lr(plan.jump_to)}"
     style = severity(plan)
