@@ -22,6 +22,8 @@ _RENAMED: Final = {
 _TYPES: Final[dict[str, tuple[str, str | None]]] = {
     "standard": ("networks.lora", None),
     "kohya locon": ("networks.lora", None),
+    "kohya loha": ("networks.loha", None),
+    "kohya lokr": ("networks.lokr", None),
     "locon": ("lycoris.kohya", "locon"),
     "lycoris/locon": ("lycoris.kohya", "locon"),
     "lycoris/loha": ("lycoris.kohya", "loha"),
@@ -42,7 +44,7 @@ _ARGUMENTS: Final = {option.name for option in ARGUMENTS} - {"dropout"}
 
 def is_gui_file(keys: Mapping[str, Any]) -> bool:
     """Whether a JSON object is one of the GUI's files."""
-    return bool(SIGNS & keys.keys())
+    return bool(SIGNS & keys.keys()) or {"optimizer", "num_cpu_threads_per_process"} <= keys.keys()
 
 
 def read_gui(data: Mapping[str, Any], given: Given) -> None:
@@ -52,7 +54,7 @@ def read_gui(data: Mapping[str, Any], given: Given) -> None:
         (as_text(data[name]) for name in ("LoRA_type", "lora_type") if not is_nothing(data.get(name))), "Standard"
     )
     module, algorithm = _TYPES.get(written.lower(), ("lycoris.kohya", written.rpartition("/")[2].lower()))
-    has_convolutions = module == "lycoris.kohya" or written.lower() == "kohya locon"
+    has_convolutions = module != "networks.lora" or written.lower() == "kohya locon"
     for key, value in data.items():
         name = _RENAMED.get(key, key)
         if key.lower() == "lora_type":
@@ -83,7 +85,7 @@ def _belongs(name: str, module: str, algorithm: str | None, *, has_convolutions:
     if name in ("conv_dim", "conv_alpha", "conv_block_dims", "conv_block_alphas"):
         return has_convolutions
     if name in ("factor", "decompose_both"):
-        return algorithm == "lokr"
+        return "lokr" in (algorithm, module.rpartition(".")[2])
     if name in (
         "preset",
         "dora_wd",

@@ -168,7 +168,21 @@ OTHER_MODELS: Final[tuple[Option, ...]] = (
         "flow_logit_mean",
         "flow_logit_std",
         "contrastive_flow_matching",
-        asks_nothing=("sigma", "raw", "uniform", "all", 1, 1.0, 512, "False"),
+        asks_nothing=(
+            "sigma",
+            "raw",
+            "uniform",
+            "all",
+            1,
+            1.0,
+            512,
+            "False",
+            "logit_normal",
+            1.29,
+            3.5,
+            3.0,
+            "additive",
+        ),
     ),
     *unsupported(
         "belongs to full fine-tuning or textual inversion: LoRAs are trained here",
@@ -189,4 +203,6 @@ OTHER_MODELS: Final[tuple[Option, ...]] = (
     ),
 )
 
+OTHER_FAMILIES: Final = ("sd3_", "flux1_", "flux_", "anima_", "lumina_", "hunyuan_", "leco_", "t5xxl_", "qwen3_")
+"""How options begin that the GUI has for other models."""
 OTHER_OPTIONS: Final = (*LAUNCHER, *FRONT_ENDS, *OTHER_MODELS)

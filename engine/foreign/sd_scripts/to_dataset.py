@@ -24,6 +24,11 @@ def _crops(value: Any) -> int:
     return CROPS if as_flag(value) else 0
 
 
+def _eights(value: Any) -> int:
+    """Sides are multiples of 8 here, the size of a latent."""
+    return max(8, as_whole(value) // 8 * 8)
+
+
 _PER_SOURCE: Final[dict[str, tuple[str, str, Callable[[Any], Any], Any]]] = {
     "flip_aug": ("flip", "dataset.flip", as_flag, False),
     "random_crop": ("random_crops", "dataset.random_crops", _crops, 0),
@@ -105,6 +110,8 @@ def _once(t: Translation, sources: list[Source], option: str, path: str, reader:
     if value is None:
         return
     note = _ONCE_NOTES.get(option, "") if value != profile_field(path).default else ""
+    if reader is _eights and value != as_whole(found[0].value):
+        note = "the nearest multiple of 8 below it, or 8"
     t.put(path, value, found[0], note=note, warning=option in _SHIFTS and bool(note))
     for entry in found[1:]:
         if t.read(entry, reader, value) == value:
@@ -128,9 +135,9 @@ def _sizes(t: Translation, sources: list[Source]) -> None:
             note = "" if same else "one resolution for all folders: that of the first is taken"
             t.tell(other, Fate.TRANSLATED if same else Fate.UNSUPPORTED, note=note, warning=not same)
     _once(t, sources, "enable_bucket", "dataset.buckets", as_flag)
-    _once(t, sources, "bucket_reso_steps", "dataset.bucket_step", as_whole)
-    _once(t, sources, "min_bucket_reso", "dataset.bucket_min", as_whole)
-    _once(t, sources, "max_bucket_reso", "dataset.bucket_max", as_whole)
+    _once(t, sources, "bucket_reso_steps", "dataset.bucket_step", _eights)
+    _once(t, sources, "min_bucket_reso", "dataset.bucket_min", _eights)
+    _once(t, sources, "max_bucket_reso", "dataset.bucket_max", _eights)
     _once(t, sources, "bucket_no_upscale", "dataset.upscale", lambda value: not as_flag(value))
     _once(t, sources, "skip_image_resolution", "dataset.smallest_image", lambda value: int(min(as_numbers(value))))
 

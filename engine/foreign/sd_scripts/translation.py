@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from engine.foreign.sd_scripts.given import Entry, Given, Level, Scope
 from engine.foreign.sd_scripts.imported import Line
 from engine.foreign.sd_scripts.option import Fate, Option
+from engine.foreign.sd_scripts.other_options import OTHER_FAMILIES
 from engine.foreign.sd_scripts.table import ARGUMENTS, OPTIONS, nearest
 from engine.foreign.sd_scripts.values import as_flag, as_number, as_text, as_whole, is_nothing, shown
 from engine.profile.fields import ProfileField, profile_field
@@ -189,6 +190,8 @@ class Translation:
 
     def _by_declaration(self, entry: Entry, table: dict[str, Option]) -> None:
         option = table.get(entry.name)
+        if option is None and entry.name.startswith(OTHER_FAMILIES):
+            option = OPTIONS["flux1_checkbox"]
         if is_nothing(entry.value) and (option is not None or entry.value is not None):
             known = option is not None
             self.tell(

@@ -228,6 +228,14 @@ def test_a_file_for_a_whole_model_is_told_to_be_one(tmp_path: Path) -> None:
     assert any("whole model" in remark for remark in flat.remarks)
 
 
+def test_types_and_fields_of_newer_guis(tmp_path: Path) -> None:
+    profile, imported = import_gui(
+        tmp_path, LoRA_type="Kohya LoKr", factor=8, conv_dim=4, conv_alpha=2, sd3_t5_dropout_rate=0.1
+    )
+    assert (profile.network.kind, profile.network.lokr_factor, profile.network.conv_rank) == ("lokr", 8, 4)
+    assert line_of(imported, "sd3_t5_dropout_rate").fate is Fate.UNSUPPORTED
+
+
 def test_a_flux_file_is_read_and_said_to_be_one(tmp_path: Path) -> None:
     _, imported = import_gui(
         tmp_path, LoRA_type="Flux1", sdxl=False, flux1_checkbox=True, t5xxl="H:/t5", guidance_scale=3.5

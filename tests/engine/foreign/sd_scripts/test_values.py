@@ -59,6 +59,7 @@ from tests.engine.foreign.sd_scripts.importing_files import import_options, line
         ({"resolution": "768,1024"}, "dataset.resolution", 888),
         ({"min_bucket_reso": 320}, "dataset.bucket_min", 320),
         ({"bucket_reso_steps": 32}, "dataset.bucket_step", 32),
+        ({"bucket_reso_steps": 1}, "dataset.bucket_step", 8),
         ({"bucket_no_upscale": True}, "dataset.upscale", False),
         ({"max_bucket_reso": None}, "dataset.bucket_max", 1024),
         ({"enable_bucket": None}, "dataset.buckets", False),
