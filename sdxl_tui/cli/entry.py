@@ -19,7 +19,9 @@ from sdxl_tui.cli import (
     checkpoint_commands,
     child_commands,
     dataset_command,
+    export_command,
     family_commands,
+    import_command,
     keeping_commands,
     live_commands,
     lora_commands,
@@ -100,6 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
         child_commands,
         profile_commands,
         dataset_command,
+        import_command,
+        export_command,
         lora_commands,
     ):
         group.add_commands(commands)
