@@ -79,12 +79,15 @@ _WITH: Final[dict[str, dict[str, Any]]] = {
     "validation.every_steps": {"validation.share": 0.1},
     "validation.seed": {"validation.share": 0.1},
     "logging.project": {"logging.trackers": ["wandb"]},
+    "checkpoints.keep_every_steps": {"checkpoints.keep_last": 2},
+    "checkpoints.keep_best": {"checkpoints.keep_last": 2, "validation.share": 0.1},
 }
 """What must be set beside a field, so that it counts."""
 _VALUES: Final[dict[str, Any]] = {
     "model.base": "/m/other.safetensors",
     "name": "other",
     "checkpoints.keep_last": 5,
+    "checkpoints.keep_every_steps": 500,
     "dataset.bucket_min": 128,
     "dataset.resolution": 512,
     "captions.max_tokens": 150,
