@@ -22,7 +22,7 @@ from engine.train.objective.loss import Objective
 from engine.train.requests import Requests
 from engine.train.saver import Patience
 from engine.train.training import Training
-from tests.engine.train.train_runs import Lab, events, make_lab, metrics, state, status, train
+from tests.engine.train.train_runs import Lab, events, make_lab, metrics, status, train
 
 
 class FullDisk:
@@ -220,17 +220,17 @@ def test_another_rank_is_refused_at_a_resume(lab: Lab, saved: RunDirectory) -> N
     assert train(run) == 2
     (failed,) = events(run, "failed")
     assert "network.rank was 2 and is now 4" in failed["message"]
-    assert "continue" in failed["hint"]
+    assert "resize" in failed["hint"]
 
 
-def test_another_rate_is_not_applied_at_a_resume_and_said_so(lab: Lab, saved: RunDirectory) -> None:
+def test_another_rate_is_not_ignored_by_a_resume(lab: Lab, saved: RunDirectory) -> None:
     run = lab.copy(saved, "other-rate")
     edit_profile(run, "lr = 0.01", "lr = 0.5")
-    assert train(run, stop_at=4) == 0
-    warnings = [event["message"] for event in events(run, "warning")]
-    assert any("optimizer.lr = 0.5 is not applied: the checkpoint's 0.01 goes on" in message for message in warnings)
-    assert state(run.checkpoint(4))["optimizer"]["groups"][0]["base_lr"] == 0.01
-    assert all(point.lr["unet"] <= 0.01 for point in metrics(run))
+    assert train(run) == 2
+    (failed,) = events(run, "failed")
+    assert "optimizer.lr was 0.01 and is now 0.5: a resume would ignore that" in failed["message"]
+    assert "--keep-stored" in failed["hint"]
+    assert run.checkpoint_folders() == [run.checkpoint(2), run.checkpoint(3)]
 
 
 def test_other_pictures_are_refused_at_a_resume(tmp_path: Path) -> None:
