@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.checkpoint.manifest import MANIFEST, STATE, CheckpointError, find_damage, read_manifest, verify
 from engine.checkpoint.summary import (
@@ -35,6 +35,7 @@ __all__ = [
     "resolve_checkpoint",
     "resume_candidates",
     "resume_point",
+    "stored_profile",
     "verify",
 ]
 
@@ -53,6 +54,18 @@ def describe(folder: Path) -> CheckpointSummary:
     if state is None:
         raise CheckpointError(damage or f"its {STATE} is not readable", where=str(folder))
     return summarize(folder, manifest, state, damage or WHOLE)
+
+
+def stored_profile(folder: Path) -> dict[str, Any]:
+    """The profile that the run trained with when the checkpoint in ``folder`` was saved, as JSON; empty if it holds none.
+
+    Raises ``CheckpointError`` if its state cannot be read.
+    """
+    state = read_json_object(folder / STATE, limit=_STATE_LIMIT)
+    if state is None:
+        raise CheckpointError(f"its {STATE} is not readable", where=str(folder))
+    profile = state.get("profile")
+    return profile if isinstance(profile, dict) else {}
 
 
 def list_checkpoints(run: RunDirectory) -> list[CheckpointSummary | BrokenCheckpoint]:

@@ -17,6 +17,7 @@ import engine
 from engine.errors import UserError
 from sdxl_tui.cli import (
     checkpoint_commands,
+    compare,
     dataset_command,
     family_commands,
     keeping_commands,
@@ -25,6 +26,7 @@ from sdxl_tui.cli import (
     profile_commands,
     run_commands,
     scale_lr,
+    states_command,
     training_commands,
     ways_on,
 )
@@ -93,12 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
         live_commands,
         scale_lr,
         checkpoint_commands,
+        compare,
         family_commands,
         keeping_commands,
         ways_on,
         profile_commands,
         dataset_command,
         lora_commands,
+        states_command,
     ):
         group.add_commands(commands)
     return parser

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, CheckpointSummary, describe
+from engine.checkpoint.pins import read_pins
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet.runs import RunSummary, list_runs
@@ -28,6 +29,8 @@ class CheckpointEntry:
     step: int
     """By the folder's name."""
     described: Described | None = None
+    pinned: bool = False
+    """Kept whatever the rule of the run's profile prunes."""
 
     @property
     def key(self) -> str:
@@ -63,13 +66,14 @@ class CheckpointShelf:
     workspace: Workspace
     _described: dict[Path, tuple[int, Described]] = field(default_factory=dict)
     _parents: dict[str, Parent | None] = field(default_factory=dict)
+    _runs: list[RunSummary] = field(default_factory=list)
 
     def read(self) -> tuple[Family, ...]:
         """All families now, the newest first; checkpoints not read before are without their description.
 
         Raises ``RunError`` if the runs folder cannot be read.
         """
-        runs = list_runs(self.workspace)
+        self._runs = runs = list_runs(self.workspace, self._runs)
         known = {run.id for run in runs}
         children: dict[str, list[RunSummary]] = {}
         roots = []
@@ -115,12 +119,14 @@ class CheckpointShelf:
             names = os.listdir(run.checkpoints)  # noqa: PTH208 - names are all that is needed
         except OSError:
             return ()
+        pinned = read_pins(run) if names else frozenset()
         entries = []
         for name in sorted((name for name in names if CHECKPOINT_NAME.match(name)), reverse=True):
             folder = run.checkpoints / name
             known = self._described.get(folder)
             current = known is not None and known[0] == _version(folder)
-            entries.append(CheckpointEntry(folder, int(name[5:]), known[1] if known and current else None))
+            described = known[1] if known and current else None
+            entries.append(CheckpointEntry(folder, int(name[5:]), described, name in pinned))
         return tuple(entries)
 
 
