@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from engine.checkpoint.describe import BrokenCheckpoint, CheckpointSummary
+from engine.checkpoint.describe import CheckpointSummary
 from sdxl_tui.fleet.families import CheckpointEntry
 from sdxl_tui.fleet.runs import RunSummary
 
@@ -106,7 +106,7 @@ class Query:
 
     def fits(self, run: RunSummary, entry: CheckpointEntry, now: float) -> bool:
         """Whether a checkpoint of ``run`` fits. now: Unix seconds."""
-        if not self._fits_words(f"{_run_text(run)}\n{_checkpoint_text(entry)}"):
+        if self.words and not self._fits_words(f"{_run_text(run)}\n{entry.words}"):
             return False
         if not self.conditions:
             return True
@@ -159,13 +159,3 @@ def _condition(name: str, sign: str, value: str) -> Condition | str:
 
 def _run_text(run: RunSummary) -> str:
     return f"{run.id}\n{run.name}\n{run.state}".lower()
-
-
-def _checkpoint_text(entry: CheckpointEntry) -> str:
-    words = [entry.folder.name, str(entry.step), "pinned" if entry.pinned else ""]
-    found = entry.described
-    if isinstance(found, CheckpointSummary):
-        words += [found.schedule.kind.value, found.phase.value, found.optimizer, found.network.kind]
-    if found is not None and (isinstance(found, BrokenCheckpoint) or not found.is_whole):
-        words.append("damaged")
-    return "\n".join(words).lower()

@@ -23,6 +23,7 @@ from sdxl_tui.widgets.family_list import FamilyList, Selection
 
 if TYPE_CHECKING:
     from engine.run.layout import RunDirectory
+    from sdxl_tui.fleet.checkpoint_order import Sorting
     from sdxl_tui.fleet.deletion import DeletionPlan
     from sdxl_tui.workspace import Workspace
 
@@ -190,14 +191,15 @@ class CheckpointPlace(ReadingPlace):
         """Type what is looked for."""
         self._list.open_filter()
 
-    @work
-    async def action_sort(self) -> None:
-        """Choose the order."""
+    def action_sort(self) -> None:
+        """Choose the order: at once, so that what is typed in the same breath arrives in the dialog."""
         from sdxl_tui.screens.sort_dialog import SortDialog  # noqa: PLC0415
 
-        sorting = await self.app.push_screen_wait(SortDialog(self._list.view.sorting))
-        if sorting is not None:
-            self._list.sort(sorting)
+        def chosen(sorting: Sorting | None) -> None:
+            if sorting is not None:
+                self._list.sort(sorting)
+
+        self.app.push_screen(SortDialog(self._list.view.sorting), chosen)
 
     def action_scroll_details(self, by: int) -> None:
         """By half of what is seen."""

@@ -179,7 +179,8 @@ class CheckpointsScreen(CheckpointPlace):
         if entry is None:
             self._details.say(
                 (f"{family.run.id}\n", "bold"),
-                (f"{family.run.state}. No checkpoint yet.", MUTED),
+                (f"{family.run.state}. {'' if family.problem else 'No checkpoint yet.'}", MUTED),
+                (f"\n{clean(family.problem).capitalize()}.", "$error") if family.problem else "",
                 (f"\n{clean(family.run.reason)}", "$warning") if family.run.reason else "",
             )
         elif entry.described is None:
