@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
 from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from engine.checkpoint.describe import BrokenCheckpoint
 from engine.errors import UserError
+from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
 from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder, StateFolderError, StateShelf
+from sdxl_tui.fleet.sample_pictures import PictureError, read_picture, samples_by_step
 from sdxl_tui.screens.checkpoint_place import CheckpointPlace
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.family_list import FamilyList, Selection
+from sdxl_tui.widgets.gallery import GAP, Tile, gallery_strips
 from sdxl_tui.widgets.state_details import state_details
 
 if TYPE_CHECKING:
@@ -32,6 +37,10 @@ if TYPE_CHECKING:
 REFRESH_EVERY: Final = 2.0
 PUBLISH_EVERY: Final = 0.3
 """Seconds of reading after which what was read so far is shown."""
+REST_SECONDS: Final = 0.15
+"""The cursor rests this long on a checkpoint before its samples are read."""
+SAMPLE_CELLS, SAMPLE_LINES = 32, 6
+"""Cells across of a sample beside the details, and lines that must be free for any."""
 MUTED: Final = "$foreground 60%"
 
 
@@ -57,6 +66,8 @@ class CheckpointsScreen(CheckpointPlace):
         self._states = StateShelf(workspace)
         self._states_problem = ""
         self._offered: tuple[object, ...] = ()
+        self._pictured: tuple[str, Size] | None = None
+        """Whose samples were drawn last, for which screen."""
 
     def compose_body(self) -> Iterable[Widget]:
         yield Horizontal(self._list, self._details)
@@ -131,6 +142,31 @@ class CheckpointsScreen(CheckpointPlace):
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(self.show_selected)
 
+    @work(thread=True, exclusive=True, group="samples")
+    def _draw_samples(self, entry: CheckpointEntry) -> None:
+        """The pictures of exactly this step, as many as have room, once the cursor rests."""
+        time.sleep(REST_SECONDS)
+        worker, room = get_current_worker(), self._details.room_for_samples
+        paths = samples_by_step(RunDirectory(entry.folder.parent.parent)).get(entry.step, ())
+        fitting = min(len(paths), (room.width + GAP) // (SAMPLE_CELLS + GAP))
+        if worker.is_cancelled or not fitting or room.height < SAMPLE_LINES:
+            return
+        rows = min(room.height, SAMPLE_CELLS // 2)
+        tiles = []
+        for path in paths[:fitting]:
+            try:
+                tiles.append(Tile(read_picture(path, SAMPLE_CELLS, rows), ""))
+            except PictureError as error:
+                tiles.append(Tile(clean(error.what, limit=SAMPLE_CELLS), ""))
+        strips = gallery_strips(tiles, SAMPLE_CELLS)
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._take_samples, entry.key, strips)
+
+    def _take_samples(self, key: str, strips: list[Strip]) -> None:
+        entry = self._entry()
+        if entry is not None and entry.key == key:
+            self._details.show_samples(strips)
+
     # showing
 
     def _show_all(self, families: tuple[Family, ...], states: tuple[StateFolder, ...], problem: str) -> None:
@@ -201,6 +237,9 @@ class CheckpointsScreen(CheckpointPlace):
                 self.now(),
                 pinned=entry.pinned,
             )
+            if not self.app.no_color and self._pictured != (pictured := (entry.key, self.size)):
+                self._pictured = pictured
+                self._draw_samples(entry)
 
     def _show_state(self) -> None:
         state = self._list.state

@@ -106,7 +106,7 @@ class ImagesPage(Place):
         strips = gallery_strips(tiles, columns)
         if not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._title, shown)
-            if getattr(self.app, "no_color", False):
+            if self.app.no_color:
                 self.app.call_from_thread(self._gallery.say, "Colours are switched off here: pictures cannot be shown.")
             else:
                 self.app.call_from_thread(self._gallery.show, strips)

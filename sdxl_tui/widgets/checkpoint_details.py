@@ -6,7 +6,7 @@ room is scrolled to. The words are ``checkpoint_facts``'.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -14,6 +14,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer
 from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Size
+from textual.strip import Strip
 from textual.widgets import Static
 
 from engine.checkpoint.describe import CheckpointSummary
@@ -21,6 +23,7 @@ from engine.run.records import Parent
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.checkpoint_facts import Checked, facts, heading, rates, routes
+from sdxl_tui.widgets.gallery import Gallery
 from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, stored_curve
 
 Styled = tuple[str, str]
@@ -40,7 +43,7 @@ class CheckpointDetails(ScrollableContainer):
         scrollbar-gutter: stable;
         & > Static { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
         & > #heading { text-wrap: wrap; }
-        & > #routes { display: none; }
+        & > #routes, & > #samples { display: none; }
         & > #rates, & > #facts { margin-top: 1; }
         & > SchedulePlot { height: 1fr; min-height: 9; max-height: 24; margin-top: 1; }
         &.-wide {
@@ -50,13 +53,14 @@ class CheckpointDetails(ScrollableContainer):
             grid-rows: auto auto auto 1fr;
             grid-gutter: 1 2;
             padding: 1 2;
-            & > #heading { column-span: 2; }
+            & > #heading { column-span: 2; text-wrap: nowrap; }
             & > #rates, & > #facts, & > SchedulePlot { margin-top: 0; }
-            & > SchedulePlot { row-span: 3; }
-            & > #routes { display: block; }
+            & > SchedulePlot { row-span: 2; }
+            & > #routes, & > #samples { display: block; }
         }
-        &.-words { layout: vertical; }
-        &.-words > SchedulePlot, &.-words > #rates, &.-words > #facts, &.-words > #routes { display: none; }
+        &.-words { layout: vertical; & > #heading { text-wrap: wrap; } }
+        &.-words > SchedulePlot, &.-words > #rates, &.-words > #facts { display: none; }
+        &.-words > #routes, &.-words > #samples { display: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,14 +78,24 @@ class CheckpointDetails(ScrollableContainer):
         self._heading, self._rates, self._facts = Static(id="heading"), Static(id="rates"), Static(id="facts")
         self._routes = Static(id="routes")
         self._plot = SchedulePlot()
+        self._samples = Gallery(id="samples")
 
     def compose(self) -> ComposeResult:
-        yield from (self._heading, self._rates, self._plot, self._facts, self._routes)
+        yield from (self._heading, self._rates, self._plot, self._facts, self._routes, self._samples)
 
     def on_resize(self, event: Resize) -> None:
         """Side by side where there is room."""
         self.set_class(event.size.width >= self.WIDE_FROM, "-wide")
         self._write()
+
+    @property
+    def room_for_samples(self) -> Size:
+        """Cells that are free for pictures below the plot; none where the parts stack."""
+        return self._samples.content_size if self.has_class("-wide") and not self.has_class("-words") else Size(0, 0)
+
+    def show_samples(self, strips: Sequence[Strip]) -> None:
+        """Pictures below the plot."""
+        self._samples.show(strips)
 
     @property
     def text_cells(self) -> int:
@@ -122,6 +136,7 @@ class CheckpointDetails(ScrollableContainer):
         )
         self.set_class(False, "-words")
         if self._drawn is None or summary is not self._drawn:
+            self._samples.show(())
             if self._drawn is not None and self.scroll_offset.y:
                 self.scroll_home(animate=False)
             self._drawn = summary

@@ -26,13 +26,8 @@ from sdxl_tui.terminal.numbers import (
 from sdxl_tui.widgets.fact_lines import MUTED, fact_lines
 from sdxl_tui.widgets.family_rows import PIN
 
-PHASE_STYLE: Final = {
-    Phase.WARMUP: "$warning",
-    Phase.RISE: "$warning",
-    Phase.CONSTANT: "$primary",
-    Phase.DECAY: "$primary",
-    Phase.FINISHED: "$success",
-}
+PHASE_STYLES: Final = {Phase.WARMUP: "$warning", Phase.RISE: "$warning", Phase.FINISHED: "$success"}
+"""All others have the usual one."""
 BAR: Final = 10
 SHORT_NAMES: Final = {"weight_decay": "decay", "beta1": "β1", "beta2": "β2", "eps": "ε"}
 
@@ -87,7 +82,10 @@ def rates(summary: CheckpointSummary, width: int = 0) -> Content:
     left = f"{format_count(summary.steps_left)} steps left" if summary.steps_left else "no steps left"
     lines = [
         Content.assemble(
-            (summary.schedule.kind.value, "bold"), "  ", (f" {phase.value} ", f"bold {PHASE_STYLE[phase]}"), f"  {left}"
+            (summary.schedule.kind.value, "bold"),
+            "  ",
+            (f" {phase.value} ", f"bold {PHASE_STYLES.get(phase, '$primary')}"),
+            f"  {left}",
         ),
         Content.styled(" · ".join(parameters), MUTED),
     ]

@@ -38,6 +38,11 @@ class Selection:
     entry: CheckpointEntry | None
 
 
+def is_checkpoint(key: str) -> bool:
+    """Whether a row's key is that of one of our checkpoints: not a run's, nor of anything of sd-scripts."""
+    return "/" in key and not key.startswith(FOREIGN_KEY)
+
+
 class MarkableRows(RowList):
     """Rows of which two can be marked: space, where there is nothing to fold."""
 
@@ -117,8 +122,7 @@ class FamilyList(Vertical):
     @property
     def is_on_checkpoint(self) -> bool:
         """The cursor is on a checkpoint's own row: what destroys or keeps one is not about a run's row."""
-        key = self._rows.key
-        return key is not None and "/" in key and not key.startswith(FOREIGN_KEY)
+        return self._rows.key is not None and is_checkpoint(self._rows.key)
 
     @property
     def state(self) -> ForeignEntry | StateFolder | None:
@@ -167,7 +171,7 @@ class FamilyList(Vertical):
         if first:
             self._fold_older()
         self._draw()
-        if first and (newest := next((row.key for row in self._rows.rows if "/" in row.key), None)):
+        if first and (newest := next((row.key for row in self._rows.rows if is_checkpoint(row.key)), None)):
             self._rows.move_to(newest)
         if self._wanted_run is not None:
             self.go_to_run(self._wanted_run)
@@ -230,13 +234,14 @@ class FamilyList(Vertical):
             self._head.set_class(bool(parts), "-shown")
 
     def _fold_older(self) -> None:
-        """In a long list only live runs and the newest one are open, and no folder of states."""
+        """In a long list only live runs and the newest one, with those it came from, are open, and no folder of states."""
         runs = [run for root in self.families or () for run in root.walk()]
         length = sum(1 + len(run.checkpoints) for run in runs)
         folded = frozenset[str]()
         if length > UNFOLDED_ROWS:
             newest = max(runs, key=lambda run: run.run.created)
-            folded = frozenset(run.key for run in runs if not run.run.alive and run is not newest)
+            opened = {run.key for run in runs if run.run.alive or any(below is newest for below in run.walk())}
+            folded = frozenset(run.key for run in runs) - opened
         if length + sum(1 + len(folder.entries) for folder in self.states) > UNFOLDED_ROWS:
             folded |= {folder.key for folder in self.states}
         self.view = replace(self.view, folded=folded)
@@ -262,7 +267,7 @@ class FamilyList(Vertical):
     def _row_marking(self, event: MarkableRows.Marking) -> None:
         """A third mark takes the place of the first."""
         event.stop()
-        if event.key.startswith(FOREIGN_KEY) or "/" not in event.key:
+        if not is_checkpoint(event.key):
             return
         marked = tuple(key for key in self.view.marked if key != event.key)
         if len(marked) == len(self.view.marked):
@@ -274,7 +279,7 @@ class FamilyList(Vertical):
     def _row_chosen(self, event: RowList.Chosen) -> None:
         event.stop()
         selection = self.selection
-        if selection is not None and selection.entry is not None and "/" in event.key:
+        if selection is not None and selection.entry is not None and is_checkpoint(event.key):
             self.post_message(self.Chosen(selection.entry))
         else:
             self._rows.action_toggle_fold()

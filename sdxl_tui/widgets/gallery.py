@@ -15,7 +15,6 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual.content import Content
-from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -82,17 +81,13 @@ class Gallery(Widget):
 
     def show(self, strips: Sequence[Strip]) -> None:
         """Draw these lines."""
-        changed = len(strips) != len(self._strips)
-        self._strips = strips
-        self.refresh(layout=changed)
+        if strips or self._strips:
+            self._strips = strips
+            self.refresh()
 
     def say(self, text: str) -> None:
         """Words instead."""
         self.show([Strip([Segment(text)])] if text else [])
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As many lines as there are."""
-        return len(self._strips)
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width

@@ -115,3 +115,15 @@ async def test_a_run_without_samples_says_where_they_come_from(field: Field) -> 
         await pilot.press("i")
         await until(pilot, lambda: "has drawn no samples" in screen_text(pilot.app), "the words")
         assert pilot.app.screen.query_one(Gallery)
+
+
+async def test_in_a_wide_terminal_the_steps_pictures_stand_beside_its_details(field: Field) -> None:
+    run = field.run()
+    for step in (100, 200):
+        field.checkpoint(run, step)
+    drawn(run, "step-00000200-00.png")
+    async with Shell(lambda: CheckpointsScreen(field.workspace)).run_test(size=(200, 50)) as pilot:
+        await until(pilot, lambda: "▀" in screen_text(pilot.app), "the picture of step 200")
+        await pilot.press("down")
+        await until(pilot, lambda: "step 100 of" in screen_text(pilot.app), "another checkpoint")
+        assert "▀" not in screen_text(pilot.app)
