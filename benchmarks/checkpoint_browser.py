@@ -106,8 +106,12 @@ def pressed(terminal: Terminal, key: bytes, wanted: list[bytes]) -> list[float]:
 
 
 def shown(name: str, times: list[float]) -> None:
-    """Print median and worst in milliseconds."""
-    print(f"{name:<58} median {1e3 * statistics.median(times):6.0f} ms   worst {1e3 * max(times):6.0f} ms")
+    """Print median, ninth decile and worst in milliseconds."""
+    ninth = sorted(times)[int(0.9 * (len(times) - 1))]
+    print(
+        f"{name:<54} median {1e3 * statistics.median(times):5.0f} ms   "
+        f"9 of 10 within {1e3 * ninth:5.0f} ms   worst {1e3 * max(times):5.0f} ms"
+    )
 
 
 def main() -> None:
