@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import work
 from textual.binding import Binding, BindingType
+from textual.timer import Timer
 
 from engine.checkpoint.describe import CheckpointError, CheckpointSummary, verify
 from sdxl_tui.fleet.families import CheckpointEntry
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from sdxl_tui.fleet.checkpoint_order import Sorting
     from sdxl_tui.fleet.deletion import DeletionPlan
     from sdxl_tui.workspace import Workspace
+
+
+PATIENCE_SECONDS: Final = 0.5
 
 
 class CheckpointPlace(ReadingPlace):
@@ -50,6 +54,8 @@ class CheckpointPlace(ReadingPlace):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._checked: dict[str, Checked] = {}
+        self._planning: Timer | None = None
+        """Says what is waited for, if a deletion takes a while to plan."""
         self._list = FamilyList()
         self._details = CheckpointDetails()
 
@@ -223,7 +229,10 @@ class CheckpointPlace(ReadingPlace):
     def action_delete(self) -> None:
         """Say what would go, and ask."""
         if (entry := self._entry()) is not None and self._list.is_on_checkpoint:
-            self.notify("Looking at what a deletion would take …", timeout=2)
+            self._planning = self.set_timer(
+                PATIENCE_SECONDS,
+                lambda: self.notify("Comparing digests: one whole checkpoint of a run must stay …", timeout=3),
+            )
             self._plan_deletion(entry)
 
     @work(thread=True, group="delete", exclusive=True)
@@ -237,6 +246,8 @@ class CheckpointPlace(ReadingPlace):
     async def _ask_to_delete(self, entry: CheckpointEntry, plan: DeletionPlan) -> None:
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415
 
+        if self._planning is not None:
+            self._planning.stop()
         name = f"{entry.folder.parent.parent.name} at step {format_count(entry.step)}"
         if not plan.goes:
             reasons = "\n".join(f"{clean(refused.reason).capitalize()}." for refused in plan.refused)

@@ -15,10 +15,10 @@ from textual.widgets.option_list import Option
 from sdxl_tui.fleet.checkpoint_order import Order, Sorting
 
 KEYS: Final = {
-    Order.FAMILY: ("f", "the tree of runs and what came from them"),
+    Order.FAMILY: ("f", "each run below the one it came from"),
     Order.STEP: ("s", ""),
     Order.LOSS: ("l", "average of the last 100 steps"),
-    Order.HELD_OUT: ("h", "validation; those without it last"),
+    Order.HELD_OUT: ("h", "validation; without it last"),
     Order.LR: ("r", "what the last step used"),
     Order.RUN: ("n", "by the run's name"),
     Order.DATE: ("d", "when it was saved"),
@@ -33,11 +33,11 @@ class SortDialog(ModalScreen[Sorting | None]):
     SortDialog {
         align: center middle;
         & > Vertical {
-            width: 58; max-width: 96%; height: auto;
+            width: 64; max-width: 96%; height: auto;
             border: round $primary; border-title-color: $foreground; border-title-style: bold;
             border-subtitle-color: $foreground 60%; background: $surface; padding: 1 2;
         }
-        OptionList { height: auto; border: none; padding: 0; background: $surface; }
+        OptionList, OptionList:focus { height: auto; border: none; padding: 0; background: $surface; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

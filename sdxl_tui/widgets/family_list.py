@@ -196,8 +196,10 @@ class FamilyList(Vertical):
         self._filter.open()
 
     def sort(self, sorting: Sorting) -> None:
-        """List in this order."""
+        """List in this order, the cursor on what now comes first; back in the tree it stays where it is."""
         self._look(sorting=sorting)
+        if sorting.is_flat:
+            self._rows.action_edge(0)
         self.post_message(self.Unfolded())
 
     def unmark(self) -> None:

@@ -129,7 +129,7 @@ def checkpoint_row(entry: CheckpointEntry, view: View, *, guides: str, parent: s
 
 
 def _flat_row(family: Family, entry: CheckpointEntry, view: View) -> Row:
-    """Step and run; what it is sorted by, or the rate; its age."""
+    """Step and run; what it is sorted by, or the rate."""
     label = (
         *_mark(entry, view),
         (f"{format_count(entry.step):>6}", "bold"),
@@ -143,8 +143,11 @@ def _flat_row(family: Family, entry: CheckpointEntry, view: View) -> Row:
         return Row(entry.key, label)
     losses = {Order.LOSS: found.loss_avg, Order.HELD_OUT: found.validation_loss}
     order = view.sorting.order
-    value = format_loss(losses[order]) if order in losses else format_lr(_rate(found))
-    return Row(entry.key, label, ((value, "$primary"), (short_age(view.now - found.created), MUTED)))
+    if order is Order.DATE:
+        value = short_age(view.now - found.created)
+    else:
+        value = format_loss(losses[order]) if order in losses else format_lr(_rate(found))
+    return Row(entry.key, label, ((value, "$primary"),))
 
 
 def _mark(entry: CheckpointEntry, view: View) -> tuple[Styled, ...]:
