@@ -25,6 +25,8 @@ TRAINABLE: Final = "trainable.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
 EMA: Final = "ema.safetensors"
 """Only where an average is kept."""
+_PIECE: Final = 8 << 20
+"""Bytes that are digested at once: large, since a busy interpreter lets a thread in only now and then."""
 REQUIRED: Final = (LORA, TRAINABLE, OPTIMIZER, STATE)
 
 
@@ -150,5 +152,8 @@ def _file_record(folder: Path, name: str, record: object) -> FileRecord:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(piece):
+            digest.update(piece[:size])
+    return digest.hexdigest()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,7 +33,7 @@ class SaveError(Exception):
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """All that a checkpoint holds. The tensors need not be copies: they are written before training goes on."""
+    """All that a checkpoint holds. What is written while training goes on must be copies (``host_copies``)."""
 
     step: int
     trainable: Mapping[str, Tensor]
@@ -55,10 +56,20 @@ class SavedCheckpoint:
     seconds: float
 
 
-def save_checkpoint(folder: Path, content: CheckpointContent) -> SavedCheckpoint:
+def host_copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of ``tensors`` in the host's memory: all that training has to wait for when it is saved."""
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
+def save_checkpoint(
+    folder: Path, content: CheckpointContent, *, keep_replaced_as: Path | None = None
+) -> SavedCheckpoint:
     """Write ``content`` as the checkpoint ``folder`` (``…/checkpoints/step-NNNNNNNN``); replaces one that is there.
 
-    Raises ``SaveError`` for whatever the disk refuses.
+    keep_replaced_as: where the replaced one then lies; None deletes it. Raises ``SaveError`` for whatever the disk refuses.
     """
     began = time.monotonic()
     parent = folder.parent
@@ -69,7 +80,7 @@ def save_checkpoint(folder: Path, content: CheckpointContent) -> SavedCheckpoint
         _write_files(beside, content)
         manifest = write_manifest(beside, content.step)
         sync_directory(beside)
-        replaced = _put_in_place(beside, folder)
+        replaced = _put_in_place(beside, folder, keep_replaced_as or leftover_path(folder))
         sync_directory(parent)
     except (OSError, SafetensorError, UserError) as error:
         discard(beside)
@@ -77,7 +88,7 @@ def save_checkpoint(folder: Path, content: CheckpointContent) -> SavedCheckpoint
     except BaseException:
         discard(beside)
         raise
-    if replaced is not None:
+    if replaced is not None and keep_replaced_as is None:
         discard(replaced)
     return SavedCheckpoint(folder, content.step, manifest.bytes, time.monotonic() - began)
 
@@ -118,13 +129,12 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _put_in_place(beside: Path, folder: Path) -> Path | None:
-    """Make the checkpoint visible. Returns where the one is now that was there before, None if there was none.
+def _put_in_place(beside: Path, folder: Path, aside: Path) -> Path | None:
+    """Make the checkpoint visible. Returns ``aside`` if one was there before, which is there now; else None.
 
     Only a checkpoint of another lineage is ever replaced (a resume from before it has come to the same step), so that
     between the two renames the newest one of this lineage is still there.
     """
-    aside = leftover_path(folder)
     try:
         folder.rename(aside)
     except FileNotFoundError:

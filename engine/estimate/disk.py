@@ -44,16 +44,31 @@ class DiskEstimate:
         }
 
 
-def estimate_disk(profile: Profile, *, values: int, state_bytes: int) -> DiskEstimate:
-    """What a run of ``profile`` writes. values: numbers trained; state_bytes: the optimizer's state in memory."""
-    checkpoint = values * (4 + BYTES[profile.precision.save]) + state_bytes + STATE_JSON_BYTES
-    settings = profile.checkpoints
-    by_steps = profile.training.steps // settings.every_steps if settings.every_steps else 0
-    count = max(1, by_steps + bool(not settings.every_steps or profile.training.steps % settings.every_steps))
-    if settings.keep_last:
-        count = min(count, settings.keep_last + 1)  # the next one is whole before the oldest goes
+def estimate_disk(profile: Profile, *, values: int, state_bytes: int, done: int = 0) -> DiskEstimate:
+    """What a run of ``profile`` writes from step ``done`` on.
+
+    values: numbers trained; state_bytes: the optimizer's state in memory.
+    """
+    weights = 4 + BYTES[profile.precision.save] + (4 if profile.ema.decay is not None else 0)
+    checkpoint = values * weights + state_bytes + STATE_JSON_BYTES
     latents = LATENT_CHANNELS * (profile.dataset.resolution // 8) ** 2
-    return DiskEstimate(checkpoint, count, _images(profile) * (latents + EMBEDDING_VALUES) * 4)
+    return DiskEstimate(checkpoint, _checkpoints(profile, done), _images(profile) * (latents + EMBEDDING_VALUES) * 4)
+
+
+def _checkpoints(profile: Profile, done: int) -> int:
+    """How many a run adds at most from step ``done`` on; those by the clock are not foreseen."""
+    settings, steps = profile.checkpoints, profile.training.steps
+
+    def multiples(every: int) -> int:
+        return steps // every - done // every if every else 0
+
+    saved = multiples(settings.every_steps)
+    if not settings.every_steps or steps % settings.every_steps:
+        saved += 1  # the last one
+    if settings.keep_last:
+        # One more: the next one is whole before the oldest goes.
+        saved = min(saved, settings.keep_last + 1 + multiples(settings.keep_every_steps) + settings.keep_best)
+    return max(1, saved)
 
 
 def free_bytes(folder: Path) -> int | None:

@@ -41,7 +41,15 @@ class Estimate:
         """Sentences about what does not suffice."""
         if self.disk_suffices or self.free_disk is None:
             return []
-        return [f"the disk has {size_text(self.free_disk)} free, the run may take {size_text(self.disk.total)}"]
+        mend = "checkpoints.keep_last lets old ones go" if self.disk.checkpoints > 3 else "make room before it starts"
+        return [
+            f"the disk has {size_text(self.free_disk)} free, the run may take {size_text(self.disk.total)} "
+            f"({self._kept()}, {size_text(self.disk.cache)} of cache): {mend}"
+        ]
+
+    def _kept(self) -> str:
+        disk = self.disk
+        return f"{disk.checkpoints} checkpoint{'' if disk.checkpoints == 1 else 's'} of {size_text(disk.checkpoint)}"
 
     def to_json(self) -> dict[str, Any]:
         """The ``estimate`` event's fields (docs/files.md)."""
@@ -71,11 +79,10 @@ class Estimate:
             else f", beside some {size_text(PROGRAM_BYTES)} for {'CUDA' if on_gpu else 'the program'}"
         )
         disk = self.disk
-        kept = f"{disk.checkpoints} checkpoint{'' if disk.checkpoints == 1 else 's'} of {size_text(disk.checkpoint)}"
         free = "" if self.free_disk is None else f"; {size_text(self.free_disk)} are free"
         return [
             ("memory", f"about {size_text(memory.total)} ({of}){beside}"),
-            ("disk", f"up to {size_text(disk.total)}: {kept}, {size_text(disk.cache)} of cache{free}"),
+            ("disk", f"up to {size_text(disk.total)}: {self._kept()}, {size_text(disk.cache)} of cache{free}"),
             ("time", self._time()),
         ]
 
@@ -92,7 +99,7 @@ def estimate(profile: Profile, runs: Path, *, done: int = 0, without: str = "") 
     values = memory.values
     return Estimate(
         memory,
-        estimate_disk(profile, values=values, state_bytes=memory.optimizer),
+        estimate_disk(profile, values=values, state_bytes=memory.optimizer, done=done),
         profile.training.steps - done,
         measured_speed(runs, profile, without=without),
         free_bytes(runs),

@@ -131,9 +131,9 @@ class Adapter:
         for name, parameter in self._parameters.items():
             parameter.copy_(state[name])
 
-    def weights(self) -> LoraWeights:
-        """The adapter as files hold it, each module with its strength."""
-        state = self.state_dict()
+    def weights(self, state: Mapping[str, Tensor] | None = None) -> LoraWeights:
+        """The adapter as files hold it, each module with its strength; with the tensors of ``state`` if that is given."""
+        state = self.state_dict() if state is None else state
         found: LoraWeights = {}
         for module, layer in self._layers.items():
             tensors = {name: state[f"{module}.{name}"] for name, _ in layer_parameters(layer)}

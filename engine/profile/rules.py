@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.profile.checkpoint_rules import CHECKPOINT_RULES
 from engine.profile.data_rules import DATA_RULES
 from engine.profile.loss_rules import LOSS_RULES
 from engine.profile.network_rules import NETWORK_RULES
@@ -51,12 +52,6 @@ def _one_card_is_not_shared(values: Values) -> Broken | None:
     return Broken("names one card", "use auto or cuda: every process takes one card, from the first on")
 
 
-def _one_checkpoint_is_not_safe(values: Values) -> Broken | None:
-    if values["checkpoints.keep_last"] != 1:
-        return None
-    return Broken("would leave nothing when the newest checkpoint is damaged", "use 0 (keep all) or at least 2")
-
-
 TRACKERS: Final = ("tensorboard", "wandb")
 
 
@@ -92,11 +87,7 @@ RULES: tuple[Rule, ...] = (
         "With `launch.processes` above 1, `launch.device` names no single card.",
         _one_card_is_not_shared,
     ),
-    Rule(
-        ("checkpoints.keep_last",),
-        "`checkpoints.keep_last` is 0 or at least 2: one alone would leave nothing when it is damaged.",
-        _one_checkpoint_is_not_safe,
-    ),
+    *CHECKPOINT_RULES,
     *DATA_RULES,
     *NETWORK_RULES,
     *LOSS_RULES,

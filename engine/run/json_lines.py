@@ -56,10 +56,11 @@ class JsonLinesWriter:
         return True
 
     def sync(self) -> None:
-        """Bring what is written to the disk, as far as the disk lets us."""
-        if self._descriptor is not None:
+        """Bring what is written to the disk, as far as the disk lets us. Another thread may do it beside the writing."""
+        descriptor = self._descriptor
+        if descriptor is not None:
             with contextlib.suppress(OSError):
-                os.fdatasync(self._descriptor)
+                os.fdatasync(descriptor)
 
     def close(self) -> None:
         """Close the file; the next ``write`` opens it again."""

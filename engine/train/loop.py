@@ -48,9 +48,9 @@ def train(
 ) -> Outcome:
     """Train until the last step of the schedule or until asked to stop; validate, save and draw samples on the way."""
     training.adapter.train()
-    _validate_if_due(training, meter, validator, requests)  # the base; after a resume what a stop had forgone
+    _validate_if_due(training, meter, validator, saver, requests)  # the base; after a resume what a stop had forgone
     if training.progress.step == 0:
-        _sample_if_due(training, meter, sampler, requests)
+        _sample_if_due(training, meter, sampler, saver, requests)
     while not training.is_finished:
         if requests.should_stop(training.progress.step):
             return _stop(meter, saver, requests)
@@ -62,9 +62,11 @@ def train(
         requests.poll(training.progress.step)
         if training.is_finished or requests.stop_is_due(training.progress.step):
             continue
-        _validate_if_due(training, meter, validator, requests)  # first: a checkpoint holds the loss of its own step
-        _save_if_due(saver, requests)
-        _sample_if_due(training, meter, sampler, requests)
+        _validate_if_due(
+            training, meter, validator, saver, requests
+        )  # first: a checkpoint holds the loss of its own step
+        saver.look()
+        _sample_if_due(training, meter, sampler, saver, requests)
     return _finish(training, meter, saver, sampler, validator, requests=requests)
 
 
@@ -162,35 +164,32 @@ def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> Ten
     return norm
 
 
-def _save_if_due(saver: Saver, requests: Requests) -> None:
-    reason = "command" if requests.saves else saver.due()
-    if reason is not None:
-        _answer_saves(requests, saver.save(reason))
-
-
-def _answer_saves(requests: Requests, failure: str | None) -> None:
-    for command in tuple(requests.saves):
-        requests.answer(command, failure is None, failure or "saved")
-
-
-def _sample_if_due(training: Training, meter: StepMeter, sampler: Sampler, requests: Requests) -> None:
+def _sample_if_due(training: Training, meter: StepMeter, sampler: Sampler, saver: Saver, requests: Requests) -> None:
     asked = tuple(requests.samples)  # those that come while the pictures are drawn wait for the next step
     failure = None if sampler.has_prompts else "the profile has no prompts (samples.prompts)"
     if sampler.has_prompts and (asked or sampler.is_due()):
         meter.flush()
-        failure = sampler.draw(lambda: requests.should_stop(training.progress.step))
+        failure = sampler.draw(lambda: _is_interrupted(training, saver, requests))
     for command in asked:
         requests.answer(command, failure is None, failure or "drawn")
 
 
-def _validate_if_due(training: Training, meter: StepMeter, validator: Validator, requests: Requests) -> None:
+def _validate_if_due(
+    training: Training, meter: StepMeter, validator: Validator, saver: Saver, requests: Requests
+) -> None:
     asked = tuple(requests.validations)
     failure = None if validator.has_images else "the profile holds no images out (validation.folders, validation.share)"
     if validator.has_images and (asked or validator.is_due()):
         meter.flush()
-        failure = validator.validate(lambda: requests.should_stop(training.progress.step))
+        failure = validator.validate(lambda: _is_interrupted(training, saver, requests))
     for command in asked:
         requests.answer(command, failure is None, failure or "validated")
+
+
+def _is_interrupted(training: Training, saver: Saver, requests: Requests) -> bool:
+    """Whether to leave off between two pictures; a save that has ended meanwhile is reported."""
+    saver.report()
+    return requests.should_stop(training.progress.step)
 
 
 def _stop(meter: StepMeter, saver: Saver, requests: Requests) -> Outcome:
@@ -198,7 +197,6 @@ def _stop(meter: StepMeter, saver: Saver, requests: Requests) -> Outcome:
     meter.flush()
     if requests.stop is None or requests.stop.save:
         saver.save_last("stop", give_up=lambda: False)
-        _answer_saves(requests, None)
     return Outcome.STOPPED
 
 
@@ -207,9 +205,8 @@ def _finish(
 ) -> Outcome:
     """The last checkpoint, then the last samples; who asks to stop now only forgoes those."""
     meter.flush()
-    _validate_if_due(training, meter, validator, requests)
+    _validate_if_due(training, meter, validator, saver, requests)
     saver.save_last("finish", give_up=lambda: requests.should_stop(training.progress.step))
-    _answer_saves(requests, None)
     if not requests.should_stop(training.progress.step):
-        _sample_if_due(training, meter, sampler, requests)
+        _sample_if_due(training, meter, sampler, saver, requests)
     return Outcome.FINISHED

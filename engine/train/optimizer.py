@@ -59,6 +59,16 @@ class NamedOptimizer:
         )
 
     @property
+    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+        """As they were given; base rates may have changed since."""
+        return self._groups
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """Of all groups."""
+        return dict(self._hyperparameters)
+
+    @property
     def parameters(self) -> list[Parameter]:
         """All trainable parameters, by group and then in the group's order."""
         return [parameter for group in self._groups for _, parameter in group.parameters]
@@ -75,6 +85,11 @@ class NamedOptimizer:
         A number on the host: the packages read it there themselves, in the step that finds it.
         """
         return float(self.inner.param_groups[0]["d"]) if OPTIMIZERS[self.kind].adaptive else None
+
+    @property
+    def has_average(self) -> bool:
+        """The weights to hand out are not the ones that are trained."""
+        return self.kind is OptimizerKind.SCHEDULE_FREE_ADAMW
 
     def effective(self, rates: Mapping[str, float]) -> dict[str, float]:
         """By group the rate that the next step really uses if ``rates`` are set: d · LR for an adaptive optimizer."""
@@ -102,7 +117,7 @@ class NamedOptimizer:
 
         Afterwards they are the trained ones again, to the bit.
         """
-        if self.kind is not OptimizerKind.SCHEDULE_FREE_ADAMW:
+        if not self.has_average:
             yield
             return
         trained = [parameter.detach().clone() for parameter in self.parameters]

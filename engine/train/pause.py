@@ -33,7 +33,7 @@ def wait_while_paused(
     """Return once the run is to go on or to stop. Saves that are asked for are made; samples and validations wait."""
     began, step = time.monotonic(), training.progress.step
     meter.flush()
-    saver.save("pause")
+    saver.save_now("pause")
     training.compute.exchange.pause(begins=True)
     move_for_pause(training, begins=True)
     reporter.paused(step)
@@ -43,9 +43,7 @@ def wait_while_paused(
             reporter.unpaused(step, time.monotonic() - began)
             return
         if requests.saves:
-            failure = saver.save("command")
-            for command in tuple(requests.saves):
-                requests.answer(command, failure is None, failure or "saved")
+            saver.save_now("command")
             reporter.state("paused")
         reporter.heartbeat()
         sleep(LOOK_SECONDS)

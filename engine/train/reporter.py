@@ -172,6 +172,11 @@ class Reporter:
         self._status.update(checkpoint=name, message="")
         log.info("saved %s (%s), %.1f MB in %.2f s", name, reason, saved.bytes / 1e6, saved.seconds)
 
+    def rehearsed(self, saved: SavedCheckpoint, *, seconds: float) -> None:
+        """Saving, loading and resuming were tried before the first step; ``saved`` is gone again."""
+        self._events.write("rehearsed", bytes=saved.bytes, seconds=seconds)
+        log.info("rehearsed in %.2f s: a checkpoint of %.1f MB comes back exactly", seconds, saved.bytes / 1e6)
+
     def save_failed(self, step: int, message: str) -> None:
         """A checkpoint could not be written; earlier ones stay."""
         self._events.write("save_failed", step=step, message=message)
@@ -179,9 +184,9 @@ class Reporter:
         log.error("step %d could not be saved: %s", step, message)
 
     def pruned(self, checkpoint: str) -> None:
-        """An older checkpoint was deleted, as ``checkpoints.keep_last`` says."""
+        """An older checkpoint was deleted, as the profile's ``[checkpoints]`` says."""
         self._events.write("pruned", checkpoint=checkpoint)
-        log.info("deleted %s (checkpoints.keep_last)", checkpoint)
+        log.info("deleted %s, as [checkpoints] says", checkpoint)
 
     def sampled(self, step: int, files: list[Path], seconds: float) -> None:
         """Sample pictures were drawn."""

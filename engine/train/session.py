@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from engine.train.compute import MemoryGauge
 from engine.train.crew import Crew, Place
 from engine.train.loop import Outcome, follow, train
 from engine.train.meter import StepMeter
+from engine.train.rehearsal import rehearse
 from engine.train.reporter import Reporter, SilentReporter
 from engine.train.requests import Requests
 from engine.train.sampler import Sampler
@@ -105,13 +107,17 @@ def _train(
         reporter.track_with(open_trackers(run, training, reporter.warning))
     expected = estimate(training.profile, run.path.parent, done=training.progress.step, without=run.id)
     reporter.estimate(expected, on_gpu=training.compute.device.type == "cuda")
+    if start.checkpoint is None and training.profile.checkpoints.rehearsal:
+        began = time.monotonic()
+        saved = rehearse(run, training)
+        reporter.rehearsed(saved, seconds=time.monotonic() - began)
     before = replace(training.progress)
     meter = StepMeter(training, reporter)
-    saver = Saver(run, training, meter, reporter)
     sampler = Sampler(run, training, reporter)
     validator = Validator(training, reporter)
     reporter.training_begins(epochs=training.epochs, epoch=training.epoch)
-    outcome = train(training, meter, saver, sampler, validator, requests=requests, reporter=reporter)
+    with Saver(run, training, meter, reporter, requests) as saver:
+        outcome = train(training, meter, saver, sampler, validator, requests=requests, reporter=reporter)
     training.compute.exchange.dismiss()
     reporter.estimate_result(expected, _took(run, training, before))
     if outcome is Outcome.FINISHED:

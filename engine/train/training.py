@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from engine import __version__
-from engine.checkpoint.save import CheckpointContent
+from engine.checkpoint.save import CheckpointContent, host_copies
 from engine.data.batches import Batch, TrainingSet
 from engine.data.order import BatchOrder
 from engine.model.adapter import Adapter
@@ -145,14 +145,16 @@ class Training:
         return bool(torch.isfinite(torch.stack(norms)).all())
 
     def content(self) -> CheckpointContent:
-        """What a checkpoint of this moment holds. Valid until the next step: the tensors are not copies."""
+        """What a checkpoint of this moment holds, as copies: it stays so while training goes on."""
+        trainable = host_copies(self.adapter.state_dict())
+        ema = None if self.ema is None else host_copies(self.ema.tensors())
         return CheckpointContent(
             step=self.progress.step,
-            trainable=self.adapter.state_dict(),
-            optimizer=self.optimizer.tensors(),
+            trainable=trainable,
+            optimizer=host_copies(self.optimizer.tensors()),
             state=self.state(),
-            write_lora=self.write_lora,
-            ema=None if self.ema is None else self.ema.tensors(),
+            write_lora=self._lora_writer(self._handed_out(trainable, ema)),
+            ema=ema,
         )
 
     def state(self) -> dict[str, Any]:
@@ -192,16 +194,24 @@ class Training:
             "profile": self.profile.model_dump(mode="json", by_alias=True),
         }
 
-    def write_lora(self, path: Path) -> None:
-        """Write ``lora.safetensors`` in the profile's ``precision.save``, with what was really used in its metadata."""
-        with self.averaged(self.profile.ema.deliverable):
-            write_lora(
-                path,
-                self.adapter.weights(),
-                names=names_of(self.base),
-                metadata=lora_metadata(self.profile, self._facts()),
-                dtype=DTYPES[self.profile.precision.save],
-            )
+    def _handed_out(self, trainable: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """The weights for ``lora.safetensors``, as copies, of ``averaged(self.profile.ema.deliverable)``."""
+        if ema is not None and self.profile.ema.deliverable:
+            return {**trainable, **ema}
+        if not self.optimizer.has_average:
+            return trainable
+        with self.optimizer.averaged():
+            return host_copies(self.adapter.state_dict())
+
+    def _lora_writer(self, handed_out: Mapping[str, Tensor]) -> Callable[[Path], None]:
+        """Writes ``lora.safetensors`` in the profile's ``precision.save``, with what was really used in its metadata."""
+        return partial(
+            write_lora,
+            weights=self.adapter.weights(handed_out),
+            names=names_of(self.base),
+            metadata=lora_metadata(self.profile, self._facts()),
+            dtype=DTYPES[self.profile.precision.save],
+        )
 
     @contextmanager
     def averaged(self, wanted: bool) -> Iterator[None]:

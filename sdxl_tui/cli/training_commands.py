@@ -86,14 +86,16 @@ def launch_profile(arguments: argparse.Namespace) -> int:
 
 def _start(workspace: Workspace, path: Path, overrides: Sequence[str] = ()) -> RunDirectory:
     """Check everything, then make and start the run; on an error nothing is made, not even the workspace."""
+    from engine.estimate.estimate import estimate  # noqa: PLC0415
     from engine.profile.load import load_profile  # noqa: PLC0415
     from engine.profile.preflight import check_inputs  # noqa: PLC0415
     from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
 
     loaded = load_profile(path, overrides)
     printer = err()
-    for warning in check_inputs(loaded.profile, loaded):
-        printer.line(f"{printer.paint('warning:', 'yellow')} {clean(str(warning))}")
+    warnings = [str(warning) for warning in check_inputs(loaded.profile, loaded)]
+    for warning in [*warnings, *estimate(loaded.profile, workspace.runs).warnings()]:
+        printer.line(f"{printer.paint('warning:', 'yellow')} {clean(warning)}")
     return launch(workspace, loaded)
 
 

@@ -128,6 +128,14 @@ def test_the_disk_holds_as_many_checkpoints_as_are_kept() -> None:
     assert kept("checkpoints.every_steps=30") == 4  # 30, 60, 90 and the last
     assert kept("checkpoints.every_steps=10", "checkpoints.keep_last=2") == 3
     assert kept("checkpoints.every_steps=0") == 1
+    beside = (
+        "checkpoints.keep_every_steps=50",
+        "checkpoints.keep_best=1",
+        "validation.every_steps=10",
+        "validation.share=0.1",
+    )
+    assert kept("checkpoints.every_steps=10", "checkpoints.keep_last=2", *beside) == 6
+    assert kept("checkpoints.every_steps=50", "checkpoints.keep_last=2", *beside) == 2
 
 
 def trained(runs: Path, *overrides: str, seconds: float, steps: int = 10) -> str:
@@ -166,6 +174,22 @@ def test_a_disk_that_is_too_small_is_warned_of(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("engine.estimate.estimate.free_bytes", lambda _: 1_000_000)
     (warning,) = estimate(profile_with(), tmp_path).warnings()
     assert warning.startswith("the disk has 1.0 MB free, the run may take")
+    assert "1 checkpoint of" in warning and "make room" in warning
+    (warning,) = estimate(profile_with("checkpoints.every_steps=10"), tmp_path).warnings()
+    assert "10 checkpoints of" in warning and "checkpoints.keep_last lets old ones go" in warning
+
+
+def test_after_a_resume_only_what_is_still_to_come_counts() -> None:
+    profile = profile_with("checkpoints.every_steps=10")
+    kept = [estimate_disk(profile, values=1000, state_bytes=8000, done=done).checkpoints for done in (0, 45, 100)]
+    assert kept == [10, 6, 1]
+
+
+def test_an_average_of_the_weights_is_stored_too() -> None:
+    plain, averaged = (
+        estimate_disk(profile_with(*how), values=1000, state_bytes=8000) for how in ((), ("ema.decay=0.99",))
+    )
+    assert averaged.checkpoint - plain.checkpoint == 4000
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (240, "4 min"), (12_000, "3 h 20 min")])

@@ -236,6 +236,24 @@ RULES = [
         "optimizer.beta1 = 0.0: leaves schedule_free_adamw nothing to average",
     ),
     ("[checkpoints]\nkeep_last = 1\n", "use 0 (keep all) or at least 2"),
+    (
+        "[checkpoints]\nkeep_best = 2\n[validation]\nshare = 0.1\n",
+        "checkpoints.keep_best = 2: changes nothing: checkpoints.keep_last = 0 keeps all",
+    ),
+    (
+        "[checkpoints]\nkeep_last = 2\nkeep_best = 2\n",
+        "has nothing to compare: no images are held out; set validation.share",
+    ),
+    (
+        "[checkpoints]\nkeep_last = 2\nkeep_best = 2\nevery_steps = 100\n[validation]\nshare = 0.1\n",
+        "compares nothing: checkpoints are saved every 100 steps and measured every 250",
+    ),
+    ("[checkpoints]\nkeep_every_steps = 500\n", "changes nothing: checkpoints.keep_last = 0 keeps all"),
+    (
+        "[checkpoints]\nkeep_last = 2\nkeep_every_steps = 700\n",
+        "is no multiple of checkpoints.every_steps 250, so nothing",
+    ),
+    ("[checkpoints]\nkeep_last = 2\nkeep_every_steps = 700\nevery_steps = 0\n", "saves at no fixed steps"),
     ("[dataset]\nresolution = 128\n", "must lie between dataset.bucket_min 256 and dataset.bucket_max 2048; lower"),
     ("[dataset]\nbucket_max = 512\n", "dataset.resolution = 1024: must lie between dataset.bucket_min 256"),
     ("[dataset]\nresolution = 256\nbucket_step = 512\n", "has no multiple between"),

@@ -1,4 +1,4 @@
-"""Runs of the engine with every optimizer: stopped inside an epoch and resumed, they give the bits of one that ran through."""
+"""Every optimizer with all that is random: stopped, killed and resumed it gives the bits of a run that went through."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ from safetensors.torch import load_file
 
 from engine.profile.optimizer_kinds import OPTIMIZERS, OptimizerKind
 from engine.run.layout import RunDirectory
-from tests.engine.train.train_runs import Lab, arithmetic, metrics, same_tensors, state, train
+from engine.train.loop import optimizer_step
+from engine.train.meter import StepResult
+from engine.train.training import Training
+from tests.engine.train.train_runs import (
+    EVERYTHING_RANDOM,
+    Lab,
+    arithmetic,
+    events,
+    metrics,
+    same_tensors,
+    state,
+    train,
+)
 
-SMALL = ("training.steps=3", "training.gradient_accumulation=2", "network.dropout=0.2", "schedule.warmup_steps=1")
+# 3 batches an epoch and 2 a step: step 2 takes one from each side of an epoch's end and leaves off inside the second.
+SMALL = ("training.steps=3", "training.gradient_accumulation=2", "schedule.warmup_steps=1")
+FILES = ("trainable.safetensors", "optimizer.safetensors", "lora.safetensors")
 
 
 def run_of(lab: Lab, kind: OptimizerKind, *more: str) -> RunDirectory:
@@ -20,28 +34,58 @@ def run_of(lab: Lab, kind: OptimizerKind, *more: str) -> RunDirectory:
     return lab.run(*SMALL, *settings, *more)
 
 
+class Killed(BaseException):
+    """Nothing in the engine stops it: what was not saved is lost, as with kill -9."""
+
+
+def train_and_die(run: RunDirectory, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stepped(training: Training) -> StepResult:
+        result = optimizer_step(training)
+        if result.step == after:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("engine.train.loop.optimizer_step", stepped)
+        train(run)
+
+
 @pytest.mark.parametrize("kind", list(OptimizerKind))
-def test_stopped_and_resumed_equals_straight(lab: Lab, kind: OptimizerKind) -> None:
-    straight = run_of(lab, kind, "checkpoints.every_steps=2")
+def test_stopped_killed_and_resumed_equals_straight(
+    lab: Lab, kind: OptimizerKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averaged = () if kind is OptimizerKind.SCHEDULE_FREE_ADAMW else ("ema.decay=0.9",)  # it has an average of its own
+    straight, broken = (run_of(lab, kind, *EVERYTHING_RANDOM, *averaged) for _ in range(2))
     assert train(straight) == 0
-    assert len(metrics(straight)) == 3
-    resumed = lab.copy(straight, f"{straight.id}-again")
-    assert train(resumed, checkpoint="step-00000002") == 0
-    assert arithmetic(metrics(resumed, attempt=2)) == arithmetic(metrics(straight)[2:])
-    assert metrics(straight)[2].d == metrics(resumed, attempt=2)[0].d
-    for name in ("trainable.safetensors", "optimizer.safetensors", "lora.safetensors"):
-        assert same_tensors(resumed.checkpoint(3), straight.checkpoint(3), name), name
-    stored, again = state(straight.checkpoint(3))["optimizer"], state(resumed.checkpoint(3))["optimizer"]
-    assert stored == again
-    (group,) = stored["groups"]
+    assert train(broken, stop_at=2) == 0
+    assert state(broken.checkpoint(2))["data"]["position"] == 1 and state(broken.checkpoint(2))["epoch"] == 2
+    train_and_die(broken, 3, monkeypatch)
+    assert train(broken) == 0
+    assert [event["step"] for event in events(broken, "resumed")] == [2, 2]
+    points = metrics(straight)
+    assert arithmetic(metrics(broken, attempt=1)) == arithmetic(points[:2])
+    assert metrics(broken, attempt=2) == [], "it died before its step was measured"
+    assert arithmetic(metrics(broken, attempt=3)) == arithmetic(points[2:])
+    assert [point.d for point in metrics(broken, attempt=3)] == [point.d for point in points[2:]]
+    one, other = straight.checkpoint(3), broken.checkpoint(3)
+    for name in (*FILES, *(("ema.safetensors",) if averaged else ())):
+        assert same_tensors(one, other, name), name
+    for part in ("optimizer", "data", "rng", "ema", "average"):
+        assert state(one)[part] == state(other)[part], part
+    assert_rates_are_told(straight, kind)
+
+
+def assert_rates_are_told(run: RunDirectory, kind: OptimizerKind) -> None:
+    """The LR of metrics and state is the one that was used, with an adaptive optimizer's factor in it."""
+    (group,) = state(run.checkpoint(3))["optimizer"]["groups"]
+    points = metrics(run)
     if OPTIMIZERS[kind].adaptive:
-        points = metrics(straight)
         assert points[-1].d is not None
         assert group["effective_lr"] == points[-1].lr["unet"] == group["lr"] * points[-1].d
         assert points[0].lr["unet"] == 0.0, "the warmup begins at 0"
     else:
         assert "d" not in group
-        assert metrics(straight)[-1].lr["unet"] == group["lr"]
+        assert points[-1].lr["unet"] == group["lr"]
 
 
 def test_of_schedule_free_the_average_is_handed_out_and_the_trained_weights_are_kept(lab: Lab) -> None:

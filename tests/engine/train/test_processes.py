@@ -16,7 +16,17 @@ from engine.profile.problems import ProfileError
 from engine.run.keeper import start_of
 from engine.run.layout import RunDirectory
 from engine.run.process import is_running
-from tests.engine.train.train_runs import Lab, arithmetic, events, metrics, same_tensors, state, status, train
+from tests.engine.train.train_runs import (
+    EVERYTHING_RANDOM,
+    Lab,
+    arithmetic,
+    events,
+    metrics,
+    same_tensors,
+    state,
+    status,
+    train,
+)
 
 ROOT = Path(__file__).parents[3]
 # 6 pictures in batches of 4: every other batch is short, and an odd accumulation mixes them.
@@ -32,8 +42,8 @@ def start(run: RunDirectory, *arguments: str) -> subprocess.Popen[bytes]:
 
 @pytest.fixture(scope="module")
 def pair(lab: Lab) -> RunDirectory:
-    """Two processes, batches of 2 each, with dropout."""
-    run = lab.run(*SETTINGS, "launch.processes=2", "training.batch_size=2", "network.dropout=0.2")
+    """Two processes, batches of 2 each, with all that is random and an average of the weights."""
+    run = lab.run(*SETTINGS, "launch.processes=2", "training.batch_size=2", "ema.decay=0.9", *EVERYTHING_RANDOM)
     assert start(run).wait(600) == 0, (run.attempt(1).log).read_text(encoding="utf-8")
     return run
 
@@ -63,7 +73,7 @@ def test_a_resume_of_two_processes_is_exact(lab: Lab, pair: RunDirectory) -> Non
     again = lab.copy(pair, "pair-again")
     assert start(again, "--from", "step-00000002").wait(600) == 0
     assert arithmetic(metrics(again, attempt=2)) == arithmetic(metrics(pair)[2:])
-    for name in ("trainable.safetensors", "optimizer.safetensors"):
+    for name in ("trainable.safetensors", "optimizer.safetensors", "ema.safetensors"):
         assert same_tensors(again.checkpoint(4), pair.checkpoint(4), name)
 
 

@@ -182,10 +182,10 @@ def test_signals_during_a_save_change_nothing(lab: Lab, monkeypatch: pytest.Monk
     run = lab.run()
     requests = Requests()
 
-    def signalled(*arguments: Any) -> Any:
+    def signalled(*arguments: Any, **options: Any) -> Any:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
-        return save_checkpoint(*arguments)
+        return save_checkpoint(*arguments, **options)
 
     monkeypatch.setattr(saver, "save_checkpoint", signalled)
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]

@@ -42,6 +42,12 @@ bucket_min = 64
 bucket_max = 64
 """
 
+EVERYTHING_RANDOM = (
+    *("network.dropout=0.2", "network.rank_dropout=0.1", "network.module_dropout=0.1", "dataset.flip=true"),
+    *("captions.shuffle=true", "captions.tag_dropout=0.2", "captions.caption_dropout=0.2", "captions.wildcards=true"),
+)
+"""Settings that draw random numbers in every step."""
+
 
 @dataclass(frozen=True)
 class Lab:
