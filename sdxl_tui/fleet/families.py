@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, CheckpointSummary, describe
 from engine.checkpoint.pins import read_pins
-from engine.run.layout import CHECKPOINT_NAME, RunDirectory
+from engine.run.layout import CHECKPOINT_NAME, REPLACED_NAME, RunDirectory
 from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet.runs import RunSummary, list_runs
 from sdxl_tui.workspace import Workspace
@@ -32,6 +32,11 @@ class CheckpointEntry:
     described: Described | None = None
     pinned: bool = False
     """Kept whatever the rule of the run's profile prunes."""
+
+    @property
+    def is_replaced(self) -> bool:
+        """It was pinned when its step was reached again: kept aside, no part of the run's lineage any more."""
+        return CHECKPOINT_NAME.match(self.folder.name) is None
 
     @cached_property
     def key(self) -> str:
@@ -139,19 +144,26 @@ class CheckpointShelf:
     def _checkpoints(self, run: RunDirectory, names: list[str]) -> tuple[CheckpointEntry, ...]:
         pinned = read_pins(run) if names else frozenset()
         entries = []
-        for name in sorted((name for name in names if CHECKPOINT_NAME.match(name)), reverse=True):
+        for _, name in sorted(((step, name) for name in names if (step := _step(name)) is not None), reverse=True):
             folder = run.checkpoints / name
             known = self._described.get(folder)
             current = known is not None and known[0] == _version(folder)
-            entries.append(self._entry(folder, known[1] if known and current else None, pinned=name in pinned))
+            described = known[1] if known and current else None
+            entries.append(self._entry(folder, described, pinned=name in pinned))
         return tuple(entries)
 
     def _entry(self, folder: Path, described: Described | None, *, pinned: bool) -> CheckpointEntry:
         before = self._entries.get(folder)
         if before is not None and before.described is described and before.pinned == pinned:
             return before
-        entry = self._entries[folder] = CheckpointEntry(folder, int(folder.name[5:]), described, pinned)
+        entry = self._entries[folder] = CheckpointEntry(folder, _step(folder.name) or 0, described, pinned)
         return entry
+
+
+def _step(name: str) -> int | None:
+    """The step that a folder's name claims; None if it is no checkpoint's name."""
+    match = CHECKPOINT_NAME.match(name) or REPLACED_NAME.match(name)
+    return int(match[1]) if match else None
 
 
 def _read(entry: CheckpointEntry) -> Described:

@@ -76,6 +76,11 @@ class CheckpointPlace(ReadingPlace):
         entry = self._entry()
         return entry.described if entry and isinstance(entry.described, CheckpointSummary) else None
 
+    def _is_replaced(self) -> bool:
+        """It is kept aside from the run's lineage: no resume leads there, and it stays without a pin."""
+        entry = self._entry()
+        return entry is not None and entry.is_replaced
+
     def is_usable(self) -> bool:
         """The checkpoint is whole as far as was looked."""
         entry, summary = self._entry(), self.summary()
@@ -88,10 +93,10 @@ class CheckpointPlace(ReadingPlace):
         """What can be done with the row under the cursor."""
         needs: dict[str, Callable[[], bool]] = {
             "filter": lambda: not self.is_typing,
-            "resume": lambda: self.summary() is not None,
+            "resume": lambda: self.summary() is not None and not self._is_replaced(),
             "verify": lambda: self.summary() is not None,
             "continue": self.is_usable,
-            "pin": lambda: self._list.is_on_checkpoint and self._entry() is not None,
+            "pin": lambda: self._list.is_on_checkpoint and self._entry() is not None and not self._is_replaced(),
             "delete": lambda: self._list.is_on_checkpoint and self._entry() is not None,
             "family": lambda: self.selected() is not None,
             "images": lambda: self.selected() is not None,

@@ -235,7 +235,7 @@ class CheckpointsScreen(CheckpointPlace):
                 family.parent,
                 self._checked.get(entry.key),
                 self.now(),
-                pinned=entry.pinned,
+                kept="kept though replaced" if entry.is_replaced else "pinned" if entry.pinned else "",
             )
             if not self.app.no_color and self._pictured != (pictured := (entry.key, self.size)):
                 self._pictured = pictured

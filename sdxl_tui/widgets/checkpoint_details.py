@@ -125,11 +125,11 @@ class CheckpointDetails(ScrollableContainer):
         checked: Checked | None = None,
         now: float | None = None,
         *,
-        pinned: bool = False,
+        kept: str = "",
     ) -> None:
-        """Show a checkpoint of ``run``, which came from ``parent``. now: Unix seconds."""
+        """Show a checkpoint of ``run``, which came from ``parent``. now: Unix seconds. kept: as ``heading``'s."""
         self._texts = lambda width: (
-            heading(summary, run.id, now, pinned=pinned),
+            heading(summary, run.id, now, kept=kept),
             rates(summary, width),
             facts(summary, parent, checked, width),
             routes(summary, run),

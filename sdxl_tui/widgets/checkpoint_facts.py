@@ -40,13 +40,13 @@ class Checked:
     reason: str = ""
 
 
-def heading(summary: CheckpointSummary, run_id: str, now: float | None = None, *, pinned: bool = False) -> Content:
-    """Which checkpoint, how far, how old, how large, how good. ``now`` in Unix seconds."""
+def heading(summary: CheckpointSummary, run_id: str, now: float | None = None, *, kept: str = "") -> Content:
+    """Which checkpoint, how far, how old, how large, how good. now: Unix seconds. kept: why it is; empty if it may be pruned."""
     age = (time.time() if now is None else now) - summary.created
     done = round(summary.share_done * BAR)
     return Content("\n").join(
         (
-            Content.assemble((clean(run_id), "bold $primary"), (f"  {PIN} pinned" if pinned else "", "$warning")),
+            Content.assemble((clean(run_id), "bold $primary"), (f"  {PIN} {kept}" if kept else "", "$warning")),
             Content.assemble(
                 (f"step {format_count(summary.step)}", "bold"),
                 (f" of {format_count(summary.total_steps)}  ", MUTED),

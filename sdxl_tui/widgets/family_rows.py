@@ -17,6 +17,8 @@ from sdxl_tui.widgets.row_list import Row, Styled
 MUTED: Final = "$foreground 60%"
 ROUTE_SIGNS: Final = {"continue": "↳", "reschedule": "↳", "resize": "↳"}
 PIN: Final = "⚑"
+PIN_OF_OLD: Final = "⚐"
+"""Pinned when a later attempt reached its step again, and kept aside."""
 MARKS: Final = "AB"
 """The two checkpoints that are to be compared, in the order they were marked."""
 
@@ -88,8 +90,8 @@ def _run_rows(family: Family, view: View, *, guides: str, below: str, parent: st
     )
     if is_folded:
         return
-    steps = {entry.step for entry in shown}
-    lost = [child for child in children if child.parent is None or child.parent.step not in steps]
+    names = {entry.folder.name for entry in shown}
+    lost = [child for child in children if child.parent is None or child.parent.checkpoint not in names]
     blocks: list[CheckpointEntry | Family] = [*shown, *lost]
     for at, block in enumerate(blocks):
         is_last = at == len(blocks) - 1
@@ -98,7 +100,7 @@ def _run_rows(family: Family, view: View, *, guides: str, below: str, parent: st
             yield from _run_rows(block, view, guides=below + branch, below=below + onward, parent=family.key)
             continue
         yield checkpoint_row(block, view, guides=below + branch, parent=family.key)
-        for child in (child for child in children if child.parent is not None and child.parent.step == block.step):
+        for child in (child for child in children if child.parent and child.parent.checkpoint == block.folder.name):
             sign = ROUTE_SIGNS.get(child.parent.route if child.parent else "", "↳")
             yield from _run_rows(
                 child, view, guides=f"{below}{onward}{sign} ", below=f"{below}{onward}  ", parent=block.key
@@ -157,6 +159,8 @@ def _mark(entry: CheckpointEntry, view: View) -> tuple[Styled, ...]:
 
 
 def _pin(entry: CheckpointEntry) -> tuple[Styled, ...]:
+    if entry.is_replaced:
+        return ((f" {PIN_OF_OLD}", "$warning"),)
     return ((f" {PIN}", "$warning"),) if entry.pinned else ()
 
 

@@ -138,3 +138,19 @@ async def test_what_must_stay_is_refused_with_the_reason(field: Field) -> None:
         await pilot.pause(0.1)
         assert isinstance(pilot.app.screen, CheckpointsScreen)
         assert run.checkpoint(100).is_dir()
+
+
+async def test_a_pinned_one_that_was_replaced_is_still_listed_and_cannot_be_resumed(field: Field) -> None:
+    run = field.run()
+    field.checkpoint(run, 100).rename(run.checkpoints / "replaced-step-00000100-002")
+    for step in (100, 200):
+        field.checkpoint(run, step)
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "step 200 of")
+        await shows(pilot, "100 ⚐")
+        await pilot.press("slash", *"replaced", "enter", "down")
+        await shows(pilot, "⚑ kept though replaced")
+        await pilot.press("r", "p")
+        await pilot.pause(0.1)
+        assert isinstance(pilot.app.screen, CheckpointsScreen)
+        assert read_pins(run) == frozenset()

@@ -65,6 +65,7 @@ async def test_every_stored_fact_is_in_the_details_at_both_sizes(trained: Worksp
         "whole by sizes",
         "●",
     ]
+    size: tuple[int, int]
     for size in ((80, 24), (200, 50)):
         async with Shell(lambda: CheckpointsScreen(trained)).run_test(size=size) as pilot:
             await until(pilot, lambda: "step 4 of 4" in screen_text(pilot.app), "the newest")
