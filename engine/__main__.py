@@ -47,6 +47,11 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument(
         "--from", dest="checkpoint", metavar="step-NNNNNNNN", help="resume from this checkpoint of the run"
     )
+    train.add_argument(
+        "--keep-stored",
+        action="store_true",
+        help="let the checkpoint's values win over edited ones that a resume restores (else such a resume is refused)",
+    )
     train.add_argument("--attempt", type=int, metavar="N", help="for the keeper: the attempt it has begun")
     train.add_argument(
         "--lock-fd", type=int, metavar="FD", help="for the keeper: the descriptor that holds the run's lock"
@@ -162,6 +167,7 @@ def _train(arguments: argparse.Namespace) -> int:
         lock_fd=arguments.lock_fd,
         from_checkpoint=arguments.checkpoint,
         requests=requests,
+        keep_stored=arguments.keep_stored,
     )
 
 

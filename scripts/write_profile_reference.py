@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.continuation import STATE_PARTS
 from engine.profile.fields import SOURCES, ProfileField, profile_sections, source_fields
 from engine.profile.rules import RULES
 from engine.profile.to_toml import toml_value
+from engine.routes.route import STATE_PARTS, Route
 
 TARGET = Path(__file__).parent.parent / "docs" / "profile-reference.md"
 
@@ -25,13 +25,12 @@ and `bundled:demo-base` and `bundled:demo-images` are shipped with the package. 
 **At resume** says what happens when a value was changed since the checkpoint and the run is resumed from it:
 
 - *applied*: the new value takes effect from the next step on.
-- *restored*: the checkpoint's value wins. To change it, continue with a new LR: that starts a child run.
+- *restored*: the checkpoint's value wins, and only if that is agreed to (`--keep-stored`). Another route applies the new one.
 - *fixed*: a changed value rules an exact resume out.
 
-What the two ways on from a checkpoint do with the parts of the training state:
+`sdxl-tui effect CHECKPOINT PROFILE` says it of a checkpoint and an edited profile. What the ways on from a checkpoint do with
+the parts of the training state:
 
-| | resume | continue with a new LR |
-| --- | --- | --- |
 """
 
 
@@ -41,7 +40,9 @@ def reference() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield HEAD + "\n".join(f"| {part.name} | {part.resume} | {part.continue_} |" for part in STATE_PARTS)
+    yield HEAD + "| " + "".join(f"| {route} " for route in Route) + "|"
+    yield "| --- " * (len(Route) + 1) + "|"
+    yield from (f"| {part.name} | {' | '.join(part.by(route) for route in Route)} |" for part in STATE_PARTS)
     for section in profile_sections():
         yield ""
         yield f"## {f'[{section.name}]' if section.name else 'Top level'}"

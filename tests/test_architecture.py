@@ -23,7 +23,7 @@ def test_the_import_contracts_hold() -> None:
     [
         "engine.profile.load, engine.profile.document, engine.profile.preflight",
         "engine.run.liveness, engine.run.metrics, engine.run.create, engine.run.keeper",
-        "engine.checkpoint.describe, engine.continuation, engine.schedule, engine.estimate.estimate",
+        "engine.checkpoint.describe, engine.routes.continuing, engine.schedule, engine.estimate.estimate",
         "sdxl_tui.app, sdxl_tui.cli, sdxl_tui.screens.checkpoints, sdxl_tui.screens.profiles, sdxl_tui.widgets.chart",
     ],
 )

@@ -32,10 +32,10 @@ __all__ = [
     "RateGroup",
     "describe",
     "list_checkpoints",
+    "read_state",
     "resolve_checkpoint",
     "resume_candidates",
     "resume_point",
-    "stored_profile",
     "verify",
 ]
 
@@ -56,16 +56,12 @@ def describe(folder: Path) -> CheckpointSummary:
     return summarize(folder, manifest, state, damage or WHOLE)
 
 
-def stored_profile(folder: Path) -> dict[str, Any]:
-    """The profile that the run trained with when the checkpoint in ``folder`` was saved, as JSON; empty if it holds none.
-
-    Raises ``CheckpointError`` if its state cannot be read.
-    """
+def read_state(folder: Path) -> dict[str, Any]:
+    """A checkpoint's state.json. Raises ``CheckpointError`` if it is not readable."""
     state = read_json_object(folder / STATE, limit=_STATE_LIMIT)
     if state is None:
         raise CheckpointError(f"its {STATE} is not readable", where=str(folder))
-    profile = state.get("profile")
-    return profile if isinstance(profile, dict) else {}
+    return state
 
 
 def list_checkpoints(run: RunDirectory) -> list[CheckpointSummary | BrokenCheckpoint]:

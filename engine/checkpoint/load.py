@@ -10,12 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.checkpoint.describe import describe
+from engine.checkpoint.describe import describe, read_state
 from engine.checkpoint.manifest import EMA, OPTIMIZER, STATE, TRAINABLE, CheckpointError, read_manifest, verify
 from engine.checkpoint.summary import CheckpointSummary
-from engine.run.records import read_json_object
-
-_STATE_LIMIT = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,7 @@ def load_checkpoint(folder: Path) -> StoredCheckpoint:
     """
     verify(folder, digests=True)
     summary = describe(folder)
-    state = read_json_object(folder / STATE, limit=_STATE_LIMIT)
-    if state is None:
-        raise CheckpointError(f"its {STATE} is not readable", where=str(folder))
+    state = read_state(folder)
     ema = load_tensors(folder / EMA) if EMA in read_manifest(folder).files else None
     return StoredCheckpoint(
         folder, summary, state, load_tensors(folder / TRAINABLE), load_tensors(folder / OPTIMIZER), ema

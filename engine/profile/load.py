@@ -23,7 +23,7 @@ from engine.profile.schema import Profile
 from engine.profile.source_map import Path as KeyPath
 from engine.profile.source_map import SourceMap
 from engine.profile.syntax import parse_toml, read_text
-from engine.profile.to_toml import profile_to_toml
+from engine.profile.to_toml import profile_to_toml, toml_value
 
 __all__ = [
     "LoadedProfile",
@@ -72,6 +72,8 @@ class LoadedProfile:
     """The file's own text, without the overrides."""
     place: Callable[[KeyPath], tuple[str, int | None, int | None]] = field(repr=False, compare=False)
     """File (or override), line and column of what sets ``("model", "base")``, for further problems."""
+    overrides: tuple[str, ...] = ()
+    """What changed it, ``section.field=value``, with absolute paths: it says the same from any folder."""
 
 
 def load_profile(path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
@@ -107,7 +109,16 @@ def parse_profile(
     problems += changes.problems
     if problems or profile is None:
         raise ProfileError(problems)
-    return LoadedProfile(profile, source or folder / "profile.toml", text, finder)
+    return LoadedProfile(profile, source or folder / "profile.toml", text, finder, _settled(overrides, profile))
+
+
+def _settled(overrides: Sequence[str], profile: Profile) -> tuple[str, ...]:
+    values = profile.values()
+    names = [text.partition("=")[0].strip() for text in overrides]
+    return tuple(
+        f"{name}={toml_value(values[name])}" if name in values else text
+        for name, text in zip(names, overrides, strict=True)
+    )
 
 
 def _validate(data: dict[str, Any], place: _Finder) -> tuple[Profile | None, list[Problem]]:

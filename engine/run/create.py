@@ -6,6 +6,8 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +20,27 @@ from engine.run.records import Parent, RunRecord
 if TYPE_CHECKING:
     from engine.profile.schema import Profile
 
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a child run is given of its parent; one of the three."""
+
+    weights: Path | None = None
+    """A checkpoint's ``trainable.safetensors``."""
+    lora: Path | None = None
+    """A LoRA file."""
+    checkpoint: Path | None = None
+    """A whole checkpoint, whose state goes on."""
+
+    def copies(self, run: RunDirectory) -> list[tuple[Path, Path]]:
+        """(source, target) of every file."""
+        if self.checkpoint is not None:
+            files = sorted(entry for entry in self.checkpoint.iterdir() if entry.is_file())
+            return [(file, run.start_checkpoint / file.name) for file in files]
+        pairs = ((self.weights, run.start_weights), (self.lora, run.start_lora))
+        return [(source, target) for source, target in pairs if source is not None]
+
+
 BUILD_PREFIX: Final = ".new-"
 ABANDONED_SECONDS: Final = 3600.0
 
@@ -28,13 +51,14 @@ def create_run(
     *,
     source: Path | None,
     parent: Parent | None = None,
-    start_weights: Path | None = None,
+    inherits: Inheritance | None = None,
+    overrides: Sequence[str] = (),
 ) -> RunDirectory:
     """Make the folder of a new run of ``profile`` in ``runs_root``, readable by its owner only.
 
-    source: the file the profile came from, for the record. parent and start_weights: for a child run, the checkpoint it
-    comes from and the weights to copy. The id is the profile's name and the local time, with a number if that is taken.
-    Raises ``RunError`` if the folder cannot be written; nothing is left behind then.
+    source and overrides: the file the profile came from and what changed it, for the record. parent and inherits: for a
+    child run, the checkpoint it comes from and what of it to copy. The id is the profile's name and the local time, with a
+    number if that is taken. Raises ``RunError`` if the folder cannot be written; nothing is left behind then.
     """
     created = time.time()
     build = runs_root / f"{BUILD_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
@@ -42,8 +66,10 @@ def create_run(
         runs_root.mkdir(parents=True, exist_ok=True)
         _sweep(runs_root, created)
         try:
-            _fill(RunDirectory(build), profile, start_weights)
-            return _publish(build, profile.name, source, parent, created)
+            _fill(RunDirectory(build), profile, inherits)
+            from_file = None if source is None else str(source)
+            record = RunRecord("", profile.name, created, from_file, __version__, parent, tuple(overrides))
+            return _publish(build, record)
         except BaseException:
             shutil.rmtree(build, ignore_errors=True)
             raise
@@ -55,7 +81,7 @@ def create_run(
         ) from error
 
 
-def _fill(build: RunDirectory, profile: Profile, start_weights: Path | None) -> None:
+def _fill(build: RunDirectory, profile: Profile, inherits: Inheritance | None) -> None:
     from engine.profile.to_toml import profile_to_toml  # noqa: PLC0415 - pydantic, only where a run is made
 
     build.path.mkdir(mode=0o700)
@@ -63,22 +89,24 @@ def _fill(build: RunDirectory, profile: Profile, start_weights: Path | None) -> 
     for folder in (build.attempts, build.commands, build.samples, build.checkpoints):
         folder.mkdir(mode=0o700)
     write_atomically(build.profile, profile_to_toml(profile).encode(), mode=0o400)
-    if start_weights is not None:
+    if inherits is not None:
         build.start_weights.parent.mkdir(mode=0o700)
-        _copy_durably(start_weights, build.start_weights)
+        for source, target in inherits.copies(build):
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            _copy_durably(source, target)
+        sync_directory(build.start_weights.parent)
 
 
-def _publish(build: Path, name: str, source: Path | None, parent: Parent | None, created: float) -> RunDirectory:
+def _publish(build: Path, record: RunRecord) -> RunDirectory:
     """Give the finished folder its id: a rename that fails where another run has that id already."""
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(created))}"
+    stem = f"{record.name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(record.created))}"
     number = 1
     while True:
         run = RunDirectory(build.with_name(stem if number == 1 else f"{stem}-{number}"))
         number += 1
         if run.path.exists():
             continue
-        record = RunRecord(run.id, name, created, None if source is None else str(source), __version__, parent)
-        write_json_atomically(build / run.record.name, record.to_json())
+        write_json_atomically(build / run.record.name, replace(record, id=run.id).to_json())
         try:
             build.rename(run.path)
         except OSError:

@@ -37,6 +37,11 @@ class AttemptDirectory:
         return self.path / "exit.json"
 
     @property
+    def profile(self) -> Path:
+        """The profile of this attempt where it is not the run's: what a resume applied of later edits."""
+        return self.path / "profile.toml"
+
+    @property
     def log(self) -> Path:
         """Everything the engine printed."""
         return self.path / "engine.log"
@@ -109,6 +114,16 @@ class RunDirectory:
         return self.path / "start" / "trainable.safetensors"
 
     @property
+    def start_lora(self) -> Path:
+        """A child run's own LoRA file to start from: its parent's at another rank."""
+        return self.path / "start" / "lora.safetensors"
+
+    @property
+    def start_checkpoint(self) -> Path:
+        """A child run's own copy of the whole checkpoint whose state it goes on with."""
+        return self.path / "start" / "checkpoint"
+
+    @property
     def cache(self) -> Path:
         """The workspace's cache of latents and text embeddings, shared between runs."""
         return self.path.parent.parent / "cache"
@@ -121,6 +136,16 @@ class RunDirectory:
     def attempt(self, number: int) -> AttemptDirectory:
         """The folder of start ``number`` (from 1)."""
         return AttemptDirectory(self.attempts / f"{number:03d}")
+
+    def profile_of(self, number: int) -> Path:
+        """The profile that start ``number`` trains: its own, else the newest one before it that has one, else the run's."""
+        own = (self.attempt(earlier).profile for earlier in range(number, 0, -1))
+        return next((path for path in own if path.exists()), self.profile)
+
+    @property
+    def latest_profile(self) -> Path:
+        """The profile that the newest start trains; before the first one the run's."""
+        return self.profile_of(max((attempt.number for attempt in self.existing_attempts()), default=0))
 
     def existing_attempts(self) -> list[AttemptDirectory]:
         """The starts so far, oldest first."""

@@ -75,10 +75,12 @@ class RunRecord:
     source_profile: str | None
     engine_version: str
     parent: Parent | None = None
+    overrides: tuple[str, ...] = ()
+    """What changed the source profile: ``section.field=value``, as it was said."""
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **asdict(self), "overrides": list(self.overrides)}
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -86,7 +88,7 @@ class RunRecord:
         stored = read_json_object(path)
         if stored is None:
             return None
-        parent = stored.get("parent")
+        parent, overrides = stored.get("parent"), stored.get("overrides")
         try:
             return cls(
                 id=str(stored["id"]),
@@ -97,6 +99,7 @@ class RunRecord:
                 parent=None
                 if not isinstance(parent, dict)
                 else Parent(str(parent["run"]), str(parent["checkpoint"]), int(parent["step"]), str(parent["route"])),
+                overrides=tuple(str(one) for one in overrides) if isinstance(overrides, list) else (),
             )
         except (KeyError, OverflowError, TypeError, ValueError):
             return None

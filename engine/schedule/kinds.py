@@ -40,6 +40,14 @@ class DecayShape(StrEnum):
     """1 − √p: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024."""
 
 
+class TailShape(StrEnum):
+    """How the rate goes on after the curve's end."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    COSINE = "cosine"
+
+
 class Phase(StrEnum):
     """Where on its curve a schedule stands."""
 
@@ -47,6 +55,7 @@ class Phase(StrEnum):
     RISE = "rise"
     CONSTANT = "constant"
     DECAY = "decay"
+    TAIL = "tail"
     FINISHED = "finished"
 
 
@@ -62,4 +71,7 @@ SHAPES: Final[dict[Kind, tuple[str, ...]]] = {
     Kind.PIECEWISE: ("warmup_steps", "rules"),
     Kind.ONE_CYCLE: ("min_factor", "rise_share", "start_factor"),
 }
-"""By kind the parameters that shape it; it has no others."""
+"""By kind the parameters that shape its curve; it has no others."""
+
+TAIL: Final[tuple[str, ...]] = ("tail_steps", "tail_shape", "tail_factor", "tail_end")
+"""What any kind may have after its curve."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from engine.schedule import curves
-from engine.schedule.kinds import SHAPES, DecayShape, Kind, Phase, ScheduleError
+from engine.schedule.kinds import SHAPES, TAIL, DecayShape, Kind, Phase, ScheduleError, TailShape
 from engine.schedule.piecewise import Rules, check_rules, rules_text
 
 MAX_CYCLES: Final = 100
@@ -27,9 +27,9 @@ DEFAULT_TIMESCALE: Final = 10_000
 class Schedule:
     """A schedule of ``total_steps`` optimizer steps whose first ``warmup_steps`` rise in a line from 0.
 
-    ``SHAPES`` says which of the other parameters a kind has; one that it has not must be left at its default. After the
-    warmup the factor is at most 1, and past the last step it stays what it was there. Raises ``ScheduleError`` naming the
-    parameter that is wrong.
+    ``SHAPES`` says which of the other parameters a kind has; one that it has not must be left at its default. A tail may
+    follow the curve of any kind. After the warmup the factor is at most 1, and past the last step it stays what it was
+    there. Raises ``ScheduleError`` naming the parameter that is wrong.
     """
 
     kind: Kind
@@ -53,22 +53,43 @@ class Schedule:
     """Share of all steps in which one-cycle rises."""
     start_factor: float = 0.04
     """Where one-cycle begins."""
+    tail_steps: int = 0
+    """Of ``total_steps`` those after the curve's end."""
+    tail_shape: TailShape = TailShape.CONSTANT
+    tail_factor: float | None = None
+    """Where the tail begins; None: at the factor of the curve's last step."""
+    tail_end: float = 0.0
+    """Where a falling tail ends."""
 
     def __post_init__(self) -> None:
         if self.total_steps < 1:
             raise ScheduleError(f"a schedule needs at least 1 step, not {self.total_steps}", parameter="total_steps")
         self._require_only_its_own()
-        if not 0 <= self.warmup_steps <= self.total_steps:
-            what = f"a warmup of {self.warmup_steps} steps does not fit into {self.total_steps} steps"
-            raise ScheduleError(what, parameter="warmup_steps", hint=f"use at most {self.total_steps}")
+        self._require_tail()
+        if not 0 <= self.warmup_steps <= self.curve_steps:
+            what = f"a warmup of {self.warmup_steps} steps does not fit into {self.curve_steps} steps"
+            raise ScheduleError(what, parameter="warmup_steps", hint=f"use at most {self.curve_steps}")
         self._require_ranges()
         if self.kind is Kind.INVERSE_SQRT and self.timescale is None:
             object.__setattr__(self, "timescale", self.warmup_steps or DEFAULT_TIMESCALE)
 
     def _require_only_its_own(self) -> None:
         for name, default in DEFAULTS.items():
-            if name not in SHAPES[self.kind] and getattr(self, name) != default:
+            if name not in SHAPES[self.kind] + TAIL and getattr(self, name) != default:
                 raise ScheduleError(f"{name} is not used by the schedule {self.kind}", parameter=name)
+
+    def _require_tail(self) -> None:
+        if not 0 <= self.tail_steps < self.total_steps:
+            what = f"a tail of {self.tail_steps} steps does not fit into {self.total_steps} steps"
+            raise ScheduleError(what, parameter="tail_steps", hint=f"use at most {self.total_steps - 1}")
+        for name in TAIL:
+            if not self.tail_steps and getattr(self, name) != DEFAULTS[name]:
+                raise ScheduleError(
+                    "does nothing without a tail", parameter=name, hint="set schedule.tail_steps, or remove it"
+                )
+        if self.tail_shape is TailShape.CONSTANT and self.tail_end:
+            hint = "remove it, or let schedule.tail_shape be linear or cosine"
+            raise ScheduleError("is not used by a constant tail", parameter="tail_end", hint=hint)
 
     def _require_ranges(self) -> None:
         for name, low, high in _RANGES:
@@ -77,17 +98,17 @@ class Schedule:
                 raise ScheduleError(f"must be from {low:g} to {high:g}, not {value:g}", parameter=name)
         match self.kind:
             case Kind.PIECEWISE:
-                check_rules(self.rules, self.total_steps)
-            case Kind.WARMUP_STABLE_DECAY if self.warmup_steps + self.decay_steps > self.total_steps:
-                room = (self.total_steps - self.warmup_steps) / self.total_steps
+                check_rules(self.rules, self.curve_steps)
+            case Kind.WARMUP_STABLE_DECAY if self.warmup_steps + self.decay_steps > self.curve_steps:
+                room = (self.curve_steps - self.warmup_steps) / self.curve_steps
                 raise ScheduleError(
-                    f"is {self.decay_steps} steps, which do not fit into {self.total_steps} steps "
+                    f"is {self.decay_steps} steps, which do not fit into {self.curve_steps} steps "
                     f"with a warmup of {self.warmup_steps}",
                     parameter="decay_share",
                     hint=f"use at most {math.floor(room * 1000) / 1000:g}",
                 )
             case Kind.COSINE_WITH_RESTARTS:
-                falling = self.total_steps - self.warmup_steps
+                falling = self.curve_steps - self.warmup_steps
                 if falling and curves.first_cycle(self.cycles, self.cycle_growth) * falling < 1:
                     raise ScheduleError(
                         f"would make the first cycle shorter than a step: {falling} steps are left after the warmup",
@@ -96,26 +117,33 @@ class Schedule:
                     )
 
     @property
+    def curve_steps(self) -> int:
+        """Steps of the kind's own curve, the tail's left out."""
+        return self.total_steps - self.tail_steps
+
+    @property
     def decay_steps(self) -> int:
         """Steps in which warmup-stable-decay falls, at least 1."""
-        return max(1, round(self.decay_share * self.total_steps))
+        return max(1, round(self.decay_share * self.curve_steps))
 
     @property
     def risen_at(self) -> int:
         """Completed steps at which the first rise is over: the warmup's, or one-cycle's own."""
         if self.kind is not Kind.ONE_CYCLE:
             return self.warmup_steps
-        near = (math.floor(self._rise_end), min(self.total_steps - 1, math.ceil(self._rise_end)))
+        near = (math.floor(self._rise_end), min(self.curve_steps - 1, math.ceil(self._rise_end)))
         return max(near, key=self.factor)
 
     @property
     def _rise_end(self) -> float:
         """Where one-cycle turns, between two steps as in torch's."""
-        return max(0.0, self.rise_share * self.total_steps - 1)
+        return max(0.0, self.rise_share * self.curve_steps - 1)
 
     def factor(self, step: int) -> float:
         """What the base LR is multiplied by for the optimizer step after ``step`` completed ones; in [0, 1]."""
-        step = min(max(step, 0), self.total_steps)
+        if self.tail_steps and step >= self.curve_steps:
+            return self._tail(min(step, self.total_steps) - self.curve_steps)
+        step = min(max(step, 0), self.curve_steps)
         if step < self.warmup_steps:
             return step / self.warmup_steps * self._risen(self.warmup_steps)
         return self._risen(step)
@@ -133,6 +161,16 @@ class Schedule:
                 return self._one_cycle(step)
         return self.min_factor + (1.0 - self.min_factor) * self._falling(step)
 
+    def _tail(self, step: int) -> float:
+        """The factor after ``step`` steps of the tail."""
+        start = self.factor(self.curve_steps - 1) if self.tail_factor is None else self.tail_factor
+        match self.tail_shape:
+            case TailShape.LINEAR:
+                return self.tail_end + (start - self.tail_end) * curves.linear(step / self.tail_steps)
+            case TailShape.COSINE:
+                return self.tail_end + (start - self.tail_end) * curves.cosine(step / self.tail_steps)
+        return start
+
     def _falling(self, step: int) -> float:
         """A curve from 1 to 0, before the floor is put under it."""
         p = self._progress(step)
@@ -144,7 +182,7 @@ class Schedule:
             case Kind.REX:
                 return curves.rex(p)
             case Kind.WARMUP_STABLE_DECAY:
-                done = step - (self.total_steps - self.decay_steps)
+                done = step - (self.curve_steps - self.decay_steps)
                 return curves.decay(max(0, done) / self.decay_steps, self.decay_shape)
             case Kind.COSINE_WITH_RESTARTS if p < 1:
                 return curves.cosine(curves.cycle_at(p, self.cycles, self.cycle_growth)[1])
@@ -152,7 +190,7 @@ class Schedule:
 
     def _one_cycle(self, step: int) -> float:
         """Smith & Topin, "Super-Convergence", 2018, in torch's form: up and down along half cosines."""
-        turn, last = self._rise_end, self.total_steps - 1
+        turn, last = self._rise_end, self.curve_steps - 1
         if step < turn:
             return curves.between(self.start_factor, 1.0, step / turn)
         p = 1.0 if step >= last > turn else (step - turn) / (last - turn) if last > turn else 0.0
@@ -160,7 +198,7 @@ class Schedule:
 
     def _progress(self, step: int) -> float:
         """Share of the steps after the warmup that is done."""
-        return min(1.0, (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps))
+        return min(1.0, (step - self.warmup_steps) / max(1, self.curve_steps - self.warmup_steps))
 
     def lr(self, step: int, base_lr: float) -> float:
         """The learning rate of the optimizer step after ``step`` completed ones."""
@@ -168,14 +206,14 @@ class Schedule:
 
     def phase(self, step: int) -> Phase:
         """The part of the curve that the step after ``step`` completed ones lies in."""
-        if step >= self.total_steps:
-            return Phase.FINISHED
+        if step >= self.curve_steps:
+            return Phase.TAIL if step < self.total_steps else Phase.FINISHED
         if step < self.warmup_steps:
             return Phase.WARMUP
         match self.kind:
             case Kind.CONSTANT | Kind.PIECEWISE:
                 return Phase.CONSTANT
-            case Kind.WARMUP_STABLE_DECAY if step < self.total_steps - self.decay_steps:
+            case Kind.WARMUP_STABLE_DECAY if step < self.curve_steps - self.decay_steps:
                 return Phase.CONSTANT
             case Kind.ONE_CYCLE if step < self._rise_end:
                 return Phase.RISE
@@ -183,7 +221,7 @@ class Schedule:
 
     def part(self, step: int) -> str:
         """``cycle 2 of 3`` or ``piece 1 of 2`` where the curve has several; else empty."""
-        if not self.warmup_steps <= step < self.total_steps:
+        if not self.warmup_steps <= step < self.curve_steps:
             return ""
         if self.kind is Kind.COSINE_WITH_RESTARTS:
             cycle, _ = curves.cycle_at(self._progress(step), self.cycles, self.cycle_growth)
@@ -199,7 +237,7 @@ class Schedule:
     def parameters(self) -> dict[str, int | float | str]:
         """Everything but the kind: name to value, as a profile would hold it."""
         found: dict[str, int | float | str] = {"total_steps": self.total_steps}
-        for name in SHAPES[self.kind]:
+        for name in SHAPES[self.kind] + TAIL * bool(self.tail_steps):
             value = getattr(self, name)
             found[name] = rules_text(value) if name == "rules" else value
         return found
@@ -211,6 +249,10 @@ class Schedule:
     def reaching(self, total_steps: int) -> Schedule:
         """The same schedule without the rules that ``total_steps`` do not reach."""
         return replace(self, rules=tuple(rule for rule in self.rules if rule[0] < total_steps))
+
+    def without_tail(self) -> Schedule:
+        """The curve alone."""
+        return replace(self, total_steps=self.curve_steps, **{name: DEFAULTS[name] for name in TAIL})
 
     def to_json(self) -> dict[str, Any]:
         """The stored form; ``from_json`` reads it back."""
@@ -228,7 +270,7 @@ class Schedule:
         try:
             kind = Kind(stored["kind"])
             given = {name: value for name, value in stored.items() if name not in {"kind", "total_steps"}}
-            if unknown := given.keys() - set(SHAPES[kind]):
+            if unknown := given.keys() - {*SHAPES[kind], *TAIL}:
                 raise ScheduleError(
                     f"the stored schedule {kind} has {min(unknown)!r}, which this version does not know"
                 )
@@ -252,6 +294,8 @@ _RANGES: Final[tuple[tuple[str, float, float], ...]] = (
     ("decay_share", 0, 1),
     ("rise_share", 0, 1),
     ("start_factor", 0, 1),
+    ("tail_factor", 0, 1),
+    ("tail_end", 0, 1),
 )
 
 
@@ -271,6 +315,10 @@ _READ: Final[dict[str, Any]] = {
     "rules": _rules,
     "rise_share": float,
     "start_factor": float,
+    "tail_steps": int,
+    "tail_shape": TailShape,
+    "tail_factor": lambda value: None if value is None else float(value),
+    "tail_end": float,
 }
 """From JSON's values to the parameters' types."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.schedule.kinds import SHAPES, DecayShape, Kind, ScheduleError
+from engine.schedule.kinds import SHAPES, TAIL, DecayShape, Kind, ScheduleError, TailShape
 from engine.schedule.piecewise import parse_rules, rules_text
 from engine.schedule.schedule import DEFAULTS, Schedule
 
@@ -25,19 +25,20 @@ def from_settings(settings: Mapping[str, Any], total_steps: int) -> Schedule:
         raise ScheduleError(
             "is given besides schedule.warmup_steps", parameter="warmup_share", hint="keep one of the two"
         )
-    shape = {name: settings[name] for name in SHAPES[kind]}
+    shape = {name: settings[name] for name in SHAPES[kind] + TAIL}
     if settings["warmup_share"]:
         shape["warmup_steps"] = round(settings["warmup_share"] * total_steps)
     if "rules" in shape:
         shape["rules"] = parse_rules(shape["rules"]) if shape["rules"] else ()
     if "decay_shape" in shape:
         shape["decay_shape"] = DecayShape(shape["decay_shape"])
+    shape["tail_shape"] = TailShape(shape["tail_shape"])
     return Schedule(kind, total_steps, **shape)
 
 
 def settings_of(schedule: Schedule) -> dict[str, Any]:
     """``kind`` and a value for every name of ``SETTINGS``, from which ``from_settings`` makes this schedule again."""
-    own = {name: getattr(schedule, name) for name in SHAPES[schedule.kind]}
+    own = {name: getattr(schedule, name) for name in SHAPES[schedule.kind] + TAIL}
     if "rules" in own:
         own["rules"] = rules_text(schedule.rules)
     return {"kind": schedule.kind, **SETTINGS, **own}
@@ -54,4 +55,4 @@ def require_used(kind: Kind, name: str, value: Any) -> None:
 
 def is_used(kind: Kind, name: str) -> bool:
     """Whether a setting shapes the schedules of a kind."""
-    return ("warmup_steps" if name == "warmup_share" else name) in SHAPES[kind]
+    return ("warmup_steps" if name == "warmup_share" else name) in SHAPES[kind] + TAIL

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from engine.checkpoint.load import load_checkpoint, load_tensors
+from engine.checkpoint.load import StoredCheckpoint, load_checkpoint, load_tensors
 from engine.data.batches import TrainingSet
 from engine.data.prepare import prepare
-from engine.model.adapter import Adapter, add_lora
+from engine.model.adapter import add_lora
 from engine.model.conditioning import TextRules
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
@@ -23,8 +23,10 @@ from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
 from engine.model.vae import vae_dtype, vae_format_explained
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Dataset, Loss, Profile, Source
+from engine.routes.route import Route
+from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
-from engine.run.records import RunRecord
+from engine.run.records import Parent, RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.checkpointing import checkpoint_activations
@@ -38,7 +40,7 @@ from engine.train.objective.process import Process, effective_prediction
 from engine.train.optimizer import NamedOptimizer, ParameterGroup
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
-from engine.train.resume import changed_surroundings, refuse_changed_settings, restore
+from engine.train.resume import changed_surroundings, restore, settle
 from engine.train.sampler import prompts_of
 from engine.train.start_weights import start_from_file
 from engine.train.text_conditioning import TextConditioning
@@ -59,21 +61,25 @@ def assemble(
     requests: Requests,
     *,
     place: Place | None = None,
+    keep_stored: bool = False,
 ) -> Training:
-    """Everything of ``run`` in memory, restored from ``checkpoint`` if there is one.
+    """Everything of ``run`` in memory, restored from ``checkpoint`` if there is one; a child's from what it was given.
 
-    place: this process's among several that do the same; rank 0 fills the cache, then the others read it.
-    Raises a ``UserError`` for whatever a person can mend, ``StopBeforeTraining`` or ``PreparationStopped`` if asked to stop.
+    place: this process's among several that do the same; rank 0 fills the cache, then the others read it. keep_stored:
+    whether it was agreed that stored values win over edited ones where a resume restores them. Raises a ``UserError`` for
+    whatever a person can mend, ``StopBeforeTraining`` or ``PreparationStopped`` if asked to stop.
     """
-    profile = read_snapshot(run.profile)
-    stored = None if checkpoint is None else load_checkpoint(checkpoint)
-    warnings = [] if stored is None else refuse_changed_settings(stored, profile)
-    schedule = stored.summary.schedule if stored else schedule_of(profile)
+    profile = read_snapshot(run.profile_of(attempt))
+    stored, route = _stored_state(run, checkpoint)
+    warnings: list[str] = []
+    if stored is not None:
+        profile, warnings = settle(stored, profile, route=route, keep_stored=keep_stored)
+    schedule = stored.summary.schedule if stored and route is Route.RESUME else schedule_of(profile)
     base = open_base(profile.model.base, profile.model.vae)
     effective_prediction(base.prediction, profile.loss)  # refused, if it is, before anything is prepared
     compute = set_up_compute(profile, model_bytes=base.unet_bytes, place=place)
     reporter.started(
-        step=stored.summary.step if stored else 0,
+        step=stored.summary.step if stored and route.keeps_step else 0,
         total_steps=schedule.total_steps,
         device=compute.label,
         versions=versions(),
@@ -84,16 +90,22 @@ def assemble(
     if compute.exchange.rank == 0:
         compute.exchange.data_is_ready()
     reporter.state("starting")
-    origin = Origin(run.id, attempt, _digest(run.profile))
+    parent = parent_of(run)
+    origin = Origin(run.id, attempt, _digest(run.profile_of(attempt)))
     training = _build(origin, profile, schedule, base=base, compute=compute, data=data, held_out=held_out)
     if stored is not None:
         warnings += changed_surroundings(stored, training)
-        warnings += restore(training, stored)
-        reporter.resumed(stored.folder.name, stored.summary.step)
+        warnings += restore(training, stored, route)
+        if route is Route.RESUME:
+            reporter.resumed(stored.folder.name, stored.summary.step)
     elif run.start_weights.exists():
-        _take_start_weights(run, training.adapter, reporter)
+        training.adapter.load_state_dict(load_tensors(run.start_weights))
+    elif run.start_lora.exists():
+        warnings += start_from_file(training.adapter, run.start_lora, names_of(base))
     elif profile.network.start_from is not None:
         warnings += start_from_file(training.adapter, Path(profile.network.start_from), names_of(base))
+    if parent is not None and checkpoint is None:
+        reporter.continued(parent)
     if training.ema is not None and stored is None:
         training.ema.restart()  # with the weights the training really starts from
     for warning in warnings:
@@ -101,6 +113,21 @@ def assemble(
     if requests.should_stop():
         raise StopBeforeTraining
     return training
+
+
+def _stored_state(run: RunDirectory, checkpoint: Path | None) -> tuple[StoredCheckpoint | None, Route]:
+    """The state to go on with and the route to it: the run's own checkpoint, or its parent's that it was given."""
+    if checkpoint is not None:
+        return load_checkpoint(checkpoint), Route.RESUME
+    parent = parent_of(run)
+    if parent is None or not run.start_checkpoint.is_dir():
+        return None, Route.CONTINUE
+    try:
+        route = Route(parent.route)
+    except ValueError:
+        what = f"it goes on from its parent by {parent.route!r}, which this version does not know"
+        raise RunError(what, where=run.id, hint="Update sdxl-tui to train it.") from None
+    return load_checkpoint(run.start_checkpoint), route
 
 
 def schedule_of(profile: Profile) -> Schedule:
@@ -245,12 +272,10 @@ def whole_batch(profile: Profile) -> int:
     return profile.training.batch_size * profile.launch.processes
 
 
-def _take_start_weights(run: RunDirectory, adapter: Adapter, reporter: Reporter) -> None:
-    """Begin a child run with the weights it was given; everything else of it is new."""
-    adapter.load_state_dict(load_tensors(run.start_weights))
+def parent_of(run: RunDirectory) -> Parent | None:
+    """The checkpoint that a child run comes from."""
     record = RunRecord.read(run.record)
-    parent = record.parent if record else None
-    reporter.continued(parent.run if parent else "", parent.checkpoint if parent else "")
+    return record.parent if record else None
 
 
 def _digest(path: Path) -> str:

@@ -10,18 +10,20 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.checkpoint.describe import describe, resume_candidates
 from engine.checkpoint.manifest import CheckpointError, verify
 from engine.errors import UserError
 from engine.profile.load import read_snapshot
+from engine.routes.route import Route
 from engine.run.attempt import begin_attempt, record_own_exit, record_own_process
 from engine.run.commands import CommandBox
 from engine.run.errors import RunError
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.lock import RunLock
+from engine.run.records import RunRecord
 from engine.train.crew import Crew, ProcessLostError
 from engine.train.logs import set_up_logging
 from engine.train.reporter import Reporter
@@ -43,6 +45,8 @@ class Start:
     """Steps that are done there."""
     damaged: tuple[str, ...] = ()
     """Newer checkpoints that were passed over, each with the reason."""
+    keep_stored: bool = False
+    """Whether it was agreed that the checkpoint's values win over edited ones where a resume restores them."""
 
 
 class RunFinishedError(RunError):
@@ -50,12 +54,19 @@ class RunFinishedError(RunError):
 
 
 def run_engine(
-    run_path: Path, *, attempt: int | None, lock_fd: int | None, from_checkpoint: str | None, requests: Requests
+    run_path: Path,
+    *,
+    attempt: int | None,
+    lock_fd: int | None,
+    from_checkpoint: str | None,
+    requests: Requests,
+    keep_stored: bool = False,
 ) -> int:
     """Train the run in ``run_path``; the exit code.
 
     attempt and lock_fd come from the keeper together; without them the engine is run by hand, takes the lock, begins the
-    next attempt and records itself. Raises a ``UserError`` for what is wrong before there is an attempt to blame.
+    next attempt and records itself. keep_stored: as in ``Start``. Raises a ``UserError`` for what is wrong before there is an
+    attempt to blame.
     """
     run = RunDirectory(run_path.absolute())
     if not run.profile.is_file():
@@ -65,10 +76,14 @@ def run_engine(
     if attempt is not None and lock_fd is not None:
         with RunLock.adopt(lock_fd, run.lock):
             set_up_logging()
-            return _ended(run, attempt, lambda: choose_start(run, from_checkpoint), requests, lock_fd)
+            return _ended(run, attempt, lambda: _start(run, from_checkpoint, keep_stored), requests, lock_fd)
     with RunLock.acquire(run.lock) as lock:
-        start = choose_start(run, from_checkpoint)
+        start = _start(run, from_checkpoint, keep_stored)
         return _by_hand(run, start, requests, lock.fileno())
+
+
+def _start(run: RunDirectory, from_checkpoint: str | None, keep_stored: bool) -> Start:
+    return replace(choose_start(run, from_checkpoint), keep_stored=keep_stored)
 
 
 def choose_start(run: RunDirectory, from_checkpoint: str | None) -> Start:
@@ -100,7 +115,9 @@ def choose_start(run: RunDirectory, from_checkpoint: str | None) -> Start:
             where=str(run.checkpoints),
             hint=f"Start anew from its profile: sdxl-tui launch {run.profile}",
         )
-    return Start(None)
+    record = RunRecord.read(run.record)
+    parent = record.parent if record else None
+    return Start(None, parent.step if parent and parent.route == Route.EXTEND else 0)
 
 
 def _unfinished_step(run: RunDirectory, folder: Path) -> int:
@@ -155,7 +172,7 @@ def _ended(run: RunDirectory, attempt: int, find_start: Callable[[], Start], req
 
 def _train(run: RunDirectory, attempt: int, start: Start, reporter: Reporter, requests: Requests, *, lock: int) -> None:
     """Train, in as many processes as the profile says; the others load their libraries while this one does."""
-    processes = read_snapshot(run.profile).launch.processes
+    processes = read_snapshot(run.profile_of(attempt)).launch.processes
     if processes == 1:
         from engine.train.session import train_run  # noqa: PLC0415 - seconds of imports, only once all else is well
 

@@ -111,6 +111,11 @@ class NamedOptimizer:
             group["base_lr"] = group["base_lr"] * factor
         return self.base_lrs
 
+    def set_base_lrs(self, base_lrs: Mapping[str, float]) -> None:
+        """Give every group the base rate named for it, from the next step on."""
+        for group in self.inner.param_groups:
+            group["base_lr"] = base_lrs[group["name"]]
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """While inside, the parameters are the ones to hand out: a schedule-free optimizer's average, else as trained.

@@ -17,7 +17,7 @@ from engine.estimate.estimate import Estimate, Took, compared, compared_text
 from engine.run.events import EventLog
 from engine.run.layout import RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, ValidationPoint
-from engine.run.records import Progress
+from engine.run.records import Parent, Progress
 from engine.run.status import StatusWriter
 from engine.train.requests import StopRequest
 
@@ -79,10 +79,10 @@ class Reporter:
         self._status.update(checkpoint=checkpoint)
         log.info("resumed exactly from %s", checkpoint)
 
-    def continued(self, parent_run: str, checkpoint: str) -> None:
-        """The weights of another run's checkpoint are in place."""
-        self._events.write("continued", parent_run=parent_run, checkpoint=checkpoint)
-        log.info("weights taken from %s of %s; optimizer and schedule are new", checkpoint, parent_run)
+    def continued(self, parent: Parent) -> None:
+        """What a child takes of another run's checkpoint is in place."""
+        self._events.write("continued", parent_run=parent.run, checkpoint=parent.checkpoint, route=parent.route)
+        log.info("%s from %s of %s", parent.route, parent.checkpoint, parent.run)
 
     def dataset(self, report: DatasetReport) -> None:
         """The data is known."""

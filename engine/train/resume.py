@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from engine.checkpoint.load import StoredCheckpoint
 from engine.checkpoint.manifest import CheckpointError
-from engine.continuation import effects
 from engine.errors import UserError
 from engine.profile.schema import Profile
-from engine.profile.setting import AtResume
+from engine.routes.effects import shown
+from engine.routes.resuming import ResumePlan, plan_resume
+from engine.routes.route import Route, RouteError
 from engine.run.records import as_int
 from engine.train import rng
 from engine.train.training import Progress, Training, versions
@@ -26,31 +27,42 @@ _BY_CONTENT: Final = frozenset({"model.base", "model.vae", "dataset.sources"})
 """Paths that may change as long as what lies there is the same, which digests tell."""
 
 
-def refuse_changed_settings(stored: StoredCheckpoint, profile: Profile) -> list[str]:
-    """Sentences about settings of ``profile`` that the resume will not apply, for warnings.
+def settle(
+    stored: StoredCheckpoint, profile: Profile, *, route: Route = Route.RESUME, keep_stored: bool = False
+) -> tuple[Profile, list[str]]:
+    """The profile that is trained from ``stored``, and sentences about each setting that was changed since, for the log.
 
-    Raises ``CheckpointError`` if one was changed that rules an exact resume out.
+    keep_stored: whether it was agreed that the checkpoint's values win where a resume restores them. Raises
+    ``CheckpointError`` if it was not, or if a setting was changed that rules going on out.
     """
     try:
         before = Profile.model_validate(stored.part("profile"))
     except ValidationError:
-        return ["the profile stored in the checkpoint is not readable here; its settings are not compared"]
-    changed = [effect for effect in effects(before, profile) if effect.field not in _BY_CONTENT]
-    fixed = [effect for effect in changed if effect.at_resume is AtResume.FIXED]
-    if fixed:
-        first = fixed[0]
-        others = f" (and {', '.join(effect.field for effect in fixed[1:])})" if fixed[1:] else ""
-        raise CheckpointError(
-            f"{first.field} was {_text(first.stored)} and is now {_text(first.new)}{others}: no exact resume is possible",
-            where=str(stored.folder),
-            hint="Change it back to resume, or continue from the checkpoint as a new run.",
+        return profile, ["the profile stored in the checkpoint is not readable here; its settings are not compared"]
+    plan = plan_resume(before, profile, same_content=_BY_CONTENT)
+    with _errors_name(stored):
+        try:
+            if route is not Route.RESUME:
+                _require_same_state(plan)
+                return profile, []
+            return plan.profile(keep_stored=keep_stored), [
+                f"{effect.field} = {shown(effect.new)} is not applied: the checkpoint's {shown(effect.stored)} goes on"
+                for effect in plan.restored
+            ]
+        except RouteError as error:
+            raise CheckpointError(f"{error.field} {error.what}".strip(), hint=error.hint) from error
+
+
+def _require_same_state(plan: ResumePlan) -> None:
+    """A child that goes on with the state may change what a resume applies, and rates and schedule. Raises ``RouteError``."""
+    held = plan.fixed + tuple(one for one in plan.restored if Route.RESCHEDULE not in one.applied_by)
+    held = tuple(one for one in held if one.field != "network.start_from")
+    if held:
+        raise RouteError(
+            f"was {shown(held[0].stored)} and is now {shown(held[0].new)}: the stored state does not fit",
+            field=held[0].field,
+            hint="Continue from the checkpoint: that keeps the weights alone.",
         )
-    return [
-        f"{effect.field} = {_text(effect.new)} is not applied: the checkpoint's {_text(effect.stored)} goes on "
-        "(continue with a new LR to change it)"
-        for effect in changed
-        if effect.at_resume is AtResume.RESTORED
-    ]
 
 
 def changed_surroundings(stored: StoredCheckpoint, training: Training) -> list[str]:
@@ -70,35 +82,47 @@ def changed_surroundings(stored: StoredCheckpoint, training: Training) -> list[s
     return [f"{difference}: the last bits of the results may differ" for difference in found]
 
 
-def restore(training: Training, stored: StoredCheckpoint) -> list[str]:
+def restore(training: Training, stored: StoredCheckpoint, route: Route = Route.RESUME) -> list[str]:
     """Put every component of ``training`` into the stored state. Returns what could not be, as sentences for warnings.
+
+    route: a resume takes the schedule and the base rates that are stored; a child, by any other route that keeps the state,
+    those of its profile, and a reschedule counts its steps from 0.
 
     Raises a ``UserError`` naming what does not fit: another base or adapter, another optimizer, other data.
     """
     with _errors_name(stored):
         _require_same_base(training, stored)
         training.adapter.load_state_dict(stored.trainable)
+        planned = training.optimizer.base_lrs
         training.optimizer.restore(stored.part("optimizer"), stored.optimizer)
         training.order.load_state_dict(stored.part("data"))
         training.average.load_state_dict(stored.part("average"))
-        training.schedule = stored.summary.schedule
-        training.progress = Progress(
-            step=stored.summary.step,
-            images_seen=stored.summary.images_seen,
-            elapsed_seconds=stored.summary.elapsed_seconds,
-            loss=stored.summary.loss,
-            validated_step=stored.summary.validated_step,
-            validation_loss=stored.summary.validation_loss,
-        )
-        dropped = stored.state.get("dropped")
-        if isinstance(dropped, dict):
-            training.progress.dropped = as_int(dropped.get("steps")) or 0
-            training.progress.dropped_in_a_row = as_int(dropped.get("in_a_row")) or 0
+        if route is Route.RESUME:
+            training.schedule = stored.summary.schedule
+        else:
+            training.optimizer.set_base_lrs(planned)
+        if route.keeps_step:
+            training.progress = _progress(stored)
         found = _restore_ema(training, stored)
         if training.compute.scaler is not None:
             training.compute.scaler.load_state_dict(stored.part("grad_scaler"))
         # Last: nothing after this may draw a random number.
         return found + rng.restore(stored.part("rng"), training.noise)
+
+
+def _progress(stored: StoredCheckpoint) -> Progress:
+    summary, dropped = stored.summary, stored.state.get("dropped")
+    counts = dropped if isinstance(dropped, dict) else {}
+    return Progress(
+        step=summary.step,
+        images_seen=summary.images_seen,
+        elapsed_seconds=summary.elapsed_seconds,
+        loss=summary.loss,
+        validated_step=summary.validated_step,
+        validation_loss=summary.validation_loss,
+        dropped=as_int(counts.get("steps")) or 0,
+        dropped_in_a_row=as_int(counts.get("in_a_row")) or 0,
+    )
 
 
 def _restore_ema(training: Training, stored: StoredCheckpoint) -> list[str]:
@@ -136,7 +160,3 @@ def _errors_name(stored: StoredCheckpoint) -> Iterator[None]:
         if error.where is None:
             error.where = str(stored.folder)
         raise
-
-
-def _text(value: Any) -> str:
-    return str(getattr(value, "value", value))

@@ -69,7 +69,7 @@ def train_run(
 def train_beside(run: RunDirectory, attempt: int, checkpoint: Path | None, place: Place) -> None:
     """Train in one of the processes beside rank 0, until that one says that it is over."""
     with naming_shortage():
-        follow(assemble(run, attempt, checkpoint, SilentReporter(), Requests(), place=place))
+        follow(assemble(run, attempt, checkpoint, SilentReporter(), Requests(), place=place, keep_stored=True))
 
 
 @contextmanager
@@ -97,7 +97,10 @@ def _train(
     for damaged in start.damaged:
         reporter.warning(f"passed over, {damaged}", str(run.checkpoints))
     try:
-        training = assemble(run, attempt, start.checkpoint, reporter, requests, place=crew.place if crew else None)
+        place = crew.place if crew else None
+        training = assemble(
+            run, attempt, start.checkpoint, reporter, requests, place=place, keep_stored=start.keep_stored
+        )
     except (PreparationStopped, StopBeforeTraining):
         if crew:
             crew.abandon()

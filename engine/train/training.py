@@ -117,8 +117,9 @@ class Training:
 
     @property
     def epochs(self) -> int:
-        """Epochs that the whole training touches."""
-        batches = self.total_steps * self.profile.training.gradient_accumulation
+        """Epochs that the whole training touches; a child that goes on in its parent's data counts those, too."""
+        left = (self.total_steps - self.progress.step) * self.profile.training.gradient_accumulation
+        batches = self.order.epoch * self.order.batches_per_epoch + self.order.position + left
         return math.ceil(batches / self.order.batches_per_epoch)
 
     def rates(self) -> dict[str, float]:

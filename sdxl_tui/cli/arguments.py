@@ -119,6 +119,15 @@ def learning_rate(text: str) -> float:
     return rate
 
 
+def rate_or_factor(text: str) -> str:
+    """A rate as typed, or a factor of one that is only known with the checkpoint; judged as far as it can be here."""
+    from engine.routes.rates import is_factor  # noqa: PLC0415 - not every command needs it
+
+    if not is_factor(text):
+        learning_rate(text)
+    return text
+
+
 def whole_number(minimum: int) -> Callable[[str], int]:
     """A type for argparse: an integer of at least ``minimum``."""
 

@@ -6,8 +6,8 @@ import argparse
 from typing import Any, Final
 
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
-from sdxl_tui.cli.engine_report import ask_engine
 from sdxl_tui.cli.output import Column, Printer, out
+from sdxl_tui.fleet.ask_engine import ask_engine
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.workspace import find_workspace

@@ -17,6 +17,7 @@ import engine
 from engine.errors import UserError
 from sdxl_tui.cli import (
     checkpoint_commands,
+    child_commands,
     compare,
     dataset_command,
     family_commands,
@@ -24,11 +25,11 @@ from sdxl_tui.cli import (
     live_commands,
     lora_commands,
     profile_commands,
+    resume_commands,
     run_commands,
     scale_lr,
     states_command,
     training_commands,
-    ways_on,
 )
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, add_workspace_option
 from sdxl_tui.cli.opening import open_app
@@ -98,7 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
         compare,
         family_commands,
         keeping_commands,
-        ways_on,
+        resume_commands,
+        child_commands,
         profile_commands,
         dataset_command,
         lora_commands,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, whole_number
-from sdxl_tui.cli.engine_report import ask_engine
 from sdxl_tui.cli.output import Column, err, out
+from sdxl_tui.fleet.ask_engine import ask_engine
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_bytes, format_percent
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.checkpoint.describe import CheckpointSummary, RateGroup, describe, stored_profile
+from engine.checkpoint.describe import CheckpointSummary, RateGroup, describe, read_state
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import (
     format_bytes,
@@ -64,7 +64,9 @@ class Comparison:
 def compare(first: Path, second: Path) -> Comparison:
     """Compare the checkpoints in two folders; reads their JSON. Raises ``CheckpointError``."""
     one, other = describe(first), describe(second)
-    return Comparison(one, other, _sections(_facts(one, stored_profile(first)), _facts(other, stored_profile(second))))
+    profiles = [read_state(folder).get("profile") for folder in (first, second)]
+    trained = [profile if isinstance(profile, dict) else {} for profile in profiles]
+    return Comparison(one, other, _sections(_facts(one, trained[0]), _facts(other, trained[1])))
 
 
 def _facts(summary: CheckpointSummary, profile: Mapping[str, Any]) -> dict[str, Facts]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from engine.routes.route import Route
 from engine.run.json_lines import JsonLines
 from engine.run.records import as_float, as_int
 from sdxl_tui.fleet.families import Family
@@ -32,6 +33,12 @@ class Link:
     """Steps of the line before its own first."""
     until: int | None
     """Its own steps that count; None for the last run: all."""
+    counted: int = 0
+    """By its own count the steps before its first: those of its parent, where the route goes on counting them."""
+
+    def place(self, step: int) -> int:
+        """On the line, a step by the run's own count."""
+        return self.start + step - self.counted
 
     @property
     def route(self) -> str:
@@ -65,8 +72,9 @@ def _linked(path: Sequence[Family]) -> tuple[Link, ...]:
     start = 0
     for family, child in zip(path, (*path[1:], None), strict=True):
         until = child.parent.step if child is not None and child.parent is not None else None
-        links.append(Link(family, start, until))
-        start += until or 0
+        counted = family.parent.step if links and family.parent and family.parent.route == Route.EXTEND else 0
+        links.append(Link(family, start, until, counted))
+        start = links[-1].place(until or 0)
     return tuple(links)
 
 
@@ -137,12 +145,12 @@ class LineHistory:
     @property
     def steps(self) -> int:
         """Steps of the line that were made."""
-        return max((self.made(link) + link.start for link in self._links), default=0)
+        return max((link.place(self.made(link)) for link in self._links), default=0)
 
     def made(self, link: Link) -> int:
-        """Steps of a run that were made and count."""
+        """The last step, by a run's own count, that was made and counts."""
         last = self.of(link).curves.history.last
-        made = last.step if last else 0
+        made = last.step if last else link.counted
         return made if link.until is None else min(made, link.until)
 
     def loss(self) -> list[Span]:
@@ -175,15 +183,15 @@ class LineHistory:
                 found.append(Seam(link.start, clean(link.route) or "continue"))
             history = self.of(link)
             within = self.made(link)
-            resumes = [Seam(link.start + step, "resume") for step in history.curves.history.resumes if step < within]
-            scaled = [Seam(link.start + step, name) for step, name in history.scaled.items() if step < within]
+            resumes = [Seam(link.place(step), "resume") for step in history.curves.history.resumes if step < within]
+            scaled = [Seam(link.place(step), name) for step, name in history.scaled.items() if step < within]
             found += sorted((*resumes, *scaled), key=lambda seam: seam.step)
         return found
 
     def _joined(self, parts: Sequence[tuple[Link, Curve]], *, middle: bool = True) -> list[Span]:
         most = max(64, SPANS // max(1, len(self._links)))
         return [
-            (link.start + step, low, high)
+            (link.place(int(step)), low, high)
             for link, curve in parts
             for step, low, high in (curve.means(most) if middle else curve.spans(most))
             if link.until is None or step <= link.until

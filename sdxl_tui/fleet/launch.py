@@ -1,4 +1,4 @@
-"""Starting runs: new ones, resumed ones and children, each under its keeper and independent of whoever started it."""
+"""Starting runs, new ones and resumed ones, each under its keeper and independent of whoever started it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import engine
+from engine.durable import write_atomically
 from engine.run import keeper
 from engine.run.attempt import begin_attempt
 from engine.run.create import create_run
@@ -20,20 +21,18 @@ from engine.run.errors import RunBusy, RunError
 from engine.run.layout import AttemptDirectory, RunDirectory
 from engine.run.liveness import Liveness, assess, running_elsewhere
 from engine.run.lock import RunLock
-from engine.run.records import ExitRecord, Parent
+from engine.run.records import ExitRecord
 
 if TYPE_CHECKING:
-    from engine.continuation import Continuation
     from engine.profile.load import LoadedProfile
+    from engine.profile.schema import Profile
     from sdxl_tui.workspace import Workspace
 
 START_SECONDS: Final = 30.0
 LEFTOVER_SECONDS: Final = 15.0
 
 
-def launch(
-    workspace: Workspace, loaded: LoadedProfile, *, parent: Parent | None = None, start_weights: Path | None = None
-) -> RunDirectory:
+def launch(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
     """Make a run of the profile and start its engine; returns once it runs.
 
     Raises ``ProfileError`` if the folders it names rule it out, ``WorkspaceError`` or ``RunError`` if it cannot be
@@ -43,35 +42,15 @@ def launch(
 
     check_inputs(loaded.profile, loaded)
     workspace.create()
-    run = create_run(workspace.runs, loaded.profile, source=loaded.source, parent=parent, start_weights=start_weights)
-    return _start_new(run)
+    run = create_run(workspace.runs, loaded.profile, source=loaded.source, overrides=loaded.overrides)
+    return start_new(run)
 
 
-def continue_run(workspace: Workspace, checkpoint: Path, continuation: Continuation) -> RunDirectory:
-    """Start a child run that trains on from a checkpoint's weights with a new schedule; returns once it runs.
-
-    The child gets its own copy of the weights. Raises ``CheckpointError`` if the checkpoint is damaged, else as ``launch``.
-    """
-    from engine.checkpoint.describe import describe  # noqa: PLC0415
-    from engine.checkpoint.manifest import verify  # noqa: PLC0415
-    from engine.profile.preflight import check_inputs  # noqa: PLC0415
-
-    summary = describe(checkpoint)
-    verify(checkpoint, digests=True)
-    check_inputs(continuation.profile)
-    workspace.create()
-    run = create_run(
-        workspace.runs,
-        continuation.profile,
-        source=None,
-        parent=Parent(summary.run_id, checkpoint.name, summary.step, continuation.route),
-        start_weights=checkpoint / "trainable.safetensors",
-    )
-    return _start_new(run)
-
-
-def resume(run: RunDirectory, checkpoint: Path | None = None) -> int:
+def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profile | None = None) -> int:
     """Go on with ``run`` exactly where ``checkpoint`` (by default its newest whole one) left it; the new attempt's number.
+
+    A child that has no checkpoint of its own yet begins again with what it was given. profile: what is trained from now on;
+    by default what the attempt before trained.
 
     Raises ``RunBusy`` if it is alive, ``RunError`` if there is nothing to resume, ``CheckpointError`` if it is damaged.
     """
@@ -82,6 +61,8 @@ def resume(run: RunDirectory, checkpoint: Path | None = None) -> int:
         checkpoint = _newest_whole(run)
     else:
         verify(checkpoint, digests=True)
+    if checkpoint is None and run.start_weights.parent.is_dir() and not run.checkpoint_folders():
+        return start(run, profile=profile)
     if checkpoint is None:
         raise RunError(
             "has no whole checkpoint to resume from",
@@ -93,17 +74,18 @@ def resume(run: RunDirectory, checkpoint: Path | None = None) -> int:
         raise RunError(
             f"all {summary.total_steps} steps are done, there is nothing to resume",
             where=run.id,
-            hint=f"Train on with a new schedule: sdxl-tui continue {run.id}@{summary.step} --lr LR",
+            hint=f"Train on: sdxl-tui extend {run.id}@{summary.step} --steps N --then HOW for more steps, "
+            f"sdxl-tui continue {run.id}@{summary.step} --lr LR for a new schedule.",
         )
-    return start(run, from_checkpoint=checkpoint)
+    return start(run, from_checkpoint=checkpoint, profile=profile)
 
 
-def start(run: RunDirectory, *, from_checkpoint: Path | None = None) -> int:
+def start(run: RunDirectory, *, from_checkpoint: Path | None = None, profile: Profile | None = None) -> int:
     """Start the engine of ``run`` under a keeper; returns the attempt's number once the engine runs.
 
-    A run that has checkpoints goes on from its newest whole one unless another is given. Raises ``RunBusy`` if the run is
-    alive (of several who start it at once, one succeeds), ``RunError`` if the engine cannot be started; the attempt's
-    folder is removed then.
+    profile: what this attempt trains if that is not what the one before did. A run that has checkpoints goes on from its
+    newest whole one unless another is given. Raises ``RunBusy`` if the run is alive (of several who start it at once, one
+    succeeds), ``RunError`` if the engine cannot be started; the attempt's folder is removed then.
     """
     if from_checkpoint is None:
         from_checkpoint = _newest_whole(run)
@@ -115,6 +97,8 @@ def start(run: RunDirectory, *, from_checkpoint: Path | None = None) -> int:
     with RunLock.acquire(run.lock) as lock:
         attempt = begin_attempt(run)
         try:
+            if profile is not None:
+                _write_profile(attempt, profile)
             process = _spawn_keeper(run, attempt, lock, engine_command(run, attempt, lock, from_checkpoint))
         except OSError as error:
             shutil.rmtree(attempt.path, ignore_errors=True)
@@ -144,7 +128,8 @@ def wait(run: RunDirectory, timeout: float | None = None) -> Liveness:
         pause = min(0.25, pause * 1.5)
 
 
-def _start_new(run: RunDirectory) -> RunDirectory:
+def start_new(run: RunDirectory) -> RunDirectory:
+    """Start a run that has just been made; it is gone again if that fails."""
     try:
         start(run)
     except BaseException:
@@ -152,6 +137,12 @@ def _start_new(run: RunDirectory) -> RunDirectory:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     return run
+
+
+def _write_profile(attempt: AttemptDirectory, profile: Profile) -> None:
+    from engine.profile.to_toml import profile_to_toml  # noqa: PLC0415
+
+    write_atomically(attempt.profile, profile_to_toml(profile).encode(), mode=0o400)
 
 
 def _newest_whole(run: RunDirectory) -> Path | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.checkpoint.describe import CheckpointSummary, resume_candidates
+from engine.errors import UserError
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.liveness import Liveness, assess
+from sdxl_tui.fleet.edits import Edits, look_for_edits
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,24 @@ class ResumeOutlook:
     """The furthest step the run has been at."""
     replaced: tuple[int, ...]
     """Steps of the later checkpoints, which are replaced as the run reaches them again."""
+    edits: Edits | None = None
+    """What has been edited since; None where that cannot be said."""
+    unsaid: str = ""
+    """Why not, in a sentence."""
 
     @property
     def is_possible(self) -> bool:
-        """It can be resumed."""
+        """It can be resumed, if need be with what is stored."""
         return not self.obstacle
+
+    @property
+    def decision(self) -> Literal["", "keep_stored", "as_launched"]:
+        """What has to be agreed to before a resume: that stored values are kept, or that no edit counts; empty if nothing."""
+        if self.edits is None:
+            return "as_launched" if self.unsaid else ""
+        if self.edits.plan.fixed:
+            return "as_launched"
+        return "keep_stored" if self.edits.plan.restored else ""
 
 
 def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "") -> ResumeOutlook:
@@ -39,6 +55,7 @@ def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "
     later = tuple(step for folder in run.checkpoint_folders() if (step := _step(folder.name)) > checkpoint.step)
     said = liveness.status.step if liveness.status else 0
     obstacle, instead, continuing_helps = _obstacle(run, checkpoint, damage, liveness)
+    edits, unsaid = (None, "") if obstacle else _edits(run, checkpoint)
     return ResumeOutlook(
         checkpoint,
         obstacle,
@@ -47,7 +64,16 @@ def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "
         {group: rates[0] for group, rates in checkpoint.next_lrs(1).items() if rates},
         max(checkpoint.step, said, *later) if later else max(checkpoint.step, said),
         later,
+        edits,
+        unsaid,
     )
+
+
+def _edits(run: RunDirectory, checkpoint: CheckpointSummary) -> tuple[Edits | None, str]:
+    try:
+        return look_for_edits(run, checkpoint.folder), ""
+    except UserError as error:
+        return None, error.what
 
 
 def _step(name: str) -> int:

@@ -124,13 +124,13 @@ class CheckpointPlace(ReadingPlace):
     @work
     async def action_continue(self) -> None:
         """Plan and start a child run."""
-        from sdxl_tui.screens.continue_dialog import ContinueDialog  # noqa: PLC0415
+        from sdxl_tui.screens.way_on_dialog import WayOnDialog  # noqa: PLC0415
 
         selected, summary = self.selected(), self.summary()
         if selected is None or summary is None:
             return
         speed = selected.family.run.steps_per_second
-        child = await self.app.push_screen_wait(ContinueDialog(self.workspace, summary, steps_per_second=speed))
+        child = await self.app.push_screen_wait(WayOnDialog(self.workspace, summary, steps_per_second=speed))
         if child is not None:
             self._open(child)
 

@@ -51,8 +51,8 @@ class CheckpointsScreen(CheckpointPlace):
     topic = "Checkpoints"
     about: ClassVar[tuple[str, ...]] = (
         "Every checkpoint shows the learning-rate schedule stored in it: where it stands, what the next steps would be.",
-        "Resume goes on exactly there, in the same run. Continue takes the LoRA weights into a child run with a new "
-        "learning rate and schedule, and shows the jump before anything is started.",
+        "Resume goes on exactly there, in the same run. Continue makes a child run: with a new learning rate and schedule, "
+        "with the moments or without, with more steps or another rank. It shows the jump before anything is started.",
         "The filter takes words and conditions: fox lr<1e-4 -damaged. Words are looked for in the run's name and in what the "
         "checkpoint is (pinned, cosine, decay, adamw …), a dash before one leaves those out. Fields: step loss val lr base "
         "done epoch rank size age, as in step>=500, val<0.12, done>50%, size>100MB, age<2d.",
@@ -82,8 +82,8 @@ class CheckpointsScreen(CheckpointPlace):
     @work(thread=True, group="prepare")
     def _prepare_dialogs(self) -> None:
         """Import what the dialogs need (pydantic among it), so that they open at once."""
-        import sdxl_tui.screens.continue_dialog  # noqa: PLC0415
-        import sdxl_tui.screens.resume_dialog  # noqa: F401, PLC0415
+        import sdxl_tui.screens.resume_dialog  # noqa: PLC0415
+        import sdxl_tui.screens.way_on_dialog  # noqa: F401, PLC0415
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""

@@ -143,8 +143,8 @@ class FamilyPage(ReadingPlace):
         last = history.links[-1]
         curves = history.of(last).curves
         if curves.plan is not None:
-            rates.insert(0, planned_series(curves.plan, curves.history, last.start))
-            steps = max(steps, last.start + curves.plan.schedule.total_steps)
+            rates.insert(0, planned_series(curves.plan, curves.history, last.place(0)))
+            steps = max(steps, last.place(curves.plan.schedule.total_steps))
         self._rate.show(rates, v_lines=marks, x_range=(0, steps))
         self._line.update(self._title(seams=len(seams)))
         self._links.update(Content("\n").join(self._link(link) for link in history.links))
@@ -165,7 +165,7 @@ class FamilyPage(ReadingPlace):
         average = next((value for step, value in _backwards(history.loss_avg) if step <= made), None)
         is_here = link.family.key == self.run_id
         return Content.assemble(
-            (f"{format_count(link.start + 1):>7} – {format_count(link.start + made):<7}", MUTED),
+            (f"{format_count(link.start + 1):>7} – {format_count(link.place(made)):<7}", MUTED),
             (clean(link.family.run.id), "bold" if is_here else ""),
             (f"  {clean(link.route) or 'fresh'}", "$accent"),
             ("  LR ", MUTED),

@@ -13,13 +13,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.checkpoint.describe import CheckpointSummary
-from engine.continuation import STATE_PARTS
 from engine.errors import UserError
+from engine.profile.schema import Profile
+from engine.routes.resuming import routes_for
+from engine.routes.route import Route, kept_by
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.launch import resume
 from sdxl_tui.fleet.resume_outlook import ResumeOutlook, look_ahead
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
+from sdxl_tui.widgets.effect_table import EffectTable
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, stored_curve
 
@@ -45,12 +48,16 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
         #outlook { text-wrap: wrap; }
         #failure { color: $error; display: none; }
         #failure.-said { display: block; }
+        EffectTable { margin: 1 0 0 0; display: none; max-height: 8; }
+        EffectTable.-needed { display: block; }
         SchedulePlot { height: 8; margin: 1 0; }
         KeyBar { background: $surface; padding: 0; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,r", "resume", "Resume"),
+        Binding("k", "keep_stored", "Resume, keep what is stored"),
+        Binding("l", "as_launched", "Resume as launched"),
         Binding("c", "continue", "Continue with a new LR"),
         Binding("escape", "dismiss(None)", "Back"),
     ]
@@ -69,6 +76,7 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
             box.border_title = Content(" Resume exactly ")
             box.border_subtitle = Content(f" {clean(self.run_directory.id)} ")
             yield Static(Content.styled("Looking at the run …", MUTED), id="outlook")
+            yield EffectTable()
             yield SchedulePlot()
             yield Static(id="failure")
             yield KeyBar()
@@ -92,13 +100,22 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
     def _show(self, outlook: ResumeOutlook) -> None:
         self.outlook = outlook
         self.query_one("#outlook", Static).update(outlook_text(outlook))
+        table, effects = self.query_one(EffectTable), outlook.edits.plan.effects if outlook.edits else ()
+        table.show(effects)
+        table.set_class(bool(effects), "-needed")
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done is offered."""
         outlook = self.outlook
-        if action == "resume":
-            return outlook is not None and outlook.is_possible and not self._resuming
+        if action in {"resume", "keep_stored", "as_launched"}:
+            if outlook is None or not outlook.is_possible or self._resuming:
+                return False
+            return {
+                "resume": not outlook.decision,
+                "keep_stored": outlook.decision == "keep_stored",
+                "as_launched": bool(outlook.decision),
+            }[action]
         if action == "continue":
             return outlook is not None and (outlook.is_possible or outlook.continuing_helps)
         return True
@@ -108,15 +125,33 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
         self.dismiss("continue")
 
     def action_resume(self) -> None:
-        """Start the engine again from here."""
+        """Start the engine again from here, with what was edited and takes effect."""
+        self._begin(edited=True)
+
+    def action_keep_stored(self) -> None:
+        """As ``action_resume``; where a resume ignores an edit, what is stored goes on."""
+        self._begin(edited=True)
+
+    def action_as_launched(self) -> None:
+        """Start the engine again with what the run trained before; no later edit counts."""
+        self._begin(edited=False)
+
+    def _begin(self, *, edited: bool) -> None:
         self._resuming = True
         self.refresh_bindings()
-        self._resume()
+        self._resume(edited)
+
+    def _profile(self, edited: bool) -> Profile | None:
+        """What the attempt trains if that is not what the one before did."""
+        edits = self.outlook.edits if self.outlook and edited else None
+        if edits is None or not edits.plan.effects:
+            return None
+        return edits.attempts_profile(self.run_directory, keep_stored=True)
 
     @work(thread=True, exclusive=True)
-    def _resume(self) -> None:
+    def _resume(self, edited: bool) -> None:
         try:
-            resume(self.run_directory, self.checkpoint.folder)
+            resume(self.run_directory, self.checkpoint.folder, profile=self._profile(edited))
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._fail, str(error))
         else:
@@ -128,6 +163,26 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
         failure.update(Content(clean(reason, lines=True)))
         failure.add_class("-said")
         self._look()
+
+
+def _edited(outlook: ResumeOutlook) -> Content:
+    """What has become of the profile since, and what has to be decided."""
+    if outlook.edits is None:
+        return Content.styled(
+            clean(f"not compared: {outlook.unsaid or 'it does not say what it was trained with'}"), "$warning"
+        )
+    plan = outlook.edits.plan
+    if not plan.effects:
+        return Content(clean(outlook.edits.remark or "not edited since"))
+    if not outlook.decision:
+        return Content.styled("edited since; every edit takes effect from the next step on", "$success")
+    held = plan.fixed or plan.restored
+    settings = "1 setting" if len(held) == 1 else f"{len(held)} settings"
+    what = "no exact resume with" if plan.fixed else "a resume ignores"
+    routes = " or ".join(routes_for(held)) or "a new run"
+    return Content.styled(
+        f"edited: {what} {settings}; apply {'it' if len(held) == 1 else 'them'} by {routes}", "$warning"
+    )
 
 
 def outlook_text(outlook: ResumeOutlook) -> Content:
@@ -144,12 +199,11 @@ def outlook_text(outlook: ResumeOutlook) -> Content:
             outlook.instead,
         )
     rates = ", ".join(f"{clean(group)} {format_lr(rate)}" for group, rate in outlook.next_lrs.items())
-    restored = [part.name for part in STATE_PARTS if part.resume.startswith("restored")]
     lines: list[tuple[str, str | Content]] = [
         ("From", Content.assemble((where, "bold"), ", in the same run, exactly as it stood")),
         ("Next step", Content.assemble(("LR ", MUTED), (rates, "bold $primary"), (f" · {checkpoint.phase}", MUTED))),
-        ("Restored", ", ".join(restored)),
-        ("Not read", "later edits of the profile: a run trains its own snapshot"),
+        ("Restored", ", ".join(kept_by(Route.RESUME))),
+        ("Profile", _edited(outlook)),
     ]
     if outlook.reached > checkpoint.step:
         again = f"steps {format_count(checkpoint.step + 1)} to {format_count(outlook.reached)} are trained again"

@@ -109,13 +109,13 @@ class RunPlace(Place):
         self.app.push_screen(ResumeDialog(checkpoint), answered)
 
     def _ask_to_continue(self, run: RunSummary, checkpoint: CheckpointSummary) -> None:
-        from sdxl_tui.screens.continue_dialog import ContinueDialog  # noqa: PLC0415 - opened rarely
+        from sdxl_tui.screens.way_on_dialog import WayOnDialog  # noqa: PLC0415 - opened rarely
 
         def answered(child: RunDirectory | None) -> None:
             if child is not None:
                 self.post_message(OpenRun(child.id))
 
-        dialog = ContinueDialog(self.workspace, checkpoint, steps_per_second=run.steps_per_second)
+        dialog = WayOnDialog(self.workspace, checkpoint, steps_per_second=run.steps_per_second)
         self.app.push_screen(dialog, answered)
 
     def _ask_to_start_again(self, run: RunSummary) -> None:

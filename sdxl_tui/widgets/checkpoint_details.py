@@ -100,7 +100,7 @@ class CheckpointDetails(ScrollableContainer):
     @property
     def text_cells(self) -> int:
         """Cells of a line of what is shown instead of a checkpoint; 0 before the first layout."""
-        return self.content_size.width
+        return self.scrollable_content_region.width
 
     def say(self, *parts: str | Styled) -> None:
         """Show a few words instead of a checkpoint."""

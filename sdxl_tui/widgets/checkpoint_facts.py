@@ -120,7 +120,7 @@ def _group_rates(group: RateGroup, upcoming: tuple[float, ...], cells: int, widt
 
 
 def routes(summary: CheckpointSummary, run: RunSummary) -> Content:
-    """The two ways on, and whether they are open now."""
+    """The ways on, and whether they are open now."""
     seconds = summary.steps_left / run.steps_per_second if run.steps_per_second else None
     left = f"{format_count(summary.steps_left)} steps" + (f", about {format_duration(seconds)}" if seconds else "")
     if run.alive:
@@ -135,8 +135,8 @@ def routes(summary: CheckpointSummary, run: RunSummary) -> Content:
         "resume    ",
         resume,
         ("\nc ", "bold $primary"),
-        "continue  child run with a new LR · keeps the weights, ",
-        "\n            starts moments, schedule and data order anew",
+        "continue  in a child run: a new LR and schedule with the ",
+        "\n            moments or without, more steps, another rank",
     )
 
 

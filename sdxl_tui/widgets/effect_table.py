@@ -8,8 +8,10 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from engine.continuation import STATE_PARTS, Continuation, Effect
 from engine.profile.to_toml import toml_value
+from engine.routes.child import ChildPlan
+from engine.routes.effects import Effect
+from engine.routes.route import Route, kept_by, new_under
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
 
@@ -20,7 +22,7 @@ HARD: Final = 3.0
 WORTH_A_WARMUP: Final = 1.2
 
 
-def severity(plan: Continuation) -> str:
+def severity(plan: ChildPlan) -> str:
     """The style that the jump is written in: by its size, and a warmup as long as advised softens it by one degree."""
     jump, softened = plan.jump, not plan.warmup_is_advised
     if jump is None or jump > HARD:
@@ -28,14 +30,14 @@ def severity(plan: Continuation) -> str:
     return "bold $warning" if jump > MILD and not softened else "bold $success"
 
 
-def needs_warmup(plan: Continuation) -> bool:
+def needs_warmup(plan: ChildPlan) -> bool:
     """Whether a warmup is worth proposing: the rate jumps up noticeably and the planned warmup is shorter than advised."""
     return plan.warmup_is_advised and (plan.jump is None or plan.jump > WORTH_A_WARMUP)
 
 
-def jump_sentence(plan: Continuation) -> Content:
+def jump_sentence(plan: ChildPlan) -> Content:
     """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``; a warmup starts from 0 and says so."""
-    rise = plan.new.risen_at
+    rise = 0 if plan.first_step else plan.new.risen_at
     through = f" → {format_lr(plan.first_lr)}" if rise and plan.jump_from else ""
     way = f"{format_lr(plan.jump_from)}{through} → {format_lr(plan.jump_to)}"
     style = severity(plan)
@@ -108,13 +110,12 @@ def _row(cells: tuple[str, ...], widths: list[int]) -> str:
     return f"{name.ljust(widths[0])}  {stored.rjust(widths[1])}  {new.rjust(widths[2])}  {happens}"
 
 
-def kept_and_new() -> Content:
-    """What a continuation keeps and what it starts anew, in a line."""
-    kept = [part.name for part in STATE_PARTS if part.continue_ == "from the checkpoint"]
-    anew = [part.name for part in STATE_PARTS if part.continue_.startswith("new")]
+def kept_and_new(route: Route) -> Content:
+    """What a route keeps and what it starts anew, in a line."""
+    kept, anew = kept_by(route), new_under(route)
     return Content.assemble(
         ("Kept ", MUTED),
-        (", ".join(kept), "$success"),
+        (", ".join(kept) or "the LoRA, resized", "$success"),
         (" · anew ", MUTED),
-        ", ".join(anew),
+        ", ".join(anew) or "nothing",
     )

@@ -91,10 +91,21 @@ def _warning(event: Event) -> str:
     return (f"{where}: " if where else "") + _text(event, "message")
 
 
+def _continued(event: Event) -> str:
+    taken = _TAKEN.get(_text(event, "route"), "weights")
+    return f"{taken} from {_text(event, 'checkpoint')} of {_text(event, 'parent_run')}"
+
+
+_TAKEN = {
+    "resize": "resized weights",
+    "reschedule": "state taken over with a new schedule",
+    "extend": "state taken over, with more steps to come,",
+}
+
 _WORDS = {
     "started": lambda e: f"started on {_text(e, 'device')} at step {_count(e, 'step')} of {_count(e, 'total_steps')}",
     "resumed": lambda e: f"resumed exactly from {_text(e, 'checkpoint')}",
-    "continued": lambda e: f"weights from {_text(e, 'checkpoint')} of {_text(e, 'parent_run')}",
+    "continued": _continued,
     "dataset": _dataset,
     "cached": _cached,
     "warning": _warning,

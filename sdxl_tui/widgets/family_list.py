@@ -159,8 +159,9 @@ class FamilyList(Vertical):
         return [entry for run in runs if every or run.key not in self.view.folded for entry in run.checkpoints]
 
     def states_in_sight(self) -> list[ForeignEntry]:
-        """Those of folders that are not folded."""
-        return [entry for folder in self.states if folder.key not in self.view.folded for entry in folder.entries]
+        """Those of folders that are not folded; all while something is looked for."""
+        opened = [folder for folder in self.states if self.is_filtered or folder.key not in self.view.folded]
+        return [entry for folder in opened for entry in folder.entries]
 
     # Showing
 

@@ -15,7 +15,7 @@ from sdxl_tui.terminal.numbers import format_age, format_count, format_loss, for
 from sdxl_tui.widgets.row_list import Row, Styled
 
 MUTED: Final = "$foreground 60%"
-ROUTE_SIGNS: Final = {"continue": "↳", "reschedule": "↳", "resize": "↳"}
+CHILD_SIGN: Final = "↳"
 PIN: Final = "⚑"
 PIN_OF_OLD: Final = "⚐"
 """Pinned when a later attempt reached its step again, and kept aside."""
@@ -101,9 +101,8 @@ def _run_rows(family: Family, view: View, *, guides: str, below: str, parent: st
             continue
         yield checkpoint_row(block, view, guides=below + branch, parent=family.key)
         for child in (child for child in children if child.parent and child.parent.checkpoint == block.folder.name):
-            sign = ROUTE_SIGNS.get(child.parent.route if child.parent else "", "↳")
             yield from _run_rows(
-                child, view, guides=f"{below}{onward}{sign} ", below=f"{below}{onward}  ", parent=block.key
+                child, view, guides=f"{below}{onward}{CHILD_SIGN} ", below=f"{below}{onward}  ", parent=block.key
             )
 
 

@@ -81,15 +81,18 @@ def planned_curve(schedule: Schedule, base_lr: float) -> tuple[Curve, ...]:
 
 
 def seam_curves(
-    old: Schedule, old_base_lr: float, old_step: int, new: Schedule, new_base_lr: float
+    old: Schedule, old_base_lr: float, old_step: int, new: Schedule, new_base_lr: float, *, first_step: int = 0
 ) -> tuple[Curve, Curve, Curve]:
-    """A continuation on one axis: the parent's done part and what it had left, and the child's curve from the seam on."""
+    """A child on one axis: the parent's done part and what it had left, and the child's curve from the seam on.
+
+    first_step: completed steps that the child's schedule begins with.
+    """
     done, rest = stored_curve(old, old_base_lr, old_step)
     left = Curve(rest.rate, rest.first, rest.last, "old")
     child = Curve(
-        lambda at: new.lr(at - old_step, new_base_lr),
+        lambda at: new.lr(at - old_step + first_step, new_base_lr),
         old_step,
-        old_step + new.total_steps,
+        old_step + new.total_steps - first_step,
         "new",
     )
     return done, left, child

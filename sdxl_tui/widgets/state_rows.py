@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -14,6 +15,7 @@ from sdxl_tui.terminal.numbers import format_lr
 from sdxl_tui.widgets.family_rows import MUTED, View, short_age
 from sdxl_tui.widgets.row_list import Row, Styled
 
+LEADING_ZEROS: Final = re.compile(r"^0+(?=\d)")
 SHORTEST: Final = 3
 """Letters that names have in common and that are not worth leaving out."""
 
@@ -38,11 +40,13 @@ def state_rows(folders: Sequence[StateFolder], view: View) -> Iterator[Row]:
 
 
 def shortened(names: Sequence[str]) -> list[str]:
-    """The names without what all of them begin with, a number that differs kept whole: ``…00000500-state``."""
+    """The names without what all of them begin with; of a number that differs its zeros only: ``…500-state``."""
     if len(names) < 2:
         return list(names)
     common = os.path.commonprefix(list(names)).rstrip("0123456789")  # noqa: RUF071 - letter by letter is what is meant
-    return [f"…{name[len(common) :]}" if len(common) > SHORTEST else name for name in names]
+    if len(common) <= SHORTEST:
+        return list(names)
+    return [f"…{re.sub(LEADING_ZEROS, '', name[len(common) :])}" for name in names]
 
 
 def _row(folder: StateFolder, entry: ForeignEntry, name: str, view: View, guides: str) -> Row:

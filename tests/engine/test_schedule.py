@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from engine.schedule import (
     Phase,
     Schedule,
     ScheduleError,
+    TailShape,
     from_settings,
     settings_of,
 )
@@ -424,3 +426,51 @@ def test_parameters_that_make_no_curve_are_refused_by_name(kind: Kind, parameter
 def test_a_stored_form_that_describes_none_is_refused(stored: dict[str, Any]) -> None:
     with pytest.raises(ScheduleError):
         Schedule.from_json(stored)
+
+
+TAILS = st.fixed_dictionaries(
+    {
+        "tail_steps": st.integers(1, 100),
+        "tail_shape": st.sampled_from(TailShape),
+        "tail_factor": st.none() | st.floats(0, 1),
+        "tail_end": st.floats(0, 1),
+    }
+).map(lambda tail: tail | {"tail_end": 0.0} if tail["tail_shape"] is TailShape.CONSTANT else tail)
+
+
+@settings(max_examples=100, deadline=None)
+@given(schedules(), TAILS)
+def test_a_tail_leaves_the_curve_as_it_is_and_follows_it(curve: Schedule, tail: dict[str, Any]) -> None:
+    longer = replace(curve, total_steps=curve.total_steps + tail["tail_steps"], **tail)
+    assert [longer.factor(step) for step in range(curve.total_steps)] == [
+        curve.factor(step) for step in range(curve.total_steps)
+    ]
+    held = curve.factor(curve.total_steps - 1) if tail["tail_factor"] is None else tail["tail_factor"]
+    factors = [longer.factor(step) for step in range(curve.total_steps, longer.total_steps)]
+    assert factors[0] == pytest.approx(held, rel=1e-12, abs=1e-12)
+    end = held if tail["tail_shape"] is TailShape.CONSTANT else tail["tail_end"]
+    assert longer.factor(longer.total_steps) == pytest.approx(end, abs=1e-12)
+    assert all(min(held, end) - 1e-12 <= factor <= max(held, end) + 1e-12 for factor in factors)
+    assert longer.without_tail() == curve
+    assert Schedule.from_json(longer.to_json()) == longer
+    assert from_settings(settings_of(longer), longer.total_steps) == longer
+    assert {longer.phase(step) for step in range(curve.total_steps, longer.total_steps)} == {Phase.TAIL}
+    assert longer.phase(longer.total_steps) is Phase.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("changes", "parameter"),
+    [
+        ({"tail_steps": 10}, "tail_steps"),
+        ({"tail_steps": -1}, "tail_steps"),
+        ({"tail_factor": 0.5}, "tail_factor"),
+        ({"tail_shape": TailShape.LINEAR}, "tail_shape"),
+        ({"tail_steps": 2, "tail_end": 0.5}, "tail_end"),
+        ({"tail_steps": 2, "tail_factor": 1.5}, "tail_factor"),
+        ({"tail_steps": 8, "warmup_steps": 3}, "warmup_steps"),
+    ],
+)
+def test_a_tail_that_makes_no_sense_is_refused_by_name(changes: dict[str, Any], parameter: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        Schedule(Kind.COSINE, 10, **changes)
+    assert caught.value.parameter == parameter

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.profile.schema.section import RESTORED, Section
 from engine.profile.setting import Setting
-from engine.schedule import SETTINGS, DecayShape, from_settings
+from engine.schedule import SETTINGS, DecayShape, TailShape, from_settings
 from engine.schedule import Kind as ScheduleKind
 from engine.schedule import Schedule as LrSchedule
 
@@ -150,6 +150,38 @@ class Schedule(Section):
             aliases=("div_factor",),
         ),
     ] = SETTINGS["start_factor"]
+
+    tail_steps: Annotated[
+        int,
+        Field(ge=0, le=10_000_000),
+        Setting(
+            "Of training.steps those that follow the curve's end.",
+            RESTORED,
+            unit="steps",
+            detail="0, the usual: the curve takes all steps. A tail trains on where the curve ended; extend adds one to a run.",
+            aliases=("extra_steps", "constant_tail"),
+        ),
+    ] = SETTINGS["tail_steps"]
+    tail_shape: Annotated[
+        TailShape,
+        Field(strict=False),
+        Setting("How the LR goes on in the tail.", RESTORED),
+    ] = SETTINGS["tail_shape"]
+    tail_factor: Annotated[
+        float | None,
+        Field(ge=0, le=1),
+        Setting(
+            "Where the tail begins: a share of the base LR.",
+            RESTORED,
+            detail="A curve that falls to 0 leaves nothing to hold: give 0.05 to 0.2 there.",
+            absent="where the curve ended",
+        ),
+    ] = SETTINGS["tail_factor"]
+    tail_end: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Setting("Where a tail that falls ends: a share of the base LR.", RESTORED),
+    ] = SETTINGS["tail_end"]
 
     def over(self, total_steps: int) -> LrSchedule:
         """The schedule of a training of ``total_steps``. Raises ``ScheduleError`` where the fields do not fit together."""

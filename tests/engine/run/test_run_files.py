@@ -16,7 +16,7 @@ from engine.durable import write_json_atomically
 from engine.profile.schema import Dataset, Model, Profile, Source
 from engine.run.attempt import begin_attempt
 from engine.run.commands import CommandBox, send_command
-from engine.run.create import create_run
+from engine.run.create import Inheritance, create_run
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, MetricsReader, newest_attempt_wins
@@ -186,7 +186,11 @@ def test_a_new_run_is_complete_private_and_says_where_it_came_from(tmp_path: Pat
     before = os.umask(umask)
     try:
         run = create_run(
-            tmp_path / "runs", PROFILE, source=tmp_path / "demo.toml", parent=parent, start_weights=weights
+            tmp_path / "runs",
+            PROFILE,
+            source=tmp_path / "demo.toml",
+            parent=parent,
+            inherits=Inheritance(weights=weights),
         )
     finally:
         os.umask(before)
@@ -224,7 +228,9 @@ def test_a_runs_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp
 
 def test_a_run_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="No such file"):
-        create_run(tmp_path / "runs", PROFILE, source=None, start_weights=tmp_path / "missing.safetensors")
+        create_run(
+            tmp_path / "runs", PROFILE, source=None, inherits=Inheritance(weights=tmp_path / "missing.safetensors")
+        )
     assert list((tmp_path / "runs").iterdir()) == []
 
 

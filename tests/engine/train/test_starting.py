@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from engine import __main__ as command_line
 from engine.profile.load import read_snapshot
 from engine.run.attempt import begin_attempt
+from engine.run.create import Inheritance
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RunDirectory
 from engine.run.lock import RunLock, is_held
@@ -88,7 +89,7 @@ def test_the_lora_file_says_what_was_really_used(parent: RunDirectory) -> None:
 def test_a_child_run_starts_from_its_parents_weights_and_nothing_else_of_it(lab: Lab, parent: RunDirectory) -> None:
     weights = parent.checkpoint(3) / "trainable.safetensors"
     origin = Parent(parent.id, "step-00000003", 3, "continue")
-    child = lab.run("optimizer.lr=0.001", parent=origin, start_weights=weights)
+    child = lab.run("optimizer.lr=0.001", parent=origin, inherits=Inheritance(weights=weights))
     reporter = Reporter(child, 1)
     training = assemble(child, 1, None, reporter, Requests())
     reporter.close()
@@ -105,7 +106,7 @@ def test_a_child_run_starts_from_its_parents_weights_and_nothing_else_of_it(lab:
 
 def test_a_resumed_child_goes_on_from_its_own_checkpoint(lab: Lab, parent: RunDirectory) -> None:
     weights = parent.checkpoint(3) / "trainable.safetensors"
-    child = lab.run(parent=Parent(parent.id, "step-00000003", 3, "continue"), start_weights=weights)
+    child = lab.run(parent=Parent(parent.id, "step-00000003", 3, "continue"), inherits=Inheritance(weights=weights))
     assert train(child, stop_at=2) == 0
     assert train(child, stop_at=3) == 0
     assert len(events(child, "continued")) == 1
@@ -115,7 +116,11 @@ def test_a_resumed_child_goes_on_from_its_own_checkpoint(lab: Lab, parent: RunDi
 
 def test_start_weights_of_another_rank_are_refused(lab: Lab, parent: RunDirectory) -> None:
     weights = parent.checkpoint(3) / "trainable.safetensors"
-    child = lab.run("network.rank=4", parent=Parent(parent.id, "step-00000003", 3, "continue"), start_weights=weights)
+    child = lab.run(
+        "network.rank=4",
+        parent=Parent(parent.id, "step-00000003", 3, "continue"),
+        inherits=Inheritance(weights=weights),
+    )
     assert train(child) == 2
     assert "rank" in events(child, "failed")[0]["message"]
 

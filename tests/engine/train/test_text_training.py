@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from engine.checkpoint.describe import describe
-from engine.continuation import plan_continuation
 from engine.data.prepare import prepare
 from engine.model.adapter import add_lora
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import open_base
 from engine.profile.load import read_snapshot
+from engine.routes.continuing import plan_continuation
+from engine.run.create import Inheritance
 from engine.run.layout import RunDirectory
 from engine.train import rng
 from engine.train.training import Training
@@ -200,5 +201,5 @@ def test_a_continued_run_keeps_the_ratio_of_the_rates(lab: Lab, straight: RunDir
     assert optimizer.text_encoder_lr == pytest.approx(5e-4)
     assert optimizer.text_encoder_2_lr == pytest.approx(2e-4)
     start = straight.checkpoint(4) / "trainable.safetensors"
-    child = lab.run(*HARD, "training.steps=2", "optimizer.lr=1e-3", start_weights=start)
+    child = lab.run(*HARD, "training.steps=2", "optimizer.lr=1e-3", inherits=Inheritance(weights=start))
     assert train(child) == 0

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from engine.demo import locate
 from engine.profile.load import parse_profile
-from engine.run.create import create_run
+from engine.run.create import Inheritance, create_run
 from engine.run.events import read_events
 from engine.run.layout import RunDirectory
 from engine.run.metrics import MetricPoint, MetricsReader
@@ -60,11 +60,11 @@ class Lab:
         """Six of the demo's pictures with their captions."""
         return self.root / "pictures"
 
-    def run(self, *overrides: str, parent: Parent | None = None, start_weights: Path | None = None) -> RunDirectory:
+    def run(self, *overrides: str, parent: Parent | None = None, inherits: Inheritance | None = None) -> RunDirectory:
         """A new run of the small profile with ``overrides``."""
         text = PROFILE.replace("PICTURES", str(self.pictures))
         profile = parse_profile(text, folder=self.root, overrides=overrides).profile
-        return create_run(self.root / "runs", profile, source=None, parent=parent, start_weights=start_weights)
+        return create_run(self.root / "runs", profile, source=None, parent=parent, inherits=inherits)
 
     def copy(self, run: RunDirectory, name: str) -> RunDirectory:
         """A copy of a run under another id."""

@@ -11,14 +11,16 @@ import pytest
 
 from engine.checkpoint.describe import describe
 from engine.checkpoint.manifest import CheckpointError, write_manifest
-from engine.continuation import Continuation, plan_continuation
 from engine.durable import write_json_atomically
 from engine.profile.load import read_snapshot
+from engine.routes.child import ChildPlan
+from engine.routes.continuing import plan_continuation
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState
 from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet import launch
+from sdxl_tui.fleet.children import start_child
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.workspace import Workspace
 from tests.sdxl_tui.fleet.stand_in import engine_of, loaded, pids, process_of, standing_in
@@ -68,7 +70,7 @@ def damage(folder: Path) -> None:
     path.write_bytes(b"?" + path.read_bytes()[1:])
 
 
-def plan(run: RunDirectory, folder: Path) -> Continuation:
+def plan(run: RunDirectory, folder: Path) -> ChildPlan:
     return plan_continuation(describe(folder), read_snapshot(run.profile), lr=2e-4, steps=30)
 
 
@@ -115,7 +117,7 @@ def test_a_child_run_has_its_own_copy_of_the_weights_and_names_its_parent(
 ) -> None:
     monkeypatch.setattr(launch, "engine_command", engine_of(5))
     folder = killed.checkpoint(20)
-    child = launch.continue_run(workspace, folder, plan(killed, folder))
+    child = start_child(workspace, plan(killed, folder))
     assert launch.wait(child, 10).state is RunState.FINISHED
     assert child.start_weights.read_bytes() == (folder / "trainable.safetensors").read_bytes()
     assert child.start_weights.stat().st_ino != (folder / "trainable.safetensors").stat().st_ino
@@ -133,7 +135,7 @@ def test_a_damaged_checkpoint_has_no_child(workspace: Workspace, killed: RunDire
     planned = plan(killed, folder)
     damage(folder)
     with pytest.raises(CheckpointError, match=r"trainable\.safetensors"):
-        launch.continue_run(workspace, folder, planned)
+        start_child(workspace, planned)
     assert [row.id for row in list_runs(workspace)] == [killed.id]
 
 
@@ -143,5 +145,5 @@ def test_a_child_that_cannot_be_started_is_not_there(
     monkeypatch.setattr(launch, "engine_command", lambda *_: ["/nowhere/python"])
     folder = killed.checkpoint(20)
     with pytest.raises(RunError, match="/nowhere/python"):
-        launch.continue_run(workspace, folder, plan(killed, folder))
+        start_child(workspace, plan(killed, folder))
     assert [row.id for row in list_runs(workspace)] == [killed.id]

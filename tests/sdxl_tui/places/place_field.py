@@ -17,7 +17,7 @@ from textual.screen import Screen
 
 import sdxl_tui
 from engine.checkpoint.manifest import write_manifest
-from engine.profile.load import load_profile
+from engine.profile.load import load_profile, read_snapshot
 from engine.profile.to_toml import profile_to_toml
 from engine.run.layout import RunDirectory
 from engine.run.records import ExitRecord, Parent, RunRecord, Status
@@ -84,6 +84,7 @@ class Field:
         parent: Parent | None = None,
         schedule: Schedule = COSINE,
         ended: str = "stopped",
+        source: Path | None = None,
     ) -> RunDirectory:
         """A run that ended at ``step``; ``age`` in seconds."""
         run = RunDirectory(self.workspace.runs / run_id)
@@ -94,7 +95,7 @@ class Field:
         training = profile.training.model_copy(update={"steps": schedule.total_steps})
         tables = profile.schedule.model_copy(update={"kind": schedule.kind, "warmup_steps": schedule.warmup_steps})
         run.profile.write_text(profile_to_toml(profile.model_copy(update={"training": training, "schedule": tables})))
-        record = RunRecord(run.id, "fox", NOW - age, None, "0.1.0", parent)
+        record = RunRecord(run.id, "fox", NOW - age, None if source is None else str(source), "0.1.0", parent)
         run.record.write_text(json.dumps(record.to_json()))
         status = Status(
             attempt=1, state=ended, step=step, total_steps=schedule.total_steps, heartbeat=NOW, steps_per_second=0.5
@@ -144,6 +145,7 @@ class Field:
             "base_model": {"path": "bundled:demo-base", "digest": "00"},
             "versions": {"sdxl_tui": "0.1.0", "torch": "2.13.0"},
             "device": "cpu",
+            "profile": read_snapshot(run.profile).model_dump(mode="json", by_alias=True),
         }
         (folder / "state.json").write_text(json.dumps(state))
         for name in ("lora.safetensors", "trainable.safetensors", "optimizer.safetensors"):

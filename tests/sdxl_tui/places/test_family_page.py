@@ -90,6 +90,23 @@ def test_seams_are_named_and_lie_where_they_happened(family: Field) -> None:
     assert [(seam.step, seam.name) for seam in by_length[2]] == [(2, "continue"), (3, "LR ×0.50")]
 
 
+def test_a_run_that_goes_on_counting_its_parents_steps_lies_right_behind_them(field: Field) -> None:
+    measured(field.run("fox", age=9000), range(1, 11), 1e-3)
+    longer = field.run("longer", age=500, parent=Parent("fox", "step-00000006", 6, "extend"))
+    measured(longer, range(7, 13), 5e-4)
+    again = field.run("again", age=100, parent=Parent("longer", "step-00000008", 8, "continue"))
+    measured(again, range(1, 3), 1e-4)
+    (line,) = lines(field)
+    history = followed(line)
+    assert [(step, rate) for step, rate, _ in history.lr()["unet"]] == [
+        *((step, 1e-3) for step in range(1, 7)),
+        *((step, 5e-4) for step in (7, 8)),
+        *((step, 1e-4) for step in (9, 10)),
+    ]
+    assert [(seam.step, seam.name) for seam in history.seams()] == [(6, "extend"), (8, "continue")]
+    assert history.steps == 10
+
+
 def test_a_long_line_is_thinned_out(field: Field, tmp_path: Path) -> None:
     run = field.run("long")
     run.metrics.write_text(

@@ -9,23 +9,29 @@ import pytest
 from textual.pilot import Pilot
 
 import sdxl_tui.screens.resume_dialog as dialog_module
+from engine.profile.schema import Profile
 from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
 from engine.run.lock import RunLock
 from engine.schedule import Kind, Schedule
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
-from sdxl_tui.screens.continue_dialog import ContinueDialog
 from sdxl_tui.screens.resume_dialog import ResumeDialog
-from tests.sdxl_tui.places.place_field import NOW, Field, Shell, screen_text, until
+from sdxl_tui.screens.way_on_dialog import WayOnDialog
+from tests.sdxl_tui.places.place_field import NOW, PROFILE, Field, Shell, screen_text, until
+
+profiles: list[Profile | None] = []
+"""What each resume would train; None for what the attempt before did."""
 
 
 @pytest.fixture
 def resumed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What was resumed from where; no engine is started."""
     calls: list[tuple[str, str]] = []
+    profiles.clear()
 
-    def note(run: RunDirectory, checkpoint: Path) -> int:
+    def note(run: RunDirectory, checkpoint: Path, *, profile: Profile | None) -> int:
         calls.append((run.id, checkpoint.name))
+        profiles.append(profile)
         return 2
 
     monkeypatch.setattr(dialog_module, "resume", note)
@@ -91,7 +97,7 @@ async def test_a_finished_schedule_is_not_resumed_but_continued(field: Field, re
         await pilot.press("enter")
         assert isinstance(pilot.app.screen, ResumeDialog)
         await pilot.press("c")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ContinueDialog), "the other route")
+        await until(pilot, lambda: isinstance(pilot.app.screen, WayOnDialog), "the other route")
     assert resumed == []
 
 
@@ -139,7 +145,7 @@ async def test_a_refusal_is_told_and_can_be_tried_again(field: Field, monkeypatc
     run = field.run(step=1000)
     field.checkpoint(run, 1000)
 
-    def refuse(run: RunDirectory, checkpoint: Path) -> int:
+    def refuse(run: RunDirectory, checkpoint: Path, *, profile: Profile | None) -> int:
         raise RunError("someone else started it", where=run.id)
 
     monkeypatch.setattr(dialog_module, "resume", refuse)
@@ -159,3 +165,64 @@ async def test_in_the_warmup_the_next_rate_is_the_warmups(field: Field, resumed:
     async with shell(field).run_test(size=(80, 24)) as pilot:
         text = await opened(pilot)
         assert "unet 2.50e-5 · warmup" in text
+
+
+def edited(field: Field, old: str, new: str) -> RunDirectory:
+    """A run with a checkpoint whose source profile was edited afterwards."""
+    run = field.run(step=1000, source=field.workspace.profiles / "fox.toml")
+    field.checkpoint(run, 1000)
+    text = PROFILE.replace(old, new)
+    assert text != PROFILE
+    field.profile(text=text)
+    return run
+
+
+async def test_an_unedited_profile_is_said_to_be_so(field: Field, resumed: list[tuple[str, str]]) -> None:
+    edited(field, 'name = "fox"', 'name = "fox"  # the same')
+    async with shell(field).run_test(size=(100, 30)) as pilot:
+        assert "not edited since" in await opened(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(resumed), "the resume")
+    assert profiles == [None]
+
+
+async def test_an_edit_that_takes_effect_is_shown_and_applied(field: Field, resumed: list[tuple[str, str]]) -> None:
+    edited(field, 'compute = "fp32"', 'compute = "fp32"\nsave = "fp16"')
+    async with shell(field).run_test(size=(100, 30)) as pilot:
+        text = await opened(pilot)
+        assert "every edit takes effect" in text
+        assert "precision.save" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(resumed), "the resume")
+    (profile,) = profiles
+    assert profile is not None
+    assert profile.precision.save == "fp16"
+
+
+async def test_an_edit_that_would_be_ignored_has_to_be_agreed_to(field: Field, resumed: list[tuple[str, str]]) -> None:
+    edited(field, "lr = 1e-4", "lr = 3e-4")
+    async with shell(field).run_test(size=(100, 30)) as pilot:
+        text = await opened(pilot)
+        assert "edited: a resume ignores 1 setting; apply it by reschedule or continue" in text
+        assert "optimizer.lr" in text
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        assert resumed == []
+        await pilot.press("k")
+        await until(pilot, lambda: bool(resumed), "the resume")
+    assert profiles == [None], "what is stored goes on"
+
+
+async def test_an_edit_that_rules_a_resume_out_leaves_the_run_as_it_was_launched(
+    field: Field, resumed: list[tuple[str, str]]
+) -> None:
+    edited(field, "resolution = 128", "resolution = 192")
+    async with shell(field).run_test(size=(100, 30)) as pilot:
+        text = await opened(pilot)
+        assert "edited: no exact resume with 1 setting; apply it by continue" in text
+        await pilot.press("enter", "k")
+        await pilot.pause(0.1)
+        assert resumed == []
+        await pilot.press("l")
+        await until(pilot, lambda: bool(resumed), "the resume")
+    assert profiles == [None]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.profile.fields import ProfileField, profile_field, profile_fields
+from engine.routes.rates import is_factor, read_rate
 from sdxl_tui.widgets.field_text import is_in_range, text_of, value_of
-from sdxl_tui.widgets.rate_input import is_factor, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -30,25 +30,25 @@ from sdxl_tui.widgets.rate_input import is_factor, parse_rate
     ],
 )
 def test_a_rate_is_absolute_or_a_factor_of_the_present_one(typed: str, rate: float) -> None:
-    assert parse_rate(typed, 5e-5) == pytest.approx(rate)
+    assert read_rate(typed, current=5e-5, base=1e-4) == pytest.approx(rate)
     assert is_factor(typed) == any(sign in typed.lower() for sign in "x×*%")
 
 
 @pytest.mark.parametrize("typed", ["", "fast", "x", "1e-4e", "nan", "inf", "x1e999", "1e-4 1"])
 def test_what_is_no_rate_is_refused_with_a_sentence(typed: str) -> None:
     with pytest.raises(ValueError, match=r"type a rate|finite"):
-        parse_rate(typed, 5e-5)
+        read_rate(typed, current=5e-5, base=1e-4)
 
 
 def test_a_factor_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="rate is 0"):
-        parse_rate("x2", 0.0)
+        read_rate("x2", current=0.0, base=0.0)
 
 
 @given(st.text(max_size=20))
 def test_any_text_gives_a_finite_rate_or_a_sentence(typed: str) -> None:
     try:
-        assert math.isfinite(parse_rate(typed, 5e-5))
+        assert math.isfinite(read_rate(typed, current=5e-5, base=1e-4))
     except ValueError as error:
         assert str(error)
 

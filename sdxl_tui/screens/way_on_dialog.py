@@ -1,7 +1,7 @@
-"""Continue a checkpoint with a new learning rate: what is typed is planned at once and shown before anything is made.
+"""Train on from a checkpoint in a child run: the way is chosen, what is typed is planned at once and shown before it is made.
 
-The plan is ``engine.continuation``'s, the child run is made and started by ``sdxl_tui.fleet``. Dismissed with the child run,
-or with None.
+The plan is ``engine.routes``', the child run is made and started by ``sdxl_tui.fleet``. Dismissed with the child run, or with
+None.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.checkpoint.describe import CheckpointSummary
-from engine.continuation import Continuation, ContinuationError, plan_continuation, read_shape
 from engine.errors import UserError
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
+from engine.routes.child import ChildPlan, read_shape, stands_at
+from engine.routes.continuing import plan_continuation
+from engine.routes.extending import Extension, plan_extension
+from engine.routes.rates import is_factor, read_rate
+from engine.routes.route import Route, RouteError
 from engine.run.layout import RunDirectory
 from engine.schedule import SHAPES, Kind, Schedule, settings_of
-from sdxl_tui.fleet.launch import continue_run
+from sdxl_tui.fleet.children import ResizeReport, start_child
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_duration, format_lr, format_percent
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.effect_table import EffectTable, jump_sentence, kept_and_new, needs_warmup
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.labelled_field import LabelledField
-from sdxl_tui.widgets.rate_input import is_factor, parse_rate
 from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, seam_curves
 from sdxl_tui.workspace import Workspace
 
@@ -40,7 +43,24 @@ FIELD_OF: Final = {
     "schedule.kind": "#kind-field",
     "schedule.warmup_steps": "#warmup-field",
     "training.steps": "#steps-field",
+    "schedule.tail_steps": "#steps-field",
+    "network.rank": "#rank-field",
+    "network.alpha": "#alpha-field",
 }
+WAYS: Final = (Route.CONTINUE, Route.RESCHEDULE, Route.EXTEND, Route.RESIZE)
+WAY_NOTES: Final = {
+    Route.CONTINUE: "weights only, all else anew",
+    Route.RESCHEDULE: "moments and data go on, new LR",
+    Route.EXTEND: "exactly, with more steps",
+    Route.RESIZE: "weights at another rank",
+}
+SHOWN_FIELDS: Final = {
+    Route.CONTINUE: ("lr", "kind", "shape", "warmup", "steps"),
+    Route.RESCHEDULE: ("lr", "kind", "shape", "warmup", "steps"),
+    Route.EXTEND: ("how", "lr", "end", "steps"),
+    Route.RESIZE: ("rank", "alpha", "lr", "kind", "shape", "warmup", "steps"),
+}
+FALLING: Final = (Extension.LINEAR, Extension.COSINE)
 
 
 def shape_words(stored: Schedule, kind: str) -> str:
@@ -56,11 +76,11 @@ def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
 
 
-class ContinueDialog(ModalScreen[RunDirectory | None]):
+class WayOnDialog(ModalScreen[RunDirectory | None]):
     """LR, schedule, warmup and steps of the child; the old curve and the new one; what changes and what is kept."""
 
     DEFAULT_CSS = """
-    ContinueDialog {
+    WayOnDialog {
         align: center middle;
         & > #box {
             width: 100%; max-width: 132; height: 100%; max-height: 40;
@@ -97,34 +117,51 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
     ]
 
     def __init__(
-        self, workspace: Workspace, checkpoint: CheckpointSummary, *, steps_per_second: float | None = None
+        self,
+        workspace: Workspace,
+        checkpoint: CheckpointSummary,
+        *,
+        way: Route = Route.CONTINUE,
+        steps_per_second: float | None = None,
     ) -> None:
         super().__init__()
+        self._first_way = way
         self.workspace = workspace
         self.checkpoint = checkpoint
         self.run_directory = RunDirectory(checkpoint.folder.parent.parent)
         self.steps_per_second = steps_per_second
-        self.plan: Continuation | None = None
+        self.plan: ChildPlan | None = None
         self._profile: Profile | None = None
         self._starting = False
 
     @property
     def _stands_at(self) -> float:
         """The rate the checkpoint stands at: what factors multiply."""
-        group = self.checkpoint.groups[0]
-        if group.last_lr is None:
-            return self.checkpoint.schedule.lr(self.checkpoint.step, group.base_lr)
-        return group.last_lr
+        return stands_at(self.checkpoint)
+
+    @property
+    def way(self) -> Route:
+        """The route that is chosen."""
+        return Route(self.query_one("#way", Choice).value)
 
     def compose(self) -> ComposeResult:
         stored, step = self.checkpoint.schedule, self.checkpoint.step
         with Vertical(id="box") as box:
-            box.border_title = Content(" Continue with a new LR ")
+            box.border_title = Content(" Train on from here ")
             box.border_subtitle = Content(f" {clean(self.run_directory.id)} · step {format_count(step)} ")
             with Container(id="grid"):
                 with Vertical(id="fields"):
+                    ways = tuple(way.value for way in WAYS)
+                    yield LabelledField("Way", Choice(ways, self._first_way.value, id="way"), id="way-field")
+                    network = self.checkpoint.network
+                    yield LabelledField("Rank", Input(str(network.rank), id="rank", compact=True), id="rank-field")
+                    alpha = Input(placeholder="keeps its ratio", id="alpha", compact=True)
+                    yield LabelledField("Alpha", alpha, id="alpha-field")
+                    how = Choice(tuple(how.value for how in Extension), Extension.HOLD.value, id="how")
+                    yield LabelledField("LR then", how, id="how-field")
                     start = self._stands_at or self.checkpoint.groups[0].base_lr
                     yield LabelledField("LR", Input(format_lr(start), id="lr", compact=True), id="lr-field")
+                    yield LabelledField("Last LR", Input(placeholder="0", id="end", compact=True), id="end-field")
                     kinds = tuple(kind.value for kind in Kind)
                     yield LabelledField("Schedule", Choice(kinds, stored.kind.value, id="kind"), id="kind-field")
                     shape = Input(placeholder=shape_words(stored, stored.kind.value), id="shape", compact=True)
@@ -136,18 +173,19 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
                 yield Static(id="verdict")
                 with VerticalScroll(id="effects", can_focus=False):
                     yield EffectTable()
-                    yield Static(kept_and_new(), id="kept")
+                    yield Static(id="kept")
             yield Static(id="failure")
             yield KeyBar()
 
     def on_mount(self) -> None:
         """Read what the parent trains; the plan follows."""
+        self._show_way()
         self._read_profile()
 
     @work(thread=True, exclusive=True)
     def _read_profile(self) -> None:
         try:
-            profile = read_snapshot(self.run_directory.profile)
+            profile = read_snapshot(self.run_directory.latest_profile)
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._fail, f"the parent's profile cannot be read: {error}")
         else:
@@ -162,58 +200,113 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
     def _typed(self) -> None:
         self._update_plan()
 
+    @on(Choice.Changed, "#way")
+    @on(Choice.Changed, "#how")
+    def _turned(self) -> None:
+        self._show_way()
+        self._update_plan()
+
+    def _show_way(self) -> None:
+        """Only the fields that the way has."""
+        way, shown = self.way, set(SHOWN_FIELDS[self.way])
+        if way is Route.EXTEND:
+            how = Extension(self.query_one("#how", Choice).value)
+            shown -= set() if how in {*FALLING, Extension.CONSTANT} else {"lr"}
+            shown -= set() if how in FALLING else {"end"}
+        for name in ("rank", "alpha", "how", "lr", "end", "kind", "shape", "warmup", "steps"):
+            self.query_one(f"#{name}-field").display = name in shown
+        self.query_one("#box").border_title = Content(f" Train on: {WAY_NOTES[way]} ")
+        self.query_one("#kept", Static).update(kept_and_new(way))
+        stored = self.checkpoint.schedule
+        steps = (
+            stored.total_steps // 4 or 1 if way is Route.EXTEND else self.checkpoint.steps_left or stored.total_steps
+        )
+        self.query_one("#steps", Input).placeholder = format_count(steps)
+
     def _update_plan(self) -> None:
         """Plan what stands in the fields; errors go beside the fields they are about."""
         self.plan = None
+        self._fail("")
         for field in self.query(LabelledField):
             field.note("")
-        lr, warmup, steps = self._typed_rate(), self._typed_count("warmup"), self._typed_count("steps")
-        if self._profile is not None and lr is not None and -1 not in (warmup, steps):
-            kind, shape = self.query_one("#kind", Choice).value, self.query_one("#shape", Input)
-            shape.placeholder = shape_words(self.checkpoint.schedule, kind)
+        if self._profile is not None:
             try:
-                self.plan = plan_continuation(
-                    self.checkpoint,
-                    self._profile,
-                    lr=lr,
-                    kind=kind,
-                    warmup_steps=warmup,
-                    steps=steps,
-                    shape=read_shape(shape.value.split()),
+                self.plan = (
+                    self._extension(self._profile) if self.way is Route.EXTEND else self._continuation(self._profile)
                 )
-            except ContinuationError as error:
+            except RouteError as error:
                 self._show_error(error.field, error.what)
             except UserError as error:
                 self._fail(str(error))
         self._show_plan()
 
-    def _typed_rate(self) -> float | None:
-        text = self.query_one("#lr", Input).value
-        try:
-            rate = parse_rate(text, self._stands_at)
-        except ValueError as error:
-            self._show_error("optimizer.lr", str(error))
+    def _continuation(self, profile: Profile) -> ChildPlan | None:
+        lr, warmup, steps = self._typed_rate("lr"), self._typed_count("warmup"), self._typed_count("steps")
+        resizes = self.way is Route.RESIZE
+        rank, alpha = (self._typed_count("rank"), self._typed_alpha()) if resizes else (None, None)
+        kind, shape = self.query_one("#kind", Choice).value, self.query_one("#shape", Input)
+        shape.placeholder = shape_words(self.checkpoint.schedule, kind)
+        if lr is None or alpha == -1 or -1 in (warmup, steps, rank):
             return None
-        note = f"= {format_lr(rate)}" if is_factor(text) else f"stood at {format_lr(self._stands_at)}"
-        self.query_one("#lr-field", LabelledField).note(note)
+        return plan_continuation(
+            self.checkpoint,
+            profile,
+            lr=lr,
+            kind=kind,
+            warmup_steps=warmup,
+            steps=steps,
+            shape=read_shape(shape.value.split()),
+            rank=rank,
+            alpha=alpha,
+            route=self.way,
+        )
+
+    def _extension(self, profile: Profile) -> ChildPlan | None:
+        how = Extension(self.query_one("#how", Choice).value)
+        steps, asked = self._typed_count("steps"), how not in {Extension.HOLD, Extension.STRETCH}
+        lr = self._typed_rate("lr") if asked else None
+        written = self.query_one("#end", Input).value.strip()
+        end = self._typed_rate("end") if how in FALLING and written not in {"", "0"} else None
+        if steps == -1 or (asked and lr is None) or (how in FALLING and written not in {"", "0"} and end is None):
+            return None
+        added = steps or self.checkpoint.schedule.total_steps // 4 or 1
+        return plan_extension(self.checkpoint, profile, steps=added, how=how, lr=lr, end_lr=end)
+
+    def _typed_rate(self, name: str) -> float | None:
+        text, field = self.query_one(f"#{name}", Input).value, self.query_one(f"#{name}-field", LabelledField)
+        try:
+            rate = read_rate(text, current=self._stands_at, base=self.checkpoint.groups[0].base_lr)
+        except ValueError as error:
+            field.error(clean(str(error)))
+            return None
+        field.note(f"= {format_lr(rate)}" if is_factor(text) else f"stood at {format_lr(self._stands_at)}")
         return rate
+
+    def _typed_alpha(self) -> float | None:
+        """The number in the field, None where it is empty, -1 where it is none."""
+        text = self.query_one("#alpha", Input).value.strip()
+        try:
+            return float(text) if text else None
+        except ValueError:
+            self._show_error("network.alpha", "must be a number above 0")
+            return -1
 
     def _typed_count(self, name: str) -> int | None:
         """The number in a field, None where it is empty, -1 where it is none."""
         text = self.query_one(f"#{name}", Input).value.strip().replace(",", "").replace("_", "")
-        if not text:
-            self.query_one(f"#{name}-field", LabelledField).note("steps")
-            return None
-        if not text.isdecimal():
-            path = "schedule.warmup_steps" if name == "warmup" else "training.steps"
-            self._show_error(path, "must be a whole number of steps")
+        field, unit = self.query_one(f"#{name}-field", LabelledField), "" if name == "rank" else "steps"
+        if text and not text.isdecimal():
+            field.error(f"must be a whole number{' of steps' * bool(unit)}")
             return -1
-        self.query_one(f"#{name}-field", LabelledField).note("steps")
-        return int(text[:12])
+        if name == "rank":
+            field.note(f"was {self.checkpoint.network.rank}")
+        else:
+            field.note("steps more than planned" if self.way is Route.EXTEND else unit)
+        return int(text[:12]) if text else None
 
     def _show_error(self, path: str, text: str) -> None:
         field = FIELD_OF.get(path) or ("#shape-field" if path.startswith("schedule") else None)
-        if field is None:
+        if field is None or not self.query_one(field).display:
             self._fail(text)
         else:
             self.query_one(field, LabelledField).error(clean(text))
@@ -226,7 +319,7 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
             verdict.update(Content.styled("Nothing can be started yet.", MUTED))
             return
         self._fail("")
-        lines = [jump_sentence(plan)]
+        lines = [jump_sentence(plan), *(Content.styled(warning, "bold $warning") for warning in plan.warnings)]
         if needs_warmup(plan):
             advised = format_count(plan.suggested_warmup)
             lines.append(
@@ -235,7 +328,9 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
         lines.append(self._left())
         verdict.update(Content("\n").join(lines))
         self.query_one(SchedulePlot).show(
-            seam_curves(plan.old, plan.old_base_lr, plan.old_step, plan.new, plan.new_base_lr),
+            seam_curves(
+                plan.old, plan.old_base_lr, plan.old_step, plan.new, plan.new_base_lr, first_step=plan.first_step
+            ),
             [Mark(plan.old_step, plan.jump_from, f"▲ seam {format_count(plan.old_step)}")],
         )
         self.query_one(EffectTable).show(plan.effects)
@@ -267,17 +362,23 @@ class ContinueDialog(ModalScreen[RunDirectory | None]):
         """Make the child run and start it."""
         if self.plan is not None and not self._starting:
             self._starting = True
-            self.query_one("#verdict", Static).update(Content.styled("Starting the child run …", "$warning"))
+            first = "Resizing the weights, then starting" if self.plan.route is Route.RESIZE else "Starting"
+            doing = f"{first} the child run …"
+            self.query_one("#verdict", Static).update(Content.styled(doing, "$warning"))
             self._start(self.plan)
 
     @work(thread=True, exclusive=True)
-    def _start(self, plan: Continuation) -> None:
+    def _start(self, plan: ChildPlan) -> None:
         try:
-            child = continue_run(self.workspace, self.checkpoint.folder, plan)
+            child = start_child(self.workspace, plan, told=self._tell_kept)
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._start_failed, str(error))
         else:
             self.app.call_from_thread(self.dismiss, child)
+
+    def _tell_kept(self, report: ResizeReport) -> None:
+        """What of the weights a resize has kept; called in a thread."""
+        self.app.call_from_thread(self.notify, clean(report.sentence), title="Resized", markup=False, timeout=10)
 
     def _start_failed(self, reason: str) -> None:
         self._starting = False

@@ -15,7 +15,7 @@ from engine.profile.load import read_snapshot
 from engine.run.layout import RunDirectory
 from engine.schedule import Kind, Schedule
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
-from sdxl_tui.screens.continue_dialog import ContinueDialog
+from sdxl_tui.screens.way_on_dialog import WayOnDialog
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.labelled_field import LabelledField
 from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
@@ -34,13 +34,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
-async def dialog(pilot: Pilot[None]) -> ContinueDialog:
+async def dialog(pilot: Pilot[None]) -> WayOnDialog:
     """Open the dialog on the checkpoint under the cursor, and wait for its first plan."""
     await until(pilot, lambda: "epoch" in screen_text(pilot.app), "the details")
     await pilot.press("c")
-    await until(pilot, lambda: isinstance(pilot.app.screen, ContinueDialog), "the dialog")
+    await until(pilot, lambda: isinstance(pilot.app.screen, WayOnDialog), "the dialog")
     screen = pilot.app.screen
-    assert isinstance(screen, ContinueDialog)
+    assert isinstance(screen, WayOnDialog)
     await until(pilot, lambda: screen.plan is not None, "the first plan")
     return screen
 
@@ -155,7 +155,7 @@ async def test_an_error_stands_beside_its_field_and_nothing_can_be_started(
         await pilot.press("enter")
         await pilot.pause(0.1)
         assert started == []
-        assert isinstance(pilot.app.screen, ContinueDialog)
+        assert isinstance(pilot.app.screen, WayOnDialog)
 
 
 async def test_a_checkpoint_at_rate_0_starts_from_its_base_and_has_no_factor(field: Field) -> None:
@@ -197,7 +197,7 @@ async def test_what_stands_against_a_start_is_told_and_the_dialog_stays(field: F
         flip(run.checkpoint(1000) / "optimizer.safetensors")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "optimizer.safetensors" in screen_text(pilot.app), "the reason")
-        assert isinstance(app.screen, ContinueDialog)
+        assert isinstance(app.screen, WayOnDialog)
     assert started == []
     assert [entry.name for entry in field.workspace.runs.iterdir()] == [run.id]
 

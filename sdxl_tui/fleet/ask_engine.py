@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Final
 
 from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR
+from sdxl_tui.fleet.launch import engine_environment
+
+ENGINE_OK: Final = 0
+ENGINE_USER_ERROR: Final = 2
 
 
 def ask_engine(*words: str) -> dict[str, Any]:
@@ -16,13 +19,11 @@ def ask_engine(*words: str) -> dict[str, Any]:
 
     What a person can mend comes back as a ``UserError``; any other end of the engine is a defect, a ``RuntimeError``.
     """
-    from sdxl_tui.fleet.launch import engine_environment  # noqa: PLC0415 - slow
-
     argv = [sys.executable, "-P", "-m", "engine", *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=engine_environment())
-    if done.returncode == EXIT_USER_ERROR:
+    if done.returncode == ENGINE_USER_ERROR:
         raise UserError(done.stderr.strip().rpartition("error: ")[2])
-    if done.returncode != EXIT_OK:
+    if done.returncode != ENGINE_OK:
         raise RuntimeError(f"the engine ended with {done.returncode}:\n{done.stderr.strip()}")
     report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return report

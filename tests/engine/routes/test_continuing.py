@@ -12,19 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.checkpoint.summary import CheckpointSummary, NetworkFacts, RateGroup
-from engine.continuation import (
-    STATE_PARTS,
-    Continuation,
-    ContinuationError,
-    effects,
-    plan_continuation,
-    read_shape,
-    suggested_warmup,
-)
 from engine.errors import UserError
 from engine.profile.fields import profile_field, profile_fields
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
+from engine.routes.child import ChildPlan, read_shape, suggested_warmup
+from engine.routes.continuing import plan_continuation
+from engine.routes.effects import effects
+from engine.routes.route import STATE_PARTS, RouteError
 from engine.schedule import Kind, Schedule
 
 PARENT = Profile.model_validate(
@@ -66,7 +61,7 @@ def checkpoint(
     )
 
 
-def plan(step: int, lr: float = 1e-4, **changes: Any) -> Continuation:
+def plan(step: int, lr: float = 1e-4, **changes: Any) -> ChildPlan:
     return plan_continuation(checkpoint(step), PARENT, lr=lr, **changes)
 
 
@@ -207,7 +202,7 @@ def test_rules_that_the_child_does_not_reach_are_left_out_and_that_is_said() -> 
     assert plan_.profile.schedule.rules == "0:1, 20:0.5"
     asked = plan_continuation(checkpoint(40, PIECES), PARENT, lr=1e-4, shape={"rules": "0:0.5, 10:1"})
     assert asked.new.rules == ((0, 0.5), (10, 1.0))
-    with pytest.raises(ContinuationError, match=r"schedule\.rules: has a rule for step 60"):
+    with pytest.raises(RouteError, match=r"schedule\.rules: has a rule for step 60"):
         plan_continuation(checkpoint(40, PIECES), PARENT, lr=1e-4, shape={"rules": "0:1, 60:0.5"})
 
 
@@ -229,7 +224,7 @@ def test_the_shape_is_read_from_words() -> None:
     ],
 )
 def test_words_that_give_no_shape_are_refused(word: str, message: str) -> None:
-    with pytest.raises(ContinuationError) as caught:
+    with pytest.raises(RouteError) as caught:
         read_shape([word])
     assert message in str(caught.value)
 
@@ -294,7 +289,7 @@ def test_several_groups_are_noted_and_the_first_one_counts() -> None:
 def test_what_cannot_be_trained_is_refused_with_its_field(changes: dict[str, Any], field: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         plan(20, **changes)
-    assert isinstance(caught.value, ContinuationError)
+    assert isinstance(caught.value, RouteError)
     assert caught.value.field == field
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{field}: ")
@@ -302,7 +297,7 @@ def test_what_cannot_be_trained_is_refused_with_its_field(changes: dict[str, Any
 
 def test_a_damaged_checkpoint_is_not_continued() -> None:
     damaged = checkpoint(20, integrity="lora.safetensors is missing")
-    with pytest.raises(ContinuationError, match=r"step-00000020 is damaged: lora\.safetensors is missing"):
+    with pytest.raises(RouteError, match=r"step-00000020 is damaged: lora\.safetensors is missing"):
         plan_continuation(damaged, PARENT, lr=1e-4)
 
 
@@ -355,5 +350,7 @@ def test_the_table_of_routes_names_each_part_of_the_state() -> None:
         "optimizer moments",
         "schedule and LR",
         "data position, random state",
+        "average of the weights",
+        "step count",
         "where",
     ]

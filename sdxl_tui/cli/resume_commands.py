@@ -1,0 +1,199 @@
+"""``resume`` and ``effect``: going on exactly, and what becomes of each setting that was edited since."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from engine.errors import UserError
+from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_wait_option
+from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument
+from sdxl_tui.cli.child_commands import run_that_holds
+from sdxl_tui.cli.opening import program, workspace_to_read
+from sdxl_tui.cli.output import err, out
+from sdxl_tui.cli.progress import follow
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_lr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.profile.schema import Profile
+    from engine.run.layout import RunDirectory
+    from sdxl_tui.fleet.edits import Edits
+    from sdxl_tui.workspace import Workspace
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare them."""
+    resume = add_command(
+        commands,
+        "resume",
+        resume_run,
+        summary="go on exactly where a run stopped",
+        about="""Restart a run from a checkpoint with everything restored: weights, optimizer moments, schedule and
+        learning rate, data position and random state. It goes on as if it had never stopped.
+
+        A RUN goes on from its newest whole checkpoint. From an older CHECKPOINT, the steps after it are trained again;
+        newer checkpoints stay until they are reached.
+
+        The profile that the run was launched from is read again. Edited settings that a resume applies are applied; where it
+        would ignore one, or cannot go on, it is refused, with the commands that apply it. No edit is passed over in silence.""",
+        examples=[
+            "sdxl-tui resume latest --wait",
+            "sdxl-tui resume demo@20",
+            "sdxl-tui resume latest --set samples.every_steps=50",
+            "sdxl-tui resume latest --keep-stored",
+        ],
+        exits=WAIT_EXITS,
+    )
+    resume.add_argument("checkpoint", metavar="RUN|CHECKPOINT", help=f"a run, or {CHECKPOINT_HELP}")
+    _add_profile_options(resume)
+    resume.add_argument(
+        "--keep-stored",
+        action="store_true",
+        help="go on with the checkpoint's values where a resume would ignore edited ones",
+    )
+    resume.add_argument(
+        "--as-launched", action="store_true", help="look at no later edit: train what the run trained before"
+    )
+    add_wait_option(resume)
+    effect = add_command(
+        commands,
+        "effect",
+        show_effect,
+        summary="say what becomes of each edited setting at a resume",
+        about="""Compare a checkpoint's settings with PROFILE, by default the one its run was launched from, and say of every
+        setting that differs what a resume would do with it and which way on would apply it. Nothing is started.""",
+        examples=[
+            "sdxl-tui effect latest",
+            "sdxl-tui effect demo@20 my.toml",
+            "sdxl-tui effect latest --set optimizer.lr=5e-5",
+        ],
+        json=True,
+    )
+    add_checkpoint_argument(effect)
+    effect.add_argument("profile", nargs="?", metavar="PROFILE", help="file or name of a profile")
+    _add_overrides(effect)
+
+
+def _add_profile_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", metavar="PROFILE", help="file or name of the profile to go on with (default: the run's source)"
+    )
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="section.field=value",
+        dest="overrides",
+        help="change a field besides; may be given several times",
+    )
+
+
+def resume_run(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui resume RUN|CHECKPOINT``."""
+    from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
+    from sdxl_tui.fleet.launch import resume  # noqa: PLC0415
+
+    workspace = workspace_to_read(arguments)
+    folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    summary = describe(folder)
+    run = run_that_holds(folder)
+    profile = _settled(_edits(arguments, workspace, run, folder), run, folder, arguments.keep_stored)
+    resume(run, folder, profile=profile)
+    out().line(run.id)
+    rates = "  ".join(f"{name} {format_lr(lrs[0])}" for name, lrs in summary.next_lrs(1).items())
+    err().line(
+        f"Resumed from {summary.name}: step {summary.step + 1} of {summary.total_steps} is next, LR {clean(rates)}."
+    )
+    return follow(run, program(arguments)) if arguments.wait else EXIT_OK
+
+
+def _edits(arguments: argparse.Namespace, workspace: Workspace, run: RunDirectory, folder: Path) -> Edits:
+    from engine.profile.shipped import find_profile  # noqa: PLC0415
+    from sdxl_tui.fleet.edits import look_for_edits  # noqa: PLC0415
+
+    as_launched = getattr(arguments, "as_launched", False)
+    if as_launched and arguments.profile:
+        raise UserError("--profile and --as-launched exclude each other", hint="Keep one of the two.")
+    profile = find_profile(arguments.profile, workspace.profiles) if arguments.profile else None
+    return look_for_edits(run, folder, profile=profile, overrides=arguments.overrides, as_launched=as_launched)
+
+
+def _settled(edits: Edits, run: RunDirectory, folder: Path, keep_stored: bool) -> Profile | None:
+    """What the attempt trains, after the table of effects was printed. Raises ``UserError`` where that is to be decided."""
+    from engine.routes.route import RouteError  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import print_effects  # noqa: PLC0415
+
+    printer, plan = err(), edits.plan
+    if edits.remark:
+        printer.line(clean(f"Note: {edits.remark}."))
+    if not plan.effects:
+        return None
+    printer.line(f"Edited since {folder.name} was saved ({clean(str(edits.source or 'the run itself'))}):")
+    print_effects(printer, plan.effects)
+    printer.line()
+    try:
+        return edits.attempts_profile(run, keep_stored=keep_stored)
+    except RouteError as error:
+        raise UserError(error.what, where=error.where, hint=_ways_on(edits, f"{run.id}@{_step(folder)}")) from None
+
+
+def _ways_on(edits: Edits, checkpoint: str) -> str:
+    """Every command that decides what an exact resume leaves open."""
+    from sdxl_tui.fleet.route_commands import commands_for  # noqa: PLC0415
+
+    plan = edits.plan
+    commands = commands_for(plan.fixed or plan.restored, checkpoint)
+    lines = ["To apply what was edited:", *(f"  {command}" for command in commands)]
+    if not commands:
+        lines = ["To apply what was edited, launch it as a new run."]
+    if not plan.fixed:
+        lines += ["To go on with the stored values:", f"  sdxl-tui resume {checkpoint} --keep-stored"]
+    if edits.source is not None:
+        lines += ["To look at no edit at all:", f"  sdxl-tui resume {checkpoint} --as-launched"]
+    return "\n".join(lines)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def show_effect(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui effect CHECKPOINT [PROFILE]``."""
+    from engine.checkpoint.describe import resolve_checkpoint  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import print_effects  # noqa: PLC0415
+    from sdxl_tui.fleet.route_commands import commands_for  # noqa: PLC0415
+
+    workspace = workspace_to_read(arguments)
+    folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    run = run_that_holds(folder)
+    edits = _edits(arguments, workspace, run, folder)
+    plan = edits.plan
+    held = plan.fixed or plan.restored
+    commands = commands_for(held, f"{run.id}@{_step(folder)}") if held else ()
+    if arguments.json:
+        out().json(
+            {
+                "checkpoint": str(folder),
+                "profile": None if edits.source is None else str(edits.source),
+                "effects": [effect.to_json() for effect in plan.effects],
+                "resume": "refused" if plan.fixed else "needs --keep-stored" if plan.restored else "possible",
+                "commands": list(commands),
+            }
+        )
+        return EXIT_OK
+    if edits.remark:
+        err().line(clean(f"Note: {edits.remark}."))
+    if not plan.effects:
+        out().line("Nothing differs: a resume goes on exactly.")
+        return EXIT_OK
+    print_effects(out(), plan.effects)
+    for command in commands:
+        out().line(f"  {command}")
+    return EXIT_OK

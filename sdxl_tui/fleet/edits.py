@@ -1,0 +1,80 @@
+"""What has been edited since a checkpoint was trained, found before a resume: the profile it came from, read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.checkpoint.stored_profile import stored_profile
+from engine.errors import UserError
+from engine.profile.load import load_profile, read_snapshot
+from engine.profile.problems import ProfileError
+from engine.profile.schema import Profile
+from engine.routes.resuming import ResumePlan, plan_resume
+from engine.run.layout import RunDirectory
+from engine.run.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Edits:
+    """A resume's plan and where the wanted settings come from."""
+
+    plan: ResumePlan
+    source: Path | None
+    """The profile that was read again; None for the run's own snapshot."""
+    remark: str = ""
+    """Why the snapshot is trained and no later edit looked at, in a sentence; empty where one was looked for and read."""
+
+    def attempts_profile(self, run: RunDirectory, *, keep_stored: bool) -> Profile | None:
+        """What the next attempt trains if that is not what the one before did. Raises ``RouteError`` as the plan does."""
+        profile = self.plan.profile(keep_stored=keep_stored)
+        return None if profile == read_snapshot(run.latest_profile) else profile
+
+
+class EditedProfileError(UserError):
+    """The profile a run was launched from has problems now."""
+
+
+def look_for_edits(
+    run: RunDirectory,
+    checkpoint: Path,
+    *,
+    profile: Path | None = None,
+    overrides: Sequence[str] = (),
+    as_launched: bool = False,
+) -> Edits:
+    """Compare the checkpoint's settings with those wanted now; reads a few small files.
+
+    profile: the file that is wanted, by default the one the run was launched from, with what changed it then. overrides:
+    further ``section.field=value``. as_launched: look at nothing but the run's own snapshot. Raises ``UserError`` if the
+    profile cannot be read or has problems, ``CheckpointError`` if the checkpoint does not say what it was trained with.
+    """
+    stored = stored_profile(checkpoint)
+    record = RunRecord.read(run.record)
+    source, remark = profile, ""
+    if source is None and not as_launched:
+        source, remark = _source_of(record)
+    said = () if profile is not None or record is None else record.overrides
+    try:
+        if source is None:
+            wanted = load_profile(run.latest_profile, overrides).profile
+        else:
+            wanted = load_profile(source, (*said, *overrides)).profile
+    except ProfileError as error:
+        if profile is not None or source is None:
+            raise
+        raise EditedProfileError(
+            f"the profile that this run was launched from has problems now:\n{error}",
+            hint="Mend it, name another (--profile), or resume with the run's own snapshot: --as-launched.",
+        ) from error
+    return Edits(plan_resume(stored, wanted), source, remark)
+
+
+def _source_of(record: RunRecord | None) -> tuple[Path | None, str]:
+    if record is None or record.source_profile is None:
+        return None, "the run has a profile of its own, made when it was started from another run"
+    source = Path(record.source_profile)
+    if source.is_file():
+        return source, ""
+    return None, f"{source} is gone; the run's own snapshot of it is trained"

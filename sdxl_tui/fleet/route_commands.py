@@ -1,0 +1,59 @@
+"""The command lines that would apply changed settings, for whoever is told that a resume does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine.profile.fields import SOURCES
+from engine.profile.to_toml import toml_value
+from engine.routes.effects import Effect
+from engine.routes.resuming import routes_for
+from engine.routes.route import Route
+
+_GROUPS: Final = {
+    "optimizer.unet_lr": "unet",
+    "optimizer.text_encoder_lr": "text_encoder_1",
+    "optimizer.text_encoder_2_lr": "text_encoder_2",
+}
+
+
+def commands_for(changed: Sequence[Effect], checkpoint: str) -> tuple[str, ...]:
+    """One for every route that applies all of ``changed``, the gentlest first; checkpoint: as it is written there."""
+    return tuple(
+        " ".join(["sdxl-tui", _command(route), checkpoint, *_options(changed, route)])
+        for route in routes_for(tuple(changed))
+    )
+
+
+def _command(route: Route) -> str:
+    return Route.CONTINUE.value if route is Route.RESIZE else route.value
+
+
+def _options(changed: Sequence[Effect], route: Route) -> list[str]:
+    words = [_option(effect, route) for effect in changed]
+    needs_lr = route in {Route.CONTINUE, Route.RESIZE}
+    return words if not needs_lr or any(word.startswith("--lr") for word in words) else ["--lr base", *words]
+
+
+def _option(effect: Effect, route: Route) -> str:
+    path, new = effect.field, effect.new
+    name = path.rpartition(".")[2]
+    match path:
+        case "training.steps":
+            option = f"--steps {new - effect.stored} --then hold" if route is Route.EXTEND else f"--steps {new}"
+        case "optimizer.lr":
+            option = f"--lr {new:g}"
+        case _ if path in _GROUPS:
+            option = f"--group-lr {_GROUPS[path]}={'LR' if new is None else format(new, 'g')}"
+        case "schedule.kind":
+            option = f"--schedule {getattr(new, 'value', new)}"
+        case "schedule.warmup_steps":
+            option = f"--warmup {new}"
+        case "network.rank" | "network.alpha":
+            option = f"--{name} {new:g}"
+        case _ if path.startswith("schedule."):
+            option = f"--shape {name}={toml_value(new)}"
+        case _:
+            option = f"--set {path}={'…' if path == SOURCES else toml_value(new)}"
+    return option
