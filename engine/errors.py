@@ -21,4 +21,4 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}\n  {self.hint}" if self.hint else text
+        return "\n  ".join([text, *self.hint.splitlines()]) if self.hint else text

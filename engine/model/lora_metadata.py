@@ -89,6 +89,9 @@ def network_arguments(network: Network) -> dict[str, str]:
     found: dict[str, object] = {}
     if not is_plain(network):
         found["algo"] = network.kind.value
+        found["preset"] = (
+            "full" if network.convolutions else "attn-mlp"
+        )  # LyCORIS adapts convolutions unless it is told not to
     if network.convolutions:
         found |= {"conv_dim": network.rank_of(Part.CONVOLUTIONS), "conv_alpha": network.alpha_of(Part.CONVOLUTIONS)}
     flags = {"dora_wd": network.dora, "rs_lora": network.rank_stabilized}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from engine.demo import BUNDLED
 from engine.model.hub_id import parse_hub_id
 from engine.profile.explain import dotted, explain
-from engine.profile.fields import find_field
+from engine.profile.fields import SOURCES, find_field
 from engine.profile.overrides import Overrides, apply_overrides
 from engine.profile.problems import Problem, ProfileConflict, ProfileError, show_value
 from engine.profile.rules import RULES, Rule
@@ -113,12 +113,20 @@ def parse_profile(
 
 
 def _settled(overrides: Sequence[str], profile: Profile) -> tuple[str, ...]:
+    """The overrides with every path in them as the profile has it: absolute."""
+    return tuple(_settled_one(text, profile) for text in overrides)
+
+
+def _settled_one(text: str, profile: Profile) -> str:
+    name = text.partition("=")[0].strip()
+    if name == SOURCES:
+        sources = [source.model_dump(exclude_defaults=True, by_alias=True) for source in profile.dataset.sources]
+        return f"{name}={toml_value(sources)}"
     values = profile.values()
-    names = [text.partition("=")[0].strip() for text in overrides]
-    return tuple(
-        f"{name}={toml_value(values[name])}" if name in values else text
-        for name, text in zip(names, overrides, strict=True)
-    )
+    for number, source in enumerate(profile.dataset.sources):
+        values |= {f"{SOURCES}.{number}.{key}": value for key, value in source.model_dump().items()}
+    value = values.get(name)
+    return f"{name}={toml_value(value)}" if isinstance(value, str | tuple) else text
 
 
 def _validate(data: dict[str, Any], place: _Finder) -> tuple[Profile | None, list[Problem]]:

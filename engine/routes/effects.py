@@ -54,7 +54,7 @@ RATE_FIELDS: Final = tuple(
     if field.section == "schedule" or (field.section == "optimizer" and field.name.endswith("lr"))
 )
 """What a reschedule changes: rates and the schedule's fields."""
-_RESIZED: Final = ("network.rank", "network.alpha", "network.conv_rank", "network.conv_alpha")
+_RESIZED: Final = ("network.rank", "network.alpha")
 _ONLY_AT_A_START: Final = ("network.start_from",)
 
 
@@ -63,7 +63,10 @@ def effects(stored: Profile, wanted: Profile) -> tuple[Effect, ...]:
     found = []
     for path, old, new in differences(stored, wanted):
         at_resume = profile_field(path).at_resume
-        found.append(Effect(path, old, new, at_resume, _AT_RESUME[at_resume], applied_by(path)))
+        routes = applied_by(path)
+        if path == "training.steps" and new < old:
+            routes = tuple(route for route in routes if route is not Route.EXTEND)
+        found.append(Effect(path, old, new, at_resume, _AT_RESUME[at_resume], routes))
     return tuple(found)
 
 

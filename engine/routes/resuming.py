@@ -7,7 +7,7 @@ ever passed over in silence.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -99,5 +99,16 @@ def _ways(changed: tuple[Effect, ...]) -> str:
 
 def routes_for(changed: tuple[Effect, ...]) -> tuple[Route, ...]:
     """The routes that apply all of them, the gentlest first; none if only a new run does."""
-    first, *others = changed
-    return tuple(route for route in first.applied_by if all(route in other.applied_by for other in others))
+    found = [route for route in Route if all(route in _widened(effect) for effect in changed)]
+    if Route.CONTINUE in found:
+        found.remove(Route.RESIZE)
+    return tuple(sorted(found, key=_GENTLEST.index))
+
+
+_GENTLEST: Final = (Route.RESUME, Route.EXTEND, Route.RESCHEDULE, Route.CONTINUE, Route.RESIZE)
+
+
+def _widened(effect: Effect) -> tuple[Route, ...]:
+    """A resize applies whatever a continuation does."""
+    resizes = (Route.RESIZE,) if Route.CONTINUE in effect.applied_by else ()
+    return (*effect.applied_by, *resizes)

@@ -243,8 +243,13 @@ class Schedule:
         return found
 
     def shown(self) -> tuple[tuple[str, str], ...]:
-        """``parameters`` as words: name and text."""
-        return tuple((name.replace("_", " "), _text(value)) for name, value in self.parameters().items())
+        """``parameters`` as words: name and text; of a tail only what shapes it."""
+        passed_over = {name for name in TAIL if getattr(self, name) == DEFAULTS[name] and name != "tail_shape"}
+        return tuple(
+            (name.replace("_", " "), _text(value))
+            for name, value in self.parameters().items()
+            if name not in passed_over
+        )
 
     def reaching(self, total_steps: int) -> Schedule:
         """The same schedule without the rules that ``total_steps`` do not reach."""

@@ -20,7 +20,9 @@ from sdxl_tui.cli import (
     child_commands,
     compare,
     dataset_command,
+    export_command,
     family_commands,
+    import_command,
     keeping_commands,
     live_commands,
     lora_commands,
@@ -103,6 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
         child_commands,
         profile_commands,
         dataset_command,
+        import_command,
+        export_command,
         lora_commands,
         states_command,
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.profile.setting import AtResume
 from engine.routes.child import ChildPlan
 from engine.routes.effects import Effect, shown
 from engine.routes.route import kept_by, new_under
@@ -17,9 +18,14 @@ EFFECT_COLUMNS = (
     Column("SETTING"),
     Column("STORED", right=True),
     Column("WANTED", right=True),
-    Column("AT RESUME", shortens=True),
-    Column("APPLIED BY", droppable=1),
+    Column("AT RESUME", droppable=1),
+    Column("APPLIED BY", shortens=True),
 )
+AT_RESUME = {
+    AtResume.APPLIED: "applied",
+    AtResume.RESTORED: "ignored",
+    AtResume.FIXED: "refused",
+}
 
 
 def print_plan(printer: Printer, plan: ChildPlan) -> None:
@@ -63,7 +69,7 @@ def print_effects(printer: Printer, effects: Sequence[Effect]) -> None:
             effect.field,
             clean(value_text(effect.stored), limit=40),
             clean(value_text(effect.new), limit=40),
-            effect.what_happens,
+            AT_RESUME[effect.at_resume],
             " or ".join(effect.applied_by) or "a new run",
         ]
         for effect in effects

@@ -141,15 +141,15 @@ def _settled(edits: Edits, run: RunDirectory, folder: Path, keep_stored: bool) -
     try:
         return edits.attempts_profile(run, keep_stored=keep_stored)
     except RouteError as error:
-        raise UserError(error.what, where=error.where, hint=_ways_on(edits, f"{run.id}@{_step(folder)}")) from None
+        raise UserError(error.what, where=error.where, hint=_ways_on(edits, run.id, _step(folder))) from None
 
 
-def _ways_on(edits: Edits, checkpoint: str) -> str:
+def _ways_on(edits: Edits, run_id: str, step: int) -> str:
     """Every command that decides what an exact resume leaves open."""
     from sdxl_tui.fleet.route_commands import commands_for  # noqa: PLC0415
 
-    plan = edits.plan
-    commands = commands_for(plan.fixed or plan.restored, checkpoint)
+    plan, checkpoint = edits.plan, f"{run_id}@{step}"
+    commands = commands_for(plan.fixed + plan.restored, run_id, step)
     lines = ["To apply what was edited:", *(f"  {command}" for command in commands)]
     if not commands:
         lines = ["To apply what was edited, launch it as a new run."]
@@ -175,8 +175,8 @@ def show_effect(arguments: argparse.Namespace) -> int:
     run = run_that_holds(folder)
     edits = _edits(arguments, workspace, run, folder)
     plan = edits.plan
-    held = plan.fixed or plan.restored
-    commands = commands_for(held, f"{run.id}@{_step(folder)}") if held else ()
+    held = plan.fixed + plan.restored
+    commands = commands_for(held, run.id, _step(folder)) if held else ()
     if arguments.json:
         out().json(
             {

@@ -18,10 +18,10 @@ _GROUPS: Final = {
 }
 
 
-def commands_for(changed: Sequence[Effect], checkpoint: str) -> tuple[str, ...]:
-    """One for every route that applies all of ``changed``, the gentlest first; checkpoint: as it is written there."""
+def commands_for(changed: Sequence[Effect], run_id: str, step: int) -> tuple[str, ...]:
+    """One for every route that applies all of ``changed`` from the run's checkpoint at ``step``, the gentlest first."""
     return tuple(
-        " ".join(["sdxl-tui", _command(route), checkpoint, *_options(changed, route)])
+        " ".join(["sdxl-tui", _command(route), f"{run_id}@{step}", *_options(changed, route, step)])
         for route in routes_for(tuple(changed))
     )
 
@@ -30,18 +30,19 @@ def _command(route: Route) -> str:
     return Route.CONTINUE.value if route is Route.RESIZE else route.value
 
 
-def _options(changed: Sequence[Effect], route: Route) -> list[str]:
-    words = [_option(effect, route) for effect in changed]
+def _options(changed: Sequence[Effect], route: Route, step: int) -> list[str]:
+    words = [_option(effect, route, step) for effect in changed]
     needs_lr = route in {Route.CONTINUE, Route.RESIZE}
     return words if not needs_lr or any(word.startswith("--lr") for word in words) else ["--lr base", *words]
 
 
-def _option(effect: Effect, route: Route) -> str:
+def _option(effect: Effect, route: Route, step: int) -> str:
     path, new = effect.field, effect.new
     name = path.rpartition(".")[2]
     match path:
         case "training.steps":
-            option = f"--steps {new - effect.stored} --then hold" if route is Route.EXTEND else f"--steps {new}"
+            more = new - effect.stored
+            option = f"--steps {more} --then hold" if route is Route.EXTEND else f"--steps {max(1, new - step)}"
         case "optimizer.lr":
             option = f"--lr {new:g}"
         case _ if path in _GROUPS:

@@ -179,7 +179,7 @@ def _edited(outlook: ResumeOutlook) -> Content:
     held = plan.fixed or plan.restored
     settings = "1 setting" if len(held) == 1 else f"{len(held)} settings"
     what = "no exact resume with" if plan.fixed else "a resume ignores"
-    routes = " or ".join(routes_for(held)) or "a new run"
+    routes = " or ".join(routes_for(plan.fixed + plan.restored)) or "a new run"
     return Content.styled(
         f"edited: {what} {settings}; apply {'it' if len(held) == 1 else 'them'} by {routes}", "$warning"
     )

@@ -25,6 +25,7 @@ def modules_in(*places: str) -> list[str]:
 
 def test_profiles_checkpoints_and_continuations_load_no_training_library() -> None:
     modules = modules_in("profile/*.py", "run/*.py", "schedule/*.py", "durable.py", "errors.py", "routes/*.py")
+    modules += modules_in("foreign/*.py", "foreign/sd_scripts/*.py")
     modules += ["engine.checkpoint.manifest", "engine.checkpoint.summary", "engine.checkpoint.describe"]
     modules = [name for name in modules if name != "engine.run.keeper"]
     assert loaded_by(*modules).isdisjoint(TRAINING)

@@ -125,8 +125,16 @@ def test_arguments_are_those_that_make_the_network_in_sd_scripts_or_lycoris() ->
     locon = Network(convolutions=True, conv_rank=4, conv_alpha=2.0, rank_dropout=0.1)
     assert network_arguments(locon) == {"conv_dim": "4", "conv_alpha": "2.0", "rank_dropout": "0.1"}
     assert network_arguments(Network()) == {}
-    assert network_arguments(Network(dora=True)) == {"algo": "lora", "dora_wd": "True"}
-    assert network_arguments(Network(kind=NetworkKind.LOKR, lokr_factor=8)) == {"algo": "lokr", "factor": "8"}
+    assert network_arguments(Network(dora=True)) == {
+        "algo": "lora",
+        "preset": "attn-mlp",
+        "dora_wd": "True",
+    }
+    assert network_arguments(Network(kind=NetworkKind.LOKR, lokr_factor=8)) == {
+        "algo": "lokr",
+        "preset": "attn-mlp",
+        "factor": "8",
+    }
     assert [is_plain(network) for network in (locon, Network(dora=True), Network(kind=NetworkKind.LOHA))] == [
         True,
         False,

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.profile.fields import profile_field, profile_fields
-from engine.profile.load import ProfileError, parse_profile
+from engine.profile.load import ProfileError, load_profile, parse_profile
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
 from tests.engine.profile.profile_strategies import values, with_rules_held
@@ -145,3 +145,21 @@ def test_an_override_that_contradicts_the_file_names_the_field_it_breaks() -> No
         parse_profile(f"{TEXT}[schedule]\nwarmup_steps = 60\n", folder=Path("/w"), overrides=["training.steps=50"])
     (problem,) = caught.value.problems
     assert "schedule.warmup_steps = 60: is longer than training.steps 50" in str(problem)
+
+
+def test_what_was_said_is_kept_so_that_it_says_the_same_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[model]\nbase = "base"\n[[dataset.sources]]\npath = "images"\n')
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    said = ["model.base=near", "dataset.sources.0.path=pictures", 'validation.folders=["held"]', "optimizer.lr=5e-5"]
+    monkeypatch.chdir(here)
+    first = load_profile(file, said)
+    whole = load_profile(file, ['dataset.sources=[{path="pictures", repeats=3}]'])
+    monkeypatch.chdir(there)
+    assert load_profile(file, first.overrides).profile == first.profile
+    assert load_profile(file, whole.overrides).profile == whole.profile
+    assert load_profile(file, said).profile != first.profile

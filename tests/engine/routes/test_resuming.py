@@ -13,7 +13,7 @@ from engine.profile.fields import ProfileField, profile_field, profile_fields
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
 from engine.routes.effects import applied_by
-from engine.routes.resuming import plan_resume
+from engine.routes.resuming import plan_resume, routes_for
 from engine.routes.route import Route, RouteError
 from tests.engine.profile.profile_strategies import values, with_rules_held
 
@@ -124,6 +124,14 @@ def test_a_refusal_names_all_fields_and_only_routes_that_apply_every_one() -> No
         plan_resume(stored, wanted).profile(keep_stored=False)
     assert "training.steps: was 1600 and is now 2000 (and optimizer.lr, optimizer.weight_decay)" in str(caught.value)
     assert "To apply it, continue from the checkpoint." in str(caught.value)
+
+
+def test_a_rank_and_a_rate_together_are_applied_by_a_resize_and_fewer_steps_by_no_extension() -> None:
+    stored = Profile.model_validate(BASE)
+    resized = Profile.model_validate(BASE | {"network": {"rank": 4, "alpha": 4}, "optimizer": {"lr": 5e-5}})
+    assert routes_for(plan_resume(stored, resized).effects) == (Route.RESIZE,)
+    shorter = Profile.model_validate(BASE | {"training": {"steps": 100}})
+    assert routes_for(plan_resume(stored, shorter).effects) == (Route.RESCHEDULE, Route.CONTINUE)
 
 
 def test_what_is_applied_comes_along_where_what_is_stored_is_kept() -> None:

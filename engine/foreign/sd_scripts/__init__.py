@@ -1,0 +1,1 @@
+"""Settings of sd-scripts and our profiles, in both directions: configs, command lines and the metadata of LoRA files."""
