@@ -62,6 +62,18 @@ class Terminal:
                 return time.perf_counter() - self.begun
         raise TimeoutError(f"no full frame within {LIMIT_SECONDS:.0f} s")
 
+    def send(self, keys: bytes) -> None:
+        """Press these keys."""
+        os.write(self._master, keys)
+
+    def seconds_until(self, text: bytes, *, since: int) -> float:
+        """Seconds from now until ``text`` is printed, escape sequences left out, beyond the first ``since`` bytes."""
+        begun = time.perf_counter()
+        while text not in SEQUENCE.sub(b"", bytes(self.received[since:])):
+            if not self.read(0.05) and time.perf_counter() - begun > LIMIT_SECONDS:
+                raise TimeoutError(f"{text!r} was not printed within {LIMIT_SECONDS:.0f} s")
+        return time.perf_counter() - begun
+
     def read(self, patience: float) -> int:
         """Take in what is printed next; how many bytes."""
         if not select.select([self._master], [], [], patience)[0]:

@@ -43,6 +43,11 @@ class Workspace:
         return self.path / "cache"
 
     @property
+    def state_folders(self) -> Path:
+        """The list of folders with states of sd-scripts that are shown beside the runs; absent until one is added."""
+        return self.path / "state-folders.json"
+
+    @property
     def exists(self) -> bool:
         """It has the two folders that make a workspace."""
         return self.runs.is_dir() and self.profiles.is_dir()

@@ -126,11 +126,17 @@ def find_damage(folder: Path, manifest: Manifest, *, digests: bool) -> str | Non
 
 
 def _no_manifest(folder: Path) -> CheckpointError:
-    if not folder.exists():
-        return CheckpointError("there is no such folder", where=str(folder))
-    if not folder.is_dir():
+    try:
+        mode = folder.stat().st_mode
+        has_manifest = (folder / MANIFEST).exists()
+    except FileNotFoundError:
+        what = "a link to nothing" if folder.is_symlink() else "there is no such folder"
+        return CheckpointError(what, where=str(folder))
+    except OSError as error:
+        return CheckpointError(f"it cannot be read: {error.strerror}", where=str(folder))
+    if not stat.S_ISDIR(mode):
         return CheckpointError("not a checkpoint: a file, not a folder", where=str(folder))
-    if (folder / MANIFEST).exists():
+    if has_manifest:
         return CheckpointError("not a checkpoint: its manifest.json is not readable", where=str(folder))
     return CheckpointError("not a checkpoint: it has no manifest.json", where=str(folder))
 

@@ -38,6 +38,11 @@ class RateGroup:
     effective_lr: float | None = None
     """Of an adaptive optimizer: what the last completed step really used, d · LR."""
 
+    @property
+    def used_lr(self) -> float | None:
+        """What the last completed step moved by: of an adaptive optimizer the effective rate; None before the first step."""
+        return self.last_lr if self.effective_lr is None else self.effective_lr
+
 
 @dataclass(frozen=True)
 class NetworkPart:

@@ -12,6 +12,12 @@ Lines = list[tuple[str, str]]
 
 
 def state_lines(state: SdScriptsState) -> Lines:
+    """``stored_lines``, and what sd-scripts itself would do with changed arguments."""
+    resume = [("", f"{answer.argument}: {answer.happens}: {answer.sentence}") for answer in answers(state)]
+    return [*stored_lines(state), ("at --resume", "what sd-scripts itself would do with a changed argument:"), *resume]
+
+
+def stored_lines(state: SdScriptsState) -> Lines:
     """(name, value) of everything that ``state`` tells, what it does not tell among it."""
     lines: Lines = [("state", f"{state.folder} (sd-scripts), {state.bytes / 1e6:.1f} MB")]
     lines.append(("step", _position(state)))
@@ -28,10 +34,7 @@ def state_lines(state: SdScriptsState) -> Lines:
         lines.append(
             ("LoRA file", "none beside the state: schedule, warmup and total steps are not stored anywhere else")
         )
-    lines += [("problem", problem) for problem in state.problems]
-    lines.append(("at --resume", "what sd-scripts itself would do with a changed argument:"))
-    lines += [("", f"{answer.argument}: {answer.happens}: {answer.sentence}") for answer in answers(state)]
-    return lines
+    return [*lines, *(("problem", problem) for problem in state.problems)]
 
 
 def lora_lines(facts: LoraFacts | None) -> Lines:

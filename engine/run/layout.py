@@ -11,6 +11,8 @@ from pathlib import Path
 
 RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
 CHECKPOINT_NAME = re.compile(r"^step-(\d{8})$")
+REPLACED_NAME = re.compile(r"^replaced-step-(\d{8})-(\d+)$")
+"""A pinned checkpoint whose step was reached again: (step, the attempt that replaced it)."""
 
 
 @dataclass(frozen=True)

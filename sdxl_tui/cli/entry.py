@@ -18,6 +18,7 @@ from engine.errors import UserError
 from sdxl_tui.cli import (
     checkpoint_commands,
     child_commands,
+    compare,
     dataset_command,
     export_command,
     family_commands,
@@ -29,6 +30,7 @@ from sdxl_tui.cli import (
     resume_commands,
     run_commands,
     scale_lr,
+    states_command,
     training_commands,
 )
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, add_workspace_option
@@ -96,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         live_commands,
         scale_lr,
         checkpoint_commands,
+        compare,
         family_commands,
         keeping_commands,
         resume_commands,
@@ -105,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         import_command,
         export_command,
         lora_commands,
+        states_command,
     ):
         group.add_commands(commands)
     return parser

@@ -1,30 +1,35 @@
 """The Checkpoints place: families of runs and their checkpoints on the left, everything the chosen one says on the right.
 
-From here a run is resumed exactly or continued with a new learning rate. All reading is done in threads; the list follows a
-live run's saves by itself. The dialogs are imported when they are first opened.
+Folders with training states of sd-scripts stand below the families. All reading is done in threads; the list follows a live
+run's saves by itself. What the keys do is in ``checkpoint_place``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from engine.checkpoint.describe import BrokenCheckpoint, CheckpointError, CheckpointSummary, verify
+from engine.checkpoint.describe import BrokenCheckpoint
 from engine.errors import UserError
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
-from sdxl_tui.screens.place import OpenRun, PlaceName
-from sdxl_tui.screens.reading import ReadingPlace
+from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder, StateFolderError, StateShelf
+from sdxl_tui.fleet.sample_pictures import PictureError, read_picture, samples_by_step
+from sdxl_tui.screens.checkpoint_place import CheckpointPlace
+from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.widgets.checkpoint_details import Checked, CheckpointDetails
 from sdxl_tui.widgets.family_list import FamilyList, Selection
+from sdxl_tui.widgets.gallery import GAP, Tile, gallery_strips
+from sdxl_tui.widgets.state_details import state_details
 
 if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
@@ -32,35 +37,37 @@ if TYPE_CHECKING:
 REFRESH_EVERY: Final = 2.0
 PUBLISH_EVERY: Final = 0.3
 """Seconds of reading after which what was read so far is shown."""
+REST_SECONDS: Final = 0.15
+"""The cursor rests this long on a checkpoint before its samples are read."""
+SAMPLE_CELLS, SAMPLE_LINES = 32, 6
+"""Cells across of a sample beside the details, and lines that must be free for any."""
 MUTED: Final = "$foreground 60%"
 
 
-class CheckpointsScreen(ReadingPlace):
+class CheckpointsScreen(CheckpointPlace):
     """Runs, checkpoints and the scheduler state stored in them."""
 
     place = PlaceName.CHECKPOINTS
     topic = "Checkpoints"
-    about = (
+    about: ClassVar[tuple[str, ...]] = (
         "Every checkpoint shows the learning-rate schedule stored in it: where it stands, what the next steps would be.",
-        "Resume goes on exactly there, in the same run. Continue takes the LoRA weights into a child run with a new "
-        "learning rate and schedule, and shows the jump before anything is started.",
+        "Resume goes on exactly there, in the same run. Continue makes a child run: with a new learning rate and schedule, "
+        "with the moments or without, with more steps or another rank. It shows the jump before anything is started.",
+        "The filter takes words and conditions: fox lr<1e-4 -damaged. Words are looked for in the run's name and in what the "
+        "checkpoint is (pinned, cosine, decay, adamw …), a dash before one leaves those out. Fields: step loss val lr base "
+        "done epoch rank size age, as in step>=500, val<0.12, done>50%, size>100MB, age<2d.",
+        "Space marks a checkpoint; with two marked, = shows what differs. Training states of sd-scripts appear here too: "
+        "sdxl-tui states add DIR.",
     )
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "resume", "Resume"),
-        Binding("c", "continue", "Continue with a new LR"),
-        Binding("v", "verify", "Verify"),
-        Binding("y", "copy_path", "Copy path"),
-        Binding("slash", "filter", "Filter", priority=True),
-    ]
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._shelf = CheckpointShelf(workspace)
-        self._checked: dict[str, Checked] = {}
-        self._possible = (False, False)
-        self._list = FamilyList()
-        self._details = CheckpointDetails()
+        self._states = StateShelf(workspace)
+        self._states_problem = ""
+        self._offered: tuple[object, ...] = ()
+        self._pictured: tuple[str, Size] | None = None
+        """Whose samples were drawn last, for which screen."""
 
     def compose_body(self) -> Iterable[Widget]:
         yield Horizontal(self._list, self._details)
@@ -75,6 +82,8 @@ class CheckpointsScreen(ReadingPlace):
     @work(thread=True, group="prepare")
     def _prepare_dialogs(self) -> None:
         """Import what the dialogs need (pydantic among it), so that they open at once."""
+        import sdxl_tui.screens.resume_dialog  # noqa: PLC0415
+        import sdxl_tui.screens.way_on_dialog  # noqa: F401, PLC0415
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
@@ -88,45 +97,90 @@ class CheckpointsScreen(ReadingPlace):
     # reading
 
     def read_and_show(self) -> None:
-        """List the families, show them, then describe what is in sight and not known yet."""
+        """List what there is, show it, then read what is in sight and not known yet."""
         worker = get_current_worker()
         try:
-            self.app.call_from_thread(self._show_families, self._shelf.read())
+            self._publish()
             published, fresh = time.monotonic(), False
-            for entry in [entry for entry in self._list.in_sight() if entry.described is None]:
+            for read in self._unread():
                 if worker.is_cancelled:
                     return
-                self._shelf.describe(entry)
+                read()
                 fresh = True
                 if time.monotonic() - published > PUBLISH_EVERY:
-                    self.app.call_from_thread(self._show_families, self._shelf.read())
+                    self._publish()
                     published, fresh = time.monotonic(), False
             if fresh:
-                self.app.call_from_thread(self._show_families, self._shelf.read())
+                self._publish()
         except UserError as error:
-            self.app.call_from_thread(self._say, str(error))
+            self.app.call_from_thread(self._say_instead, str(error))
+
+    def _unread(self) -> Iterable[Callable[[], object]]:
+        for entry in [entry for entry in self._list.in_sight() if entry.described is None]:
+            yield partial(self._shelf.describe, entry)
+        for state in [state for state in self._list.states_in_sight() if state.described is None]:
+            yield partial(self._states.describe, state)
+
+    def _publish(self) -> None:
+        families, problem = self._shelf.read(), ""
+        states: tuple[StateFolder, ...] = ()
+        try:
+            states = self._states.read()
+        except StateFolderError as error:
+            problem = str(error)
+        self.app.call_from_thread(self._show_all, families, states, problem)
 
     @work(thread=True, exclusive=True, group="describe")
     def _describe(self, entry: CheckpointEntry) -> None:
         described = self._shelf.describe(entry)
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self.read_soon if described is None else self._show_selected)
+            self.app.call_from_thread(self.read_soon if described is None else self.show_selected)
+
+    @work(thread=True, exclusive=True, group="describe")
+    def _describe_state(self, state: ForeignEntry) -> None:
+        self._states.describe(state)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.show_selected)
+
+    @work(thread=True, exclusive=True, group="samples")
+    def _draw_samples(self, entry: CheckpointEntry) -> None:
+        """The pictures of exactly this step, as many as have room, once the cursor rests."""
+        time.sleep(REST_SECONDS)
+        worker, room = get_current_worker(), self._details.room_for_samples
+        paths = samples_by_step(RunDirectory(entry.folder.parent.parent)).get(entry.step, ())
+        fitting = min(len(paths), (room.width + GAP) // (SAMPLE_CELLS + GAP))
+        if worker.is_cancelled or not fitting or room.height < SAMPLE_LINES:
+            return
+        rows = min(room.height, SAMPLE_CELLS // 2)
+        tiles = []
+        for path in paths[:fitting]:
+            try:
+                tiles.append(Tile(read_picture(path, SAMPLE_CELLS, rows), ""))
+            except PictureError as error:
+                tiles.append(Tile(clean(error.what, limit=SAMPLE_CELLS), ""))
+        strips = gallery_strips(tiles, SAMPLE_CELLS)
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._take_samples, entry.key, strips)
+
+    def _take_samples(self, key: str, strips: list[Strip]) -> None:
+        entry = self._entry()
+        if entry is not None and entry.key == key:
+            self._details.show_samples(strips)
 
     # showing
 
-    def _show_families(self, families: tuple[Family, ...]) -> None:
-        self._list.show(families, self._now())
-        self._show_selected()
+    def _show_all(self, families: tuple[Family, ...], states: tuple[StateFolder, ...], problem: str) -> None:
+        self._list.show(families, self.now(), states)
+        self.show_selected()
+        if problem and problem != self._states_problem:
+            self.notify(clean(problem, lines=True), title="States", severity="warning", markup=False, timeout=10)
+        self._states_problem = problem
 
-    def _now(self) -> float:
-        now = getattr(self.app, "now", time.time)
-        return float(now())
-
-    def _say(self, text: str) -> None:
+    def _say_instead(self, text: str) -> None:
         self._details.say((clean(text, lines=True), "$error"))
 
     def _say_empty(self) -> None:
-        if self._list.words:
+        if self._list.is_filtered:
             self._details.say(("Nothing fits the filter.", MUTED))
         else:
             self._details.say(
@@ -136,28 +190,33 @@ class CheckpointsScreen(ReadingPlace):
                 (" Profiles). Its checkpoints appear here as they are saved.", MUTED),
             )
 
-    def _selected(self) -> Selection | None:
-        """What is under the cursor, with what was read of it just now."""
+    def selected(self) -> Selection | None:
         selection = self._list.selection
         if selection is None or selection.entry is None:
             return selection
         return Selection(selection.family, self._shelf.known(selection.entry))
 
-    def _show_selected(self) -> None:
-        selected, summary = self._selected(), self._summary()
-        possible = (summary is not None, self._is_usable())
-        if possible != self._possible:
-            self._possible = possible
+    def show_selected(self) -> None:
+        selected, summary = self.selected(), self.summary()
+        offered = (
+            selected is None,
+            summary is None,
+            self.is_usable(),
+            len(self._list.marked),
+            self._list.is_on_checkpoint,
+        )
+        if offered != self._offered:
+            self._offered = offered
             self.refresh_bindings()
         if selected is None:
-            if self._list.families is not None and self._list.is_empty:
-                self._say_empty()
+            self._show_state()
             return
         family, entry = selected.family, selected.entry
         if entry is None:
             self._details.say(
                 (f"{family.run.id}\n", "bold"),
-                (f"{family.run.state}. No checkpoint yet.", MUTED),
+                (f"{family.run.state}. {'' if family.problem else 'No checkpoint yet.'}", MUTED),
+                (f"\n{clean(family.problem).capitalize()}.", "$error") if family.problem else "",
                 (f"\n{clean(family.run.reason)}", "$warning") if family.run.reason else "",
             )
         elif entry.described is None:
@@ -170,12 +229,32 @@ class CheckpointsScreen(ReadingPlace):
                 ("\n\nNothing can be resumed or continued from it. Older checkpoints are not touched by this.", MUTED),
             )
         else:
-            checked = self._checked.get(entry.key)
-            self._details.show(entry.described, family.run, family.parent, checked, self._now())
+            self._details.show(
+                entry.described,
+                family.run,
+                family.parent,
+                self._checked.get(entry.key),
+                self.now(),
+                kept="kept though replaced" if entry.is_replaced else "pinned" if entry.pinned else "",
+            )
+            if not self.app.no_color and self._pictured != (pictured := (entry.key, self.size)):
+                self._pictured = pictured
+                self._draw_samples(entry)
+
+    def _show_state(self) -> None:
+        state = self._list.state
+        if state is None:
+            if self._list.families is not None and self._list.is_empty:
+                self._say_empty()
+        elif isinstance(state, ForeignEntry) and self._states.known(state).described is None:
+            self._describe_state(state)
+        else:
+            known = self._states.known(state) if isinstance(state, ForeignEntry) else state
+            self._details.say_content(lambda width: state_details(known, width))
 
     @on(FamilyList.Moved)
     def _moved(self) -> None:
-        self._show_selected()
+        self.show_selected()
 
     @on(FamilyList.Unfolded)
     def _unfolded(self) -> None:
@@ -184,92 +263,3 @@ class CheckpointsScreen(ReadingPlace):
     @on(FamilyList.Chosen)
     def _chosen(self) -> None:
         self.action_resume()
-
-    # acting
-
-    def _summary(self) -> CheckpointSummary | None:
-        selected = self._selected()
-        entry = selected.entry if selected else None
-        return entry.described if entry and isinstance(entry.described, CheckpointSummary) else None
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What can be done with the row under the cursor."""
-        if action == "filter":
-            return not self.is_typing
-        if action in {"resume", "verify"}:
-            return self._summary() is not None
-        return self._is_usable() if action == "continue" else True
-
-    def _is_usable(self) -> bool:
-        """The checkpoint is whole as far as was looked."""
-        selected, summary = self._selected(), self._summary()
-        if selected is None or selected.entry is None or summary is None:
-            return False
-        checked = self._checked.get(selected.entry.key)
-        return summary.is_whole and not (checked and checked.reason)
-
-    @work
-    async def action_resume(self) -> None:
-        """Ask and resume."""
-        from sdxl_tui.screens.resume_dialog import ResumeDialog  # noqa: PLC0415 - pydantic, when first needed
-
-        selected, summary = self._selected(), self._summary()
-        if selected is None or selected.entry is None or summary is None:
-            return
-        checked = self._checked.get(selected.entry.key, Checked())
-        answer = await self.app.push_screen_wait(ResumeDialog(summary, damage=checked.reason))
-        if answer == "continue":
-            self.action_continue()
-        elif answer is not None:
-            self._open(answer)
-
-    @work
-    async def action_continue(self) -> None:
-        """Plan and start a child run."""
-        from sdxl_tui.screens.way_on_dialog import WayOnDialog  # noqa: PLC0415
-
-        selected, summary = self._selected(), self._summary()
-        if selected is None or summary is None:
-            return
-        speed = selected.family.run.steps_per_second
-        child = await self.app.push_screen_wait(WayOnDialog(self.workspace, summary, steps_per_second=speed))
-        if child is not None:
-            self._open(child)
-
-    def _open(self, run: RunDirectory) -> None:
-        self._list.go_to_run(run.id)
-        self.post_message(OpenRun(run.id))
-
-    def action_verify(self) -> None:
-        """Compare every digest."""
-        summary, selected = self._summary(), self._selected()
-        if summary is not None and selected is not None and selected.entry is not None:
-            self._checked[selected.entry.key] = Checked(running=True)
-            self._show_selected()
-            self._verify(selected.entry)
-
-    @work(thread=True, group="verify")
-    def _verify(self, entry: CheckpointEntry) -> None:
-        try:
-            verify(entry.folder, digests=True)
-            checked = Checked()
-        except (CheckpointError, OSError) as error:
-            checked = Checked(reason=error.what if isinstance(error, CheckpointError) else f"damaged: {error}")
-        self.app.call_from_thread(self._take_check, entry, checked)
-
-    def _take_check(self, entry: CheckpointEntry, checked: Checked) -> None:
-        self._checked[entry.key] = checked
-        self._show_selected()
-
-    def action_copy_path(self) -> None:
-        """The folder under the cursor, into the terminal's clipboard (OSC 52)."""
-        selected = self._selected()
-        if selected is not None:
-            entry = selected.entry
-            path = str(entry.folder if entry else selected.family.run.directory.path)
-            self.app.copy_to_clipboard(path)
-            self.notify(clean(path), title="Copied", markup=False, timeout=3)
-
-    def action_filter(self) -> None:
-        """Type what is looked for."""
-        self._list.open_filter()

@@ -9,7 +9,7 @@ back. Screens never import the app: they post ``OpenRun``, ``OpenCheckpoints`` o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -24,6 +24,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from engine.errors import UserError
+from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.place_bar import PlaceBar
 
@@ -114,6 +116,22 @@ class Place(Screen[None]):
     def now(self) -> float:
         """The clock that ages are counted from (Unix seconds): the app's, which tests freeze."""
         return float(getattr(self.app, "now", time.time)())
+
+    # In threads
+
+    def _attempt(self, title: str, act: Callable[[], object]) -> bool:
+        """Do it; what a person can mend is said. Whether it was done."""
+        try:
+            act()
+        except (UserError, OSError) as error:
+            self._say(title, str(error))
+            return False
+        return True
+
+    def _say(self, title: str, reason: str) -> None:
+        self.app.call_from_thread(
+            self.notify, clean(reason, lines=True), title=title, severity="error", markup=False, timeout=10
+        )
 
     @property
     def unsaved(self) -> str | None:

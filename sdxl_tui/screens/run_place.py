@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
-from engine.errors import UserError
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
-from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
     from engine.checkpoint.summary import CheckpointSummary
@@ -141,19 +139,3 @@ class RunPlace(Place):
 
         if self._attempt(run.id, lambda: start(run.directory)):
             self.post_message(OpenRun(run.id))
-
-    # In threads
-
-    def _attempt(self, title: str, act: Callable[[], object]) -> bool:
-        """Do it; what a person can mend is said. Whether it was done."""
-        try:
-            act()
-        except (UserError, OSError) as error:
-            self._say(title, str(error))
-            return False
-        return True
-
-    def _say(self, title: str, reason: str) -> None:
-        self.app.call_from_thread(
-            self.notify, clean(reason, lines=True), title=title, severity="error", markup=False, timeout=10
-        )

@@ -34,6 +34,8 @@ Span = tuple[float, float, float]
 """(x, lowest y, highest y)"""
 
 GUTTER: Final = 8
+LABEL_ROWS: Final = 3
+"""Lines from the top in which labels of vertical lines may stand."""
 LOW: Final = 5
 """Charts of fewer lines have no axis below."""
 AXIS: Final = "$foreground 25%"
@@ -131,8 +133,9 @@ class LineChart(Painted):
             _draw(canvas, series, (x_first, x_last), y_range)
         cells = [self._row(canvas, row) for row in range(rows)]
         across = {self._column(v_line.x, x_first, x_last, columns): v_line for v_line in self._v_lines}
+        labelled: set[tuple[int, int]] = set()
         for column, v_line in across.items():
-            _dot_down(cells, column, v_line)
+            _dot_down(cells, column, v_line, labelled)
         body = [(*gutter, *row) for gutter, row in zip(self._gutters(y_range, rows), cells, strict=True)]
         return body if is_low else [*body, *self._x_axis(x_first, x_last, columns)]
 
@@ -249,15 +252,21 @@ def _row_of(value: float, y_range: tuple[float, float], rows: int) -> int:
     return min(rows - 1, max(0, round((high - value) / (high - low) * (rows * DOTS_DOWN - 1)) // DOTS_DOWN))
 
 
-def _dot_down(rows: list[list[Piece]], column: int, v_line: VLine) -> None:
-    """The vertical line where nothing else is drawn, and its label beside its top."""
+def _dot_down(rows: list[list[Piece]], column: int, v_line: VLine, labelled: set[tuple[int, int]]) -> None:
+    """The vertical line where nothing else is drawn, and its label beside its top, below other labels in its way.
+
+    labelled: (row, column) of the cells of labels so far; the label's are added.
+    """
     for row in rows:
         if row[column][0] == " ":
             row[column] = ("┊", v_line.style)
     text = v_line.label
     start = column + 1 if column + 1 + len(text) <= len(rows[0]) else column - len(text)
-    if text and start >= 0:
-        rows[0][start : start + len(text)] = [(letter, v_line.style) for letter in text]
+    places = range(start, start + len(text))
+    free = (row for row in range(min(LABEL_ROWS, len(rows))) if not any((row, at) in labelled for at in places))
+    if text and start >= 0 and (row_number := next(free, None)) is not None:
+        rows[row_number][start : start + len(text)] = [(letter, v_line.style) for letter in text]
+        labelled |= {(row_number, at) for at in places}
 
 
 def _labels(places: dict[int, str], columns: int) -> list[Piece]:

@@ -1,110 +1,121 @@
 """Everything a checkpoint says about itself: where it stands, its learning rates, its curve, what it was made with.
 
-Shows what ``engine.checkpoint.describe`` read; reads nothing. Its parts stack in a narrow terminal and stand side by side
-in a wide one.
+Shows what was read; reads nothing. Its parts stack in a narrow terminal and stand side by side in a wide one; what has no
+room is scrolled to. The words are ``checkpoint_facts``'.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.containers import Container
+from textual.binding import Binding, BindingType
+from textual.containers import ScrollableContainer
 from textual.content import Content
 from textual.events import Resize
+from textual.geometry import Size
+from textual.strip import Strip
 from textual.widgets import Static
 
 from engine.checkpoint.describe import CheckpointSummary
 from engine.run.records import Parent
-from engine.schedule import Phase
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.terminal.clean import clean
-from sdxl_tui.terminal.numbers import (
-    format_age,
-    format_bytes,
-    format_count,
-    format_duration,
-    format_loss,
-    format_lr,
-    format_percent,
-)
+from sdxl_tui.terminal.numbers import format_count
+from sdxl_tui.widgets.checkpoint_facts import Checked, facts, heading, rates, routes
+from sdxl_tui.widgets.gallery import Gallery
 from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, stored_curve
 
 Styled = tuple[str, str]
-MUTED: Final = "$foreground 60%"
-PHASE_STYLE: Final = {
-    Phase.WARMUP: "$warning",
-    Phase.RISE: "$warning",
-    Phase.CONSTANT: "$primary",
-    Phase.DECAY: "$primary",
-    Phase.TAIL: "$primary",
-    Phase.FINISHED: "$success",
-}
-BAR: Final = 10
+Texts = Callable[[int], tuple[Content, Content, Content, Content]]
+"""Heading, rates, facts and routes for so many cells (0: without breaks)."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """Whether the digests of a checkpoint were compared, and what came of it. ``reason`` is empty when all agree."""
-
-    running: bool = False
-    reason: str = ""
-
-
-class CheckpointDetails(Container):
+class CheckpointDetails(ScrollableContainer):
     """The right side of the Checkpoints place."""
 
     DEFAULT_CSS = """
     CheckpointDetails {
-        layout: grid;
-        grid-size: 1;
-        grid-rows: auto auto 1fr auto;
-        grid-gutter: 1 0;
+        layout: vertical;
         padding: 0 1;
-        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        overflow-x: hidden;
+        scrollbar-gutter: stable;
         & > Static { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
-        & > #heading, &.-damaged > #facts { text-wrap: wrap; }
-        & > #routes { display: none; }
-        & > SchedulePlot { min-height: 6; }
+        & > #heading { text-wrap: wrap; }
+        & > #routes, & > #samples { display: none; }
+        & > #rates, & > #facts { margin-top: 1; }
+        & > SchedulePlot { height: 1fr; min-height: 9; max-height: 24; margin-top: 1; }
         &.-wide {
+            layout: grid;
             grid-size: 2;
             grid-columns: 60 1fr;
             grid-rows: auto auto auto 1fr;
             grid-gutter: 1 2;
             padding: 1 2;
-            & > #heading { column-span: 2; }
-            & > #facts { text-wrap: wrap; }
-            & > SchedulePlot { row-span: 3; max-height: 24; }
-            & > #routes { display: block; }
+            & > #heading { column-span: 2; text-wrap: nowrap; }
+            & > #rates, & > #facts, & > SchedulePlot { margin-top: 0; }
+            & > SchedulePlot { row-span: 2; }
+            & > #routes, & > #samples { display: block; }
         }
+        &.-words { layout: vertical; & > #heading { text-wrap: wrap; } }
+        &.-words > SchedulePlot, &.-words > #rates, &.-words > #facts { display: none; }
+        &.-words > #routes, &.-words > #samples { display: none; }
     }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("k", "scroll_up", "Up", show=False),
+    ]
     WIDE_FROM: Final = 110
+    LEFT_CELLS: Final = 60
+    """Of the left column where there are two."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._summary: CheckpointSummary | None = None
+        self._drawn: CheckpointSummary | None = None
+        self._texts: Texts | None = None
         self._heading, self._rates, self._facts = Static(id="heading"), Static(id="rates"), Static(id="facts")
         self._routes = Static(id="routes")
         self._plot = SchedulePlot()
+        self._samples = Gallery(id="samples")
 
     def compose(self) -> ComposeResult:
-        yield from (self._heading, self._rates, self._plot, self._facts, self._routes)
+        yield from (self._heading, self._rates, self._plot, self._facts, self._routes, self._samples)
 
     def on_resize(self, event: Resize) -> None:
         """Side by side where there is room."""
         self.set_class(event.size.width >= self.WIDE_FROM, "-wide")
+        self._write()
+
+    @property
+    def room_for_samples(self) -> Size:
+        """Cells that are free for pictures below the plot; none where the parts stack."""
+        return self._samples.content_size if self.has_class("-wide") and not self.has_class("-words") else Size(0, 0)
+
+    def show_samples(self, strips: Sequence[Strip]) -> None:
+        """Pictures below the plot."""
+        self._samples.show(strips)
+
+    @property
+    def text_cells(self) -> int:
+        """Cells of a line of what is shown instead of a checkpoint; 0 before the first layout."""
+        return self.scrollable_content_region.width
 
     def say(self, *parts: str | Styled) -> None:
         """Show a few words instead of a checkpoint."""
-        self._summary = None
-        self._put(self._heading, Content.assemble(*parts))
-        for part in (self._rates, self._facts, self._routes):
-            self._put(part, Content(""))
-        self._plot.clear()
+        self.say_content(lambda width: Content.assemble(*parts))
+
+    def say_content(self, text: Callable[[int], Content]) -> None:
+        """Show a text instead of a checkpoint, made for so many cells."""
+        blank = Content("")
+        self._texts = lambda width: (text(self.text_cells), blank, blank, blank)
+        self.set_class(True, "-words")
+        if self._drawn is not None:
+            self._drawn = None
+            self._plot.clear()
+            self.scroll_home(animate=False)
+        self._write()
 
     def show(
         self,
@@ -113,17 +124,33 @@ class CheckpointDetails(Container):
         parent: Parent | None,
         checked: Checked | None = None,
         now: float | None = None,
+        *,
+        kept: str = "",
     ) -> None:
-        """Show a checkpoint of ``run``, which came from ``parent``. now: Unix seconds."""
-        self.set_class(not summary.is_whole or (checked is not None and bool(checked.reason)), "-damaged")
-        self._put(self._heading, heading(summary, now))
-        self._put(self._facts, facts(summary, parent, checked))
-        self._put(self._routes, routes(summary, run))
-        if summary is self._summary:
+        """Show a checkpoint of ``run``, which came from ``parent``. now: Unix seconds. kept: as ``heading``'s."""
+        self._texts = lambda width: (
+            heading(summary, run.id, now, kept=kept),
+            rates(summary, width),
+            facts(summary, parent, checked, width),
+            routes(summary, run),
+        )
+        self.set_class(False, "-words")
+        if self._drawn is None or summary is not self._drawn:
+            self._samples.show(())
+            if self._drawn is not None and self.scroll_offset.y:
+                self.scroll_home(animate=False)
+            self._drawn = summary
+            self._draw(summary)
+        self._write()
+
+    def _write(self) -> None:
+        if self._texts is None:
             return
-        self._summary = summary
-        self._put(self._rates, rates(summary))
-        self._draw(summary)
+        width = self.LEFT_CELLS if self.has_class("-wide") else self.text_cells
+        for part, content in zip(
+            (self._heading, self._rates, self._facts, self._routes), self._texts(width), strict=True
+        ):
+            self._put(part, content)
 
     def _put(self, part: Static, content: Content) -> None:
         """Replace a part's text; the whole screen is laid out anew only where the height may differ."""
@@ -148,140 +175,3 @@ class CheckpointDetails(Container):
             stored_curve(summary.schedule, base_lr, summary.step),
             [Mark(summary.step, here, f"▲ {format_count(summary.step)}")],
         )
-
-
-def heading(summary: CheckpointSummary, now: float | None = None) -> Content:
-    """Which checkpoint, how far, how old, how large, how good. ``now`` in Unix seconds."""
-    age = (time.time() if now is None else now) - summary.created
-    done = round(summary.share_done * BAR)
-    return Content("\n").join(
-        (
-            Content.assemble(
-                (f"step {format_count(summary.step)}", "bold"),
-                (f" of {format_count(summary.total_steps)}  ", MUTED),
-                ("━" * done, "$primary"),
-                ("━" * (BAR - done), "$foreground 20%"),
-                f" {format_percent(summary.share_done)}",
-                (f"  epoch {format_count(summary.epoch)}", MUTED),
-            ),
-            Content.assemble(
-                (f"{format_age(age)} · {format_bytes(summary.bytes)} · loss ", MUTED),
-                format_loss(summary.loss),
-                (f" (avg {format_loss(summary.loss_avg)})", MUTED),
-                *held_out_words(summary),
-            ),
-        )
-    )
-
-
-def rates(summary: CheckpointSummary) -> Content:
-    """The stored schedule, and for each group its rates: base, last step, next steps."""
-    phase = summary.phase
-    part = summary.schedule.part(summary.step)
-    parameters = [f"{name} {clean(text)}" for name, text in summary.schedule.shown()] + ([part] if part else [])
-    left = f"{format_count(summary.steps_left)} steps left" if summary.steps_left else "no steps left"
-    lines = [
-        Content.assemble(
-            (summary.schedule.kind.value, "bold"), "  ", (f" {phase.value} ", f"bold {PHASE_STYLE[phase]}"), f"  {left}"
-        ),
-        Content.styled(" · ".join(parameters), MUTED),
-    ]
-    for group, upcoming in summary.next_lrs(5).items():
-        stored = next(found for found in summary.groups if found.name == group)
-        lines.append(
-            Content.assemble(
-                (f"{clean(group):<7}", "bold"),
-                ("base ", MUTED),
-                format_lr(stored.base_lr),
-                ("  last ", MUTED),
-                format_lr(stored.last_lr),
-                ("  next ", MUTED),
-                (format_lr(upcoming[0]) if upcoming else "–", "bold $primary"),
-            )
-        )
-        if stored.d is not None:
-            effective = (("       d ", MUTED), format_lr(stored.d), ("  effective d·LR ", MUTED))
-            lines.append(Content.assemble(*effective, format_lr(stored.effective_lr)))
-        if len(upcoming) > 1:
-            then = " ".join(format_lr(rate) for rate in upcoming[1:])
-            lines.append(Content.styled(f"{'':<7}then {then}", MUTED))
-    return Content("\n").join(lines)
-
-
-def routes(summary: CheckpointSummary, run: RunSummary) -> Content:
-    """The two ways on, and whether they are open now."""
-    seconds = summary.steps_left / run.steps_per_second if run.steps_per_second else None
-    left = f"{format_count(summary.steps_left)} steps" + (f", about {format_duration(seconds)}" if seconds else "")
-    if run.alive:
-        resume = ("not while the run is alive", "$warning")
-    elif not summary.steps_left:
-        resume = ("nothing left to resume", "$warning")
-    else:
-        resume = (f"same run, exactly · {left}", "")
-    return Content.assemble(
-        ("From here\n", MUTED),
-        ("r ", "bold $primary"),
-        "resume    ",
-        resume,
-        ("\nc ", "bold $primary"),
-        "continue  child run with a new LR · keeps the weights, ",
-        "\n            starts moments, schedule and data order anew",
-    )
-
-
-def facts(summary: CheckpointSummary, parent: Parent | None, checked: Checked | None) -> Content:
-    """What it was made with, whether it is whole, where it comes from."""
-    network, group = summary.network, summary.groups[0] if summary.groups else None
-    settings = [] if group is None else [_setting(name, value) for name, value in group.hyperparameters.items()]
-    modules = f"{format_count(network.modules)} modules"
-    return _lines(
-        (
-            ("State", integrity(summary, checked)),
-            ("LoRA", clean(f"rank {network.rank} · alpha {network.alpha:g} · dropout {network.dropout:g} · {modules}")),
-            ("Optimizer", clean(" · ".join((summary.optimizer, *settings)))),
-            ("Lineage", lineage(summary, parent)),
-            (
-                "Trained",
-                f"{format_duration(summary.elapsed_seconds)} · {format_count(summary.images_seen)} images seen",
-            ),
-            ("Base", clean(f"{summary.base_model} · on {summary.device}")),
-        )
-    )
-
-
-def _setting(name: str, value: float) -> str:
-    words = {"weight_decay": "decay", "beta1": "β1", "beta2": "β2", "eps": "ε"}
-    return f"{words.get(name, name)} {f'{value:g}'.replace('e-0', 'e-')}"
-
-
-def integrity(summary: CheckpointSummary, checked: Checked | None) -> Content:
-    """Whether all of it is there, as far as was looked."""
-    if not summary.is_whole:
-        return Content.styled(clean(f"damaged: {summary.integrity}"), "bold $error")
-    if checked is None:
-        return Content.assemble(("whole", "$success"), (" by sizes; v compares digests", MUTED))
-    if checked.running:
-        return Content.styled("comparing digests …", "$warning")
-    if checked.reason:
-        return Content.styled(clean(checked.reason), "bold $error")
-    return Content.assemble(("whole", "$success"), (" · every digest agrees", MUTED))
-
-
-def lineage(summary: CheckpointSummary, parent: Parent | None) -> Content:
-    """The run and attempt that wrote it, and the checkpoint that run came from."""
-    attempt = f"attempt {summary.attempt}"
-    if parent is None:
-        return Content.assemble("fresh run", (f" · {attempt}", MUTED))
-    origin = f"{clean(parent.run)} at {format_count(parent.step)}"
-    return Content.assemble((f"{clean(parent.route)} ", "$accent"), origin, (f" · {attempt}", MUTED))
-
-
-def _lines(pairs: Iterable[tuple[str, str | Content]]) -> Content:
-    return Content("\n").join(Content.assemble((f"{name:<10}", MUTED), value) for name, value in pairs)
-
-
-def held_out_words(summary: CheckpointSummary) -> tuple[tuple[str, str], ...]:
-    """The loss on held-out images, where it was measured."""
-    if summary.validation_loss is None:
-        return ()
-    return ((f" · held out {format_loss(summary.validation_loss)}", MUTED),)

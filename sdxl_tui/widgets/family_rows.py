@@ -1,19 +1,51 @@
-"""Families of runs as rows of a list: what is shown, folded or filtered out, and the guides that join it."""
+"""Checkpoints as rows of a list: families as a tree with guides, or one sorted list; what is folded or filtered out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import Final
 
-from engine.checkpoint.describe import BrokenCheckpoint
+from engine.checkpoint.describe import BrokenCheckpoint, CheckpointSummary
 from engine.run.liveness import RunState
+from sdxl_tui.fleet.checkpoint_order import BY_FAMILY, Order, Sorting
+from sdxl_tui.fleet.checkpoint_query import EVERYTHING, Query
 from sdxl_tui.fleet.families import CheckpointEntry, Family
-from sdxl_tui.terminal.numbers import format_age, format_count, format_lr, format_percent
-from sdxl_tui.widgets.filter_bar import matches
+from sdxl_tui.terminal.numbers import format_age, format_count, format_loss, format_lr, format_percent
 from sdxl_tui.widgets.row_list import Row, Styled
 
 MUTED: Final = "$foreground 60%"
-ROUTE_SIGNS: Final = {"continue": "↳", "reschedule": "↳", "resize": "↳"}
+CHILD_SIGN: Final = "↳"
+PIN: Final = "⚑"
+PIN_OF_OLD: Final = "⚐"
+"""Pinned when a later attempt reached its step again, and kept aside."""
+MARKS: Final = "AB"
+"""The two checkpoints that are to be compared, in the order they were marked."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How the list is looked at."""
+
+    folded: Set[str] = frozenset()
+    """Keys of runs whose checkpoints are hidden; nothing is hidden while something is looked for."""
+    query: Query = EVERYTHING
+    sorting: Sorting = BY_FAMILY
+    marked: tuple[str, ...] = ()
+    """Keys of up to two checkpoints."""
+    now: float = 0.0
+    """Unix seconds."""
+
+    def fits(self, family: Family, entry: CheckpointEntry) -> bool:
+        """Whether a checkpoint is what is looked for."""
+        return self.query.is_empty or self.query.fits(family.run, entry, self.now)
+
+    def fits_any(self, family: Family) -> bool:
+        """Whether anything of a family is."""
+        return self.query.is_empty or any(
+            self.query.fits_run(run.run) or any(self.fits(run, entry) for entry in run.checkpoints)
+            for run in family.walk()
+        )
 
 
 def state_mark(family: Family) -> Styled:
@@ -26,72 +58,51 @@ def state_mark(family: Family) -> Styled:
     return ("✓ ", "$primary") if state is RunState.FINISHED else ("■ ", MUTED)
 
 
-def family_rows(families: Sequence[Family], folded: Set[str], words: Sequence[str], now: float) -> list[Row]:
-    """The rows of all families. folded: keys of runs whose checkpoints are hidden. words: lower case, only what has them
-    all is shown, and nothing is folded then. now: Unix seconds.
-    """
+def family_rows(families: Sequence[Family], view: View) -> list[Row]:
+    """The rows of all families."""
+    if view.sorting.is_flat:
+        return _flat_rows(families, view)
     rows: list[Row] = []
     for family in families:
-        if _matches(family, words):
-            rows += _run_rows(family, frozenset() if words else folded, words, now, guides="", below="", parent=None)
+        if view.fits_any(family):
+            rows += _run_rows(family, view, guides="", below="", parent=None)
     return rows
 
 
-def _matches(family: Family, words: Sequence[str]) -> bool:
-    return not words or any(
-        _fits(run, words) or any(_fits_checkpoint(entry, words) for entry in run.checkpoints) for run in family.walk()
-    )
+def _flat_rows(families: Sequence[Family], view: View) -> list[Row]:
+    every = ((run, entry) for root in families for run in root.walk() for entry in run.checkpoints)
+    found = view.sorting.sorted((run, entry) for run, entry in every if view.fits(run, entry))
+    return [_flat_row(run, entry, view) for run, entry in found]
 
 
-def _fits(family: Family, words: Sequence[str]) -> bool:
-    return matches(words, family.run.id, family.run.name, family.run.state)
-
-
-def _fits_checkpoint(entry: CheckpointEntry, words: Sequence[str]) -> bool:
-    return matches(words, entry.key, str(entry.step), "damaged" if _reason(entry) else "")
-
-
-def _run_rows(
-    family: Family, folded: Set[str], words: Sequence[str], now: float, *, guides: str, below: str, parent: str | None
-) -> Iterator[Row]:
+def _run_rows(family: Family, view: View, *, guides: str, below: str, parent: str | None) -> Iterator[Row]:
     """The run's own row with ``guides`` before it, and all rows under it with ``below``."""
-    shown = family.checkpoints
-    if words and not _fits(family, words):
-        shown = tuple(entry for entry in shown if _fits_checkpoint(entry, words))
-    children = [child for child in family.children if _matches(child, words)]
-    has_more = bool(shown or children)
+    shown = tuple(entry for entry in family.checkpoints if view.fits(family, entry))
+    children = [child for child in family.children if view.fits_any(child)]
+    is_folded = family.key in view.folded and view.query.is_empty
     yield Row(
         key=family.key,
         label=(state_mark(family), (family.run.id, "bold" if family.run.alive else "")),
         tail=(_standing(family), MUTED),
         guides=guides,
-        fold=("closed" if family.key in folded else "open") if has_more else None,
+        fold=("closed" if is_folded else "open") if shown or children else None,
         parent=parent,
     )
-    if family.key in folded:
+    if is_folded:
         return
-    steps = {entry.step for entry in shown}
-    lost = [child for child in children if child.parent is None or child.parent.step not in steps]
+    names = {entry.folder.name for entry in shown}
+    lost = [child for child in children if child.parent is None or child.parent.checkpoint not in names]
     blocks: list[CheckpointEntry | Family] = [*shown, *lost]
     for at, block in enumerate(blocks):
         is_last = at == len(blocks) - 1
         branch, onward = ("╰ ", "  ") if is_last else ("├ ", "│ ")
         if isinstance(block, Family):
-            yield from _run_rows(
-                block, folded, words, now, guides=below + branch, below=below + onward, parent=family.key
-            )
+            yield from _run_rows(block, view, guides=below + branch, below=below + onward, parent=family.key)
             continue
-        yield checkpoint_row(block, now, guides=below + branch, parent=family.key)
-        for child in (child for child in children if child.parent is not None and child.parent.step == block.step):
-            sign = ROUTE_SIGNS.get(child.parent.route if child.parent else "", "↳")
+        yield checkpoint_row(block, view, guides=below + branch, parent=family.key)
+        for child in (child for child in children if child.parent and child.parent.checkpoint == block.folder.name):
             yield from _run_rows(
-                child,
-                folded,
-                words,
-                now,
-                guides=f"{below}{onward}{sign} ",
-                below=f"{below}{onward}  ",
-                parent=block.key,
+                child, view, guides=f"{below}{onward}{CHILD_SIGN} ", below=f"{below}{onward}  ", parent=block.key
             )
 
 
@@ -100,26 +111,62 @@ def _standing(family: Family) -> str:
     return format_percent(run.share) if run.alive and run.share is not None else str(run.state)
 
 
-def _reason(entry: CheckpointEntry) -> str:
-    """What is wrong with a checkpoint; empty while nothing is known to be."""
+def is_damaged(entry: CheckpointEntry) -> bool:
+    """Whether anything is known to be wrong with a checkpoint."""
     described = entry.described
-    if isinstance(described, BrokenCheckpoint):
-        return described.reason
-    return "" if described is None or described.is_whole else described.integrity
+    return described is not None and (isinstance(described, BrokenCheckpoint) or not described.is_whole)
 
 
-def checkpoint_row(entry: CheckpointEntry, now: float, *, guides: str, parent: str) -> Row:
+def checkpoint_row(entry: CheckpointEntry, view: View, *, guides: str, parent: str) -> Row:
     """Step, the rate it stands at, its age; or that it is damaged."""
-    step: Styled = (format_count(entry.step), "")
-    described = entry.described
-    if _reason(entry):
-        return Row(entry.key, (step, ("  ✗ damaged", "$error")), guides=guides, parent=parent)
-    if described is None or isinstance(described, BrokenCheckpoint):
-        return Row(entry.key, (step,), guides=guides, parent=parent)
-    rate = described.groups[0].last_lr if described.groups else None
-    columns = ((format_lr(rate), "$primary"), (_short_age(now - described.created), MUTED))
-    return Row(entry.key, (step,), columns, guides=guides, parent=parent)
+    label = (*_mark(entry, view), (format_count(entry.step), ""), *_pin(entry))
+    if is_damaged(entry):
+        return Row(entry.key, (*label, ("  ✗ damaged", "$error")), guides=guides, parent=parent)
+    found = entry.described
+    if not isinstance(found, CheckpointSummary):
+        return Row(entry.key, label, guides=guides, parent=parent)
+    columns = ((format_lr(_rate(found)), "$primary"), (short_age(view.now - found.created), MUTED))
+    return Row(entry.key, label, columns, guides=guides, parent=parent)
 
 
-def _short_age(seconds: float) -> str:
+def _flat_row(family: Family, entry: CheckpointEntry, view: View) -> Row:
+    """Step and run; what it is sorted by, or the rate."""
+    label = (
+        *_mark(entry, view),
+        (f"{format_count(entry.step):>6}", "bold"),
+        *_pin(entry),
+        (f" {family.run.id}", MUTED),
+    )
+    if is_damaged(entry):
+        return Row(entry.key, (*label[:-1], ("  ✗ damaged", "$error"), label[-1]))
+    found = entry.described
+    if not isinstance(found, CheckpointSummary):
+        return Row(entry.key, label)
+    losses = {Order.LOSS: found.loss_avg, Order.HELD_OUT: found.validation_loss}
+    order = view.sorting.order
+    if order is Order.DATE:
+        value = short_age(view.now - found.created)
+    else:
+        value = format_loss(losses[order]) if order in losses else format_lr(_rate(found))
+    return Row(entry.key, label, ((value, "$primary"),))
+
+
+def _mark(entry: CheckpointEntry, view: View) -> tuple[Styled, ...]:
+    if entry.key not in view.marked:
+        return ()
+    return ((f"{MARKS[view.marked.index(entry.key)]} ", "bold $accent"),)
+
+
+def _pin(entry: CheckpointEntry) -> tuple[Styled, ...]:
+    if entry.is_replaced:
+        return ((f" {PIN_OF_OLD}", "$warning"),)
+    return ((f" {PIN}", "$warning"),) if entry.pinned else ()
+
+
+def _rate(found: CheckpointSummary) -> float | None:
+    return found.groups[0].used_lr if found.groups else None
+
+
+def short_age(seconds: float) -> str:
+    """An age for a narrow column: ``5 min``, ``now``."""
     return format_age(seconds).removesuffix(" ago").replace("just now", "now")

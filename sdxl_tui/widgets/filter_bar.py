@@ -58,12 +58,12 @@ class FilterBar(Horizontal):
         self.add_class("-open")
         self.screen.set_focus(self._input)
 
-    def count(self, shown: int, total: int) -> None:
-        """Say how many match."""
-        said = f"{shown} of {total}" if self.words else ""
+    def count(self, shown: int, total: int, problem: str = "") -> None:
+        """Say how many match, or what of the words is not understood."""
+        said = problem or (f"{shown} of {total}" if self.words else "")
         if said != self._said:
             self._said = said
-            self.query_one("#matches", Static).update(Content(said))
+            self.query_one("#matches", Static).update(Content.styled(said, "$warning" if problem else ""))
 
     def action_clear(self) -> None:
         """No filter."""

@@ -62,17 +62,22 @@ def show_rate(chart: LineChart, history: RunHistory, plan: Plan | None, total_st
     series: list[Series] = []
     done = history.last.step if history.last else 0
     if plan is not None:
-        last = plan.schedule.total_steps
-        # The step after ``step`` done ones is number ``step + 1``: the metrics name a rate by the step that used it.
-        places = sorted({*range(0, last, max(1, last // PLANNED_POINTS)), last - 1})
-        to_come = [step for step in places if step >= done]
-        base_lr = _base_to_come(plan, history, done)
-        rates = [plan.schedule.lr(step, base_lr) for step in to_come]
-        series.append(line("planned", [step + 1 for step in to_come], rates, PLANNED))
-        total_steps = max(total_steps, last)
+        series.append(planned_series(plan, history))
+        total_steps = max(total_steps, plan.schedule.total_steps)
     styles = dict(zip(history.lr, GROUP_STYLES, strict=False))
     series += [line_of(curve, group, styles.get(group, USED)) for group, curve in history.lr.items()]
     chart.show(series, v_lines=_seams(history), x_range=(0, max(total_steps, done, 1)))
+
+
+def planned_series(plan: Plan, history: RunHistory, start: int = 0) -> Series:
+    """The rates of the steps to come. start: steps on the axis before the run's first."""
+    done, last = history.last.step if history.last else 0, plan.schedule.total_steps
+    # The step after ``step`` done ones is number ``step + 1``: the metrics name a rate by the step that used it.
+    places = sorted({*range(0, last, max(1, last // PLANNED_POINTS)), last - 1})
+    to_come = [step for step in places if step >= done]
+    base_lr = _base_to_come(plan, history, done)
+    rates = [plan.schedule.lr(step, base_lr) for step in to_come]
+    return line("planned", [start + step + 1 for step in to_come], rates, PLANNED)
 
 
 def _base_to_come(plan: Plan, history: RunHistory, done: int) -> float:

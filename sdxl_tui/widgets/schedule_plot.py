@@ -7,7 +7,7 @@ millisecond. Measured series belong to the chart widget. What the curves mean is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import ClassVar, Final, Literal
 
@@ -21,8 +21,10 @@ from engine.schedule import Schedule
 from sdxl_tui.terminal.numbers import format_count, format_lr
 from sdxl_tui.widgets.braille import DOTS_ACROSS, DOTS_DOWN, BrailleCanvas
 
-Tone = Literal["done", "rest", "old", "new"]
-PARTS: Final = ("done", "rest", "old", "new", "mark", "rule", "axis", "label")
+Tone = Literal["done", "rest", "old", "new", "other", "other-rest"]
+PARTS: Final = ("done", "rest", "old", "new", "other", "other-rest", "mark", "rule", "axis", "label")
+SHIFT: Final = 8
+"""Cells that a mark's label may stand beside its mark, where another one is in its place."""
 GUTTER: Final = 8
 """Cells of the rates' labels; the widest is ``1.00e-04`` without its sign."""
 
@@ -65,6 +67,12 @@ def stored_curve(schedule: Schedule, base_lr: float, step: int) -> tuple[Curve, 
 
     here = min(step, schedule.total_steps)
     return Curve(rate, 0, here, "done"), Curve(rate, here, schedule.total_steps, "rest")
+
+
+def other_curve(schedule: Schedule, base_lr: float, step: int) -> tuple[Curve, Curve]:
+    """As ``stored_curve`` for a second checkpoint in the same plot, in another colour."""
+    done, rest = stored_curve(schedule, base_lr, step)
+    return replace(done, tone="other"), replace(rest, tone="other-rest")
 
 
 def planned_curve(schedule: Schedule, base_lr: float) -> tuple[Curve, ...]:
@@ -154,9 +162,10 @@ def _step_labels(columns: int, last: int, marks: dict[int, Mark]) -> list[Cell]:
     line: list[Cell] = [(" ", "label")] * columns
     taken = [False] * columns
     for ideal, text, part in wanted:
-        start = min(max(0, ideal), max(0, columns - len(text)))
-        room = range(max(0, start - 1), min(columns, start + len(text) + 1))
-        if any(taken[place] for place in room):
+        shifts = sorted(range(-SHIFT, SHIFT + 1), key=abs) if part == "mark" else (0,)
+        starts = (min(max(0, ideal + shift), max(0, columns - len(text))) for shift in shifts)
+        start = next((start for start in starts if not any(taken[max(0, start - 1) : start + len(text) + 1])), None)
+        if start is None:
             continue
         for place, letter in enumerate(text[:columns], start):
             line[place], taken[place] = (letter, part), True
@@ -184,6 +193,8 @@ class SchedulePlot(Widget):
         & > .schedule-plot--rest { color: $primary 45%; }
         & > .schedule-plot--old { color: $foreground 30%; }
         & > .schedule-plot--new { color: $success; }
+        & > .schedule-plot--other { color: $accent; }
+        & > .schedule-plot--other-rest { color: $accent 45%; }
         & > .schedule-plot--mark { color: $warning; text-style: bold; }
         & > .schedule-plot--rule { color: $warning 60%; }
         & > .schedule-plot--axis { color: $foreground 30%; }

@@ -9,8 +9,9 @@ import pytest
 import sdxl_tui.fleet.families as families_module
 from engine.checkpoint.describe import BrokenCheckpoint, CheckpointSummary
 from engine.run.records import Parent
+from sdxl_tui.fleet.checkpoint_query import parse_query
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
-from sdxl_tui.widgets.family_rows import family_rows
+from sdxl_tui.widgets.family_rows import View, family_rows
 from tests.sdxl_tui.places.place_field import NOW, Field
 
 
@@ -29,7 +30,7 @@ def drawn(
     """Guides, marks and labels of the rows."""
     return [
         row.guides + {"open": "v ", "closed": "> ", None: ""}[row.fold] + "".join(text for text, _ in row.label)
-        for row in family_rows(families, folded, words, NOW)
+        for row in family_rows(families, View(folded, parse_query(words), now=NOW))
     ]
 
 

@@ -1,0 +1,132 @@
+"""The command ``states``: which folders with training states of sd-scripts the app shows beside the runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, UsageError, add_command
+from sdxl_tui.cli.opening import program, workspace_to_read, workspace_to_write
+from sdxl_tui.cli.output import Column, err, out
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_bytes, format_count, format_lr
+
+if TYPE_CHECKING:
+    from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder, StateShelf
+
+ACTIONS: Final = ("list", "add", "remove")
+COLUMNS: Final = (Column("STATE"), Column("STEP", right=True), Column("LR", right=True), Column("SIZE", right=True))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A state or LoRA file as it is listed."""
+
+    name: str
+    step: str
+    lr: str
+    size: str
+    problem: str = ""
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare it."""
+    states = add_command(
+        commands,
+        "states",
+        show_or_change,
+        summary="show folders of sd-scripts' states in the app",
+        about="""Choose folders with training states and LoRA files of sd-scripts that the app lists among its checkpoints, with
+        everything that is stored in them. 'add' and 'remove' change the list, 'list' prints what is found. Nothing in these
+        folders is ever changed, and nothing in their files is run. Three folders deep is looked, without following links.""",
+        examples=[
+            "sdxl-tui states add ~/kohya/output",
+            "sdxl-tui states list",
+            "sdxl-tui states remove ~/kohya/output",
+        ],
+        json=True,
+    )
+    states.add_argument(
+        "action", metavar="ACTION", choices=ACTIONS, nargs="?", default="list", help="list, add or remove"
+    )
+    states.add_argument("folder", metavar="DIR", nargs="?", help="the folder to add or remove")
+
+
+def show_or_change(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui states [list | add DIR | remove DIR]``."""
+    from sdxl_tui.fleet.foreign_states import add_folder, find_states, remove_folder  # noqa: PLC0415 - slow
+
+    if (arguments.action == "list") == (arguments.folder is not None):
+        what = "'list' takes no folder" if arguments.folder else f"'{arguments.action}' needs a folder"
+        raise UsageError(what, hint="See: sdxl-tui states --help")
+    if arguments.action == "list":
+        return _list(arguments)
+    folder = Path(arguments.folder)
+    workspace = workspace_to_write(arguments)
+    if arguments.action == "remove":
+        err().line(f"{clean(str(remove_folder(workspace, folder)))} is no longer shown; nothing in it was changed.")
+        return EXIT_OK
+    was_new = add_folder(workspace, folder)
+    found = find_states(folder.expanduser().absolute())
+    states = sum(entry.is_state for entry in found.entries)
+    is_shown = "is shown from now on" if was_new else "was shown already"
+    files = len(found.entries) - states
+    counted = f"{format_count(states)} state{'s' * (states != 1)}, {format_count(files)} LoRA file{'s' * (files != 1)}"
+    err().line(f"{clean(str(found.path))} {is_shown}: {counted}.")
+    if found.problem:
+        err().line(clean(found.problem))
+    return EXIT_OK
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from sdxl_tui.fleet.foreign_states import StateShelf  # noqa: PLC0415
+
+    shelf = StateShelf(workspace_to_read(arguments))
+    folders = shelf.read()
+    if arguments.json:
+        out().json([_as_json(folder, shelf) for folder in folders])
+        return EXIT_OK
+    if not folders:
+        err().line(f"No folder is shown. Add one: {program(arguments)} states add DIR")
+    for folder in folders:
+        out().line(clean(str(folder.path)))
+        rows = [_row(folder, entry, shelf) for entry in folder.entries]
+        if rows:
+            cells = [[row.name, row.step, row.lr, row.size] for row in rows]
+            out().table(COLUMNS, cells, [row.problem for row in rows])
+        if folder.problem or not rows:
+            out().line(f"  {clean(folder.problem or 'no state and no LoRA file')}")
+    return EXIT_OK
+
+
+def _row(folder: StateFolder, entry: ForeignEntry, shelf: StateShelf) -> _Row:
+    from engine.foreign.sd_scripts_state import SdScriptsState  # noqa: PLC0415
+    from sdxl_tui.fleet.foreign_states import ForeignProblem  # noqa: PLC0415
+
+    name = f"  {entry.path.relative_to(folder.path)}"
+    found = shelf.describe(entry)
+    if isinstance(found, ForeignProblem):
+        return _Row(name, "–", "–", "–", found.reason)
+    if isinstance(found, SdScriptsState):
+        rate = found.groups[0].effective_lr if found.groups else None
+        return _Row(name, format_count(found.true_step), format_lr(rate), format_bytes(found.bytes))
+    return _Row(name, format_count(found.count("ss_steps")), "–", format_bytes(found.bytes))
+
+
+def _as_json(folder: StateFolder, shelf: StateShelf) -> dict[str, Any]:
+    rows = [(entry, _row(folder, entry, shelf)) for entry in folder.entries]
+    return {
+        "folder": str(folder.path),
+        "problem": folder.problem or None,
+        "entries": [
+            {
+                "path": str(entry.path),
+                "is_state": entry.is_state,
+                "changed": entry.changed,
+                "problem": row.problem or None,
+            }
+            for entry, row in rows
+        ],
+    }

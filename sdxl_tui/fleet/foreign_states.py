@@ -1,0 +1,223 @@
+"""Folders with training states and LoRA files of sd-scripts that the workspace shows beside its own runs.
+
+``WORKSPACE/state-folders.json`` names them; nothing in them is ever changed. Looking is bounded in depth and number and follows
+no link, so that a folder of anything may be named. What is found is read once, by headers, and remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from engine.durable import write_json_atomically
+from engine.errors import UserError
+from engine.foreign.errors import ForeignFileError
+from engine.foreign.lora_facts import LoraFacts, read_lora_facts
+from engine.foreign.sd_scripts_state import SdScriptsState, is_sd_scripts_state, read_sd_scripts_state
+from engine.run.records import as_int, read_json_object
+from sdxl_tui.workspace import Workspace
+
+FORMAT: Final = 1
+DEPTH: Final = 3
+"""Folders below the named one that are looked into."""
+LOOKED_AT: Final = 20_000
+"""Names in one named folder, after which looking ends."""
+SHOWN: Final = 500
+"""States and files of one named folder."""
+FOREIGN_KEY: Final = "/"
+"""Begins the keys of what is not a run's; no run's id begins with it."""
+LOOK_SECONDS: Final = 10.0
+"""Between two looks into the folders."""
+
+
+class StateFolderError(UserError):
+    """A folder that cannot be shown, or a list of them that cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class ForeignProblem:
+    """Why a state or file cannot be read, in a line."""
+
+    reason: str
+
+
+ForeignFacts = SdScriptsState | LoraFacts | ForeignProblem
+
+
+@dataclass(frozen=True)
+class ForeignEntry:
+    """A state's folder or a LoRA file and, once it was read, what it tells."""
+
+    path: Path
+    is_state: bool
+    changed: float
+    """Unix seconds: when names in the folder, or the file, last changed."""
+    described: ForeignFacts | None = None
+
+    @property
+    def key(self) -> str:
+        """Unique, and no run's id: two slashes before the path."""
+        return f"{FOREIGN_KEY}{self.path}"
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """A named folder and what was found in it, newest first."""
+
+    path: Path
+    entries: tuple[ForeignEntry, ...] = ()
+    problem: str = ""
+    """Why it cannot be listed, or that there is more in it than is shown; empty if neither."""
+
+    @property
+    def key(self) -> str:
+        """Another than that of a state that is the named folder itself."""
+        return f"{FOREIGN_KEY}{self.path}/"
+
+
+def read_folders(workspace: Workspace) -> tuple[Path, ...]:
+    """The named folders in the order they were added. Raises ``StateFolderError`` for a list that cannot be read."""
+    path = workspace.state_folders
+    if not path.exists():
+        return ()
+    stored = read_json_object(path)
+    version = as_int(stored.get("format")) if stored else None
+    folders = stored.get("folders") if stored else None
+    if version is not None and version > FORMAT:
+        raise StateFolderError(f"it was written by a newer version (format {version})", where=str(path))
+    if version != FORMAT or not isinstance(folders, list) or not all(isinstance(item, str) for item in folders):
+        raise StateFolderError(
+            "is not a list of folders", where=str(path), hint="Remove it, then add them again: sdxl-tui states add DIR"
+        )
+    return tuple(Path(item) for item in folders)
+
+
+def add_folder(workspace: Workspace, folder: Path) -> bool:
+    """Show ``folder`` from now on; False if it was shown already. Raises ``StateFolderError`` if it is no folder."""
+    folder = Path(os.path.normpath(folder.expanduser().absolute()))
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise StateFolderError(what, where=str(folder), hint="Name the folder that the states lie in.")
+    if folder.is_relative_to(workspace.runs.absolute()):
+        raise StateFolderError("runs of this workspace are shown already", where=str(folder))
+    folders = read_folders(workspace)
+    if folder in folders:
+        return False
+    _write(workspace, (*folders, folder))
+    return True
+
+
+def remove_folder(workspace: Workspace, folder: Path) -> Path:
+    """Show ``folder`` no longer; the folder itself stays as it is. Raises ``StateFolderError`` if it was not shown."""
+    wanted = Path(os.path.normpath(folder.expanduser().absolute()))
+    folders = read_folders(workspace)
+    if wanted not in folders:
+        listed = ", ".join(map(str, folders))
+        hint = f"These are: {listed}" if folders else "None is. Add one: sdxl-tui states add DIR"
+        raise StateFolderError("is not among the folders that are shown", where=str(wanted), hint=hint)
+    _write(workspace, tuple(item for item in folders if item != wanted))
+    return wanted
+
+
+def _write(workspace: Workspace, folders: tuple[Path, ...]) -> None:
+    stored = {"format": FORMAT, "folders": [str(item) for item in folders]}
+    try:
+        write_json_atomically(workspace.state_folders, stored)
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a name is not UTF-8"
+        raise StateFolderError(f"cannot be written: {reason}", where=str(workspace.state_folders)) from error
+
+
+def find_states(folder: Path) -> StateFolder:
+    """The states and LoRA files in ``folder``, not read yet."""
+    budget = _Budget()
+    try:
+        if is_sd_scripts_state(folder):
+            return StateFolder(folder, (ForeignEntry(folder, True, folder.stat().st_mtime),))
+        found = list(_found(folder, 0, budget))
+    except OSError as error:
+        return StateFolder(folder, problem=f"cannot be listed: {error.strerror}")
+    found.sort(key=lambda entry: -entry.changed)
+    problem = ""
+    if len(found) > SHOWN:
+        problem = f"{len(found):,} found: only the newest {SHOWN} are shown"
+    elif budget.left < 0:
+        problem = f"more than {LOOKED_AT:,} names: not all of it was looked at"
+    return StateFolder(folder, tuple(found[:SHOWN]), problem)
+
+
+@dataclass
+class _Budget:
+    """Names that may still be looked at."""
+
+    left: int = LOOKED_AT
+
+
+def _found(folder: Path, depth: int, budget: _Budget) -> Iterator[ForeignEntry]:
+    """Raises ``OSError`` only for the named folder itself; deeper ones that cannot be listed are passed over."""
+    deeper = []
+    with os.scandir(folder) as names:
+        for name in names:
+            budget.left -= 1
+            if budget.left < 0:
+                return
+            try:
+                if name.is_dir(follow_symlinks=False):
+                    deeper.append(Path(name.path))
+                elif name.name.endswith(".safetensors") and name.is_file(follow_symlinks=False):
+                    yield ForeignEntry(Path(name.path), False, name.stat(follow_symlinks=False).st_mtime)
+            except OSError:
+                continue
+    for path in deeper:
+        try:
+            if is_sd_scripts_state(path):
+                yield ForeignEntry(path, True, path.stat().st_mtime)
+            elif depth < DEPTH:
+                yield from _found(path, depth + 1, budget)
+        except OSError:
+            continue
+
+
+@dataclass
+class StateShelf:
+    """Lists the folders and remembers what was read in them. Threads may share it, as ``CheckpointShelf``."""
+
+    workspace: Workspace
+    _described: dict[Path, tuple[float, ForeignFacts]] = field(default_factory=dict)
+    _folders: tuple[StateFolder, ...] = ()
+    _looked: tuple[tuple[Path, ...], float] = ((), 0.0)
+
+    def read(self) -> tuple[StateFolder, ...]:
+        """The folders now, looked into at most every few seconds. Raises ``StateFolderError``."""
+        named = read_folders(self.workspace)
+        if named != self._looked[0] or time.monotonic() - self._looked[1] >= LOOK_SECONDS:
+            self._folders = tuple(find_states(folder) for folder in named)
+            self._looked = (named, time.monotonic())
+        return tuple(
+            replace(folder, entries=tuple(self.known(entry) for entry in folder.entries)) for folder in self._folders
+        )
+
+    def known(self, entry: ForeignEntry) -> ForeignEntry:
+        """The entry with what was read of it; looks at no disk."""
+        read = self._described.get(entry.path)
+        return replace(entry, described=read[1]) if read and read[0] == entry.changed else entry
+
+    def describe(self, entry: ForeignEntry) -> ForeignFacts:
+        """What it tells, read now unless it was read before."""
+        known = self._described.get(entry.path)
+        if known is None or known[0] != entry.changed:
+            self._described[entry.path] = known = (entry.changed, _read(entry))
+        return known[1]
+
+
+def _read(entry: ForeignEntry) -> ForeignFacts:
+    try:
+        return read_sd_scripts_state(entry.path) if entry.is_state else read_lora_facts(entry.path)
+    except ForeignFileError as error:
+        return ForeignProblem(error.what)
+    except OSError as error:
+        return ForeignProblem(f"cannot be read: {error.strerror}")

@@ -1,0 +1,106 @@
+"""A run's sample pictures for a terminal: found by step, decoded within limits, and made small. Call it in threads.
+
+Files in a run's folder are material from outside: only regular files of the usual formats are opened, and only up to a number
+of pixels, which is asked of the header before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import UserError
+from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.run_page import SAMPLE_NAME
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PIXEL_LIMIT: Final = 64_000_000
+"""Of a picture that is decoded: 8,000 × 8,000."""
+BYTE_LIMIT: Final = 256_000_000
+FORMATS: Final = ("PNG", "JPEG", "WEBP")
+
+
+class PictureError(UserError):
+    """A picture that cannot be shown."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Colours in rows from the top: ``rgb`` has 3 bytes a pixel. Height is even: two pixels to a cell."""
+
+    width: int
+    height: int
+    rgb: bytes
+
+    def pixel(self, x: int, y: int) -> tuple[int, int, int]:
+        """Red, green and blue, each in 0 to 255."""
+        at = 3 * (y * self.width + x)
+        return self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]
+
+
+def samples_by_step(run: RunDirectory) -> dict[int, tuple[Path, ...]]:
+    """The run's sample files by the step they were drawn at, by number, lowest step first; none if there is no such folder."""
+    found: dict[int, list[tuple[int, Path]]] = {}
+    try:
+        names = os.listdir(run.samples)  # noqa: PTH208 - names are all that is needed
+    except OSError:
+        return {}
+    for name in names:
+        if match := SAMPLE_NAME.fullmatch(name):
+            found.setdefault(int(match[1]), []).append((int(match[2]), run.samples / name))
+    return {step: tuple(path for _, path in sorted(found[step])) for step in sorted(found)}
+
+
+def sample_number(path: Path) -> int:
+    """Which prompt of the profile a sample was drawn from, counted from 0."""
+    match = SAMPLE_NAME.fullmatch(path.name)
+    return int(match[2]) if match else 0
+
+
+def read_picture(path: Path, columns: int, rows: int) -> Picture:
+    """The picture in ``path``, as large as fits ``columns`` × ``rows`` cells of a terminal, its shape kept.
+
+    Raises ``PictureError`` for what is no picture, is damaged, or is larger than ``PIXEL_LIMIT``.
+    """
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - slow, and needed by this alone
+
+    try:
+        with Image.open(io.BytesIO(_read(path)), formats=FORMATS) as opened:
+            width, height = opened.size
+            if width * height > PIXEL_LIMIT:
+                raise PictureError(f"has {width:,} × {height:,} pixels: too many to show", where=path.name)
+            scale = min(columns / width, 2 * rows / height)
+            size = max(1, round(width * scale)), max(2, round(height * scale / 2) * 2)
+            opened.draft("RGB", (2 * size[0], 2 * size[1]))
+            return Picture(*size, _flattened(opened).resize(size, Image.Resampling.BOX).tobytes())
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        raise PictureError("cannot be read as a picture", where=path.name) from error
+
+
+def _flattened(image: Image) -> Image:
+    """On black where it is transparent, in RGB."""
+    from PIL import Image  # noqa: PLC0415
+
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image.convert("RGB")
+    whole = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", whole.size, (0, 0, 0, 255)), whole).convert("RGB")
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a regular file; a pipe or a device is refused without waiting for it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > BYTE_LIMIT:
+            raise PictureError("is no picture of a usual size", where=path.name)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            return file.read(BYTE_LIMIT)
+    finally:
+        os.close(descriptor)

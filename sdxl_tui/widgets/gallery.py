@@ -1,0 +1,96 @@
+"""Pictures in half blocks: two pixels to a cell, the upper one its ink, the lower one its ground.
+
+They need nothing of a terminal but colours, so they pass tmux and SSH. ``gallery_strips`` is pure and may
+run in a thread; ``Gallery`` shows what it made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, zip_longest
+from typing import Final
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.content import Content
+from textual.strip import Strip
+from textual.widget import Widget
+
+from sdxl_tui.fleet.sample_pictures import Picture
+
+UPPER_HALF: Final = "▀"
+GAP: Final = 2
+"""Cells between two pictures."""
+CAPTION_LINES: Final = 2
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture, or why there is none, and what stands below it."""
+
+    picture: Picture | str
+    caption: str
+
+
+def gallery_strips(tiles: Sequence[Tile], columns: int) -> list[Strip]:
+    """The tiles side by side, each ``columns`` cells wide, with their captions."""
+    blank = Strip.blank(columns)
+    height = max((tile.picture.height // 2 for tile in tiles if isinstance(tile.picture, Picture)), default=1)
+    parts = [[*_filled(_picture(tile), height, blank), *_caption(tile.caption, columns)] for tile in tiles]
+    return [
+        Strip.join([part.adjust_cell_length(columns + GAP) for part in line])
+        for line in zip_longest(*parts, fillvalue=blank)
+    ]
+
+
+def _filled(strips: list[Strip], height: int, blank: Strip) -> list[Strip]:
+    return [*strips, *[blank] * (height - len(strips))]
+
+
+def _picture(tile: Tile) -> list[Strip]:
+    if isinstance(tile.picture, str):
+        return [Strip([Segment(tile.picture, Style(italic=True))])]
+    return [Strip(_segments(tile.picture, row)) for row in range(tile.picture.height // 2)]
+
+
+def _segments(picture: Picture, row: int) -> Iterator[Segment]:
+    """A line of cells, neighbours of the same two colours as one."""
+    cells = ((picture.pixel(x, 2 * row), picture.pixel(x, 2 * row + 1)) for x in range(picture.width))
+    for (upper, lower), run in groupby(cells):
+        yield Segment(UPPER_HALF * len(list(run)), Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
+
+
+def _caption(text: str, columns: int) -> list[Strip]:
+    lines = Content(text).wrap(columns)[:CAPTION_LINES]
+    return [Strip([Segment(line.plain.rstrip(), Style())]) for line in lines]
+
+
+class Gallery(Widget):
+    """``show`` replaces what is drawn; a text stands for pictures that are not there."""
+
+    DEFAULT_CSS = """
+    Gallery { height: 1fr; width: 1fr; color: $foreground 60%; }
+    """
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._strips: Sequence[Strip] = ()
+
+    def show(self, strips: Sequence[Strip]) -> None:
+        """Draw these lines."""
+        if strips or self._strips:
+            self._strips = strips
+            self.refresh()
+
+    def say(self, text: str) -> None:
+        """Words instead."""
+        self.show([Strip([Segment(text)])] if text else [])
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        if not 0 <= y < len(self._strips):
+            return Strip.blank(width, self.rich_style)
+        return self._strips[y].apply_style(self.rich_style).adjust_cell_length(width, self.rich_style)
