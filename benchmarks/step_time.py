@@ -3,7 +3,9 @@
 Bare means: diffusers' UNet, peft, the same LoRA, batches ready in memory, noise, MSE, clipping, fused AdamW; no files, no
 logging, nothing read back. The engine's side is ``engine.train.loop.train`` itself with status, events and metrics on disk.
 
-    python benchmarks/step_time.py [--rounds N] [--steps N] [--resolution PX] [--batch-size N] [--threads N]
+    python benchmarks/step_time.py [--rounds N] [--steps N] [--resolution PX] [--batch-size N] [--threads N] [--base BASE]
+
+With --one-unet both sides train the engine's own UNet and adapter, for a base that does not fit into memory twice.
 
 Prints the median of each, the ratio of the medians and the spread of the ratio over the rounds.
 """
@@ -83,10 +85,11 @@ class EngineLoop:
 class BareLoop:
     """The same arithmetic, and nothing else."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: Training, *, one_unet: bool = False) -> None:
         profile = training.profile
-        self.unet: Any = training.base.unet()
-        self.parameters = [p for _, p in add_lora(self.unet, profile.network, seed=0).parameters()]
+        self.unet: Any = training.unet if one_unet else training.base.unet()
+        adapter = training.adapter if one_unet else add_lora(self.unet, profile.network, seed=0)
+        self.parameters = [parameter for _, parameter in adapter.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, fused=True)
         self.scheduler = training.base.noise_scheduler()
         order = training.data.order(profile.training.batch_size, 0)
@@ -122,6 +125,7 @@ def seconds_per_step(steps: Callable[[int], None], count: int) -> float:
 def profile_for(arguments: argparse.Namespace) -> Profile:
     """The benchmark's profile with the command line's numbers."""
     overrides = [
+        f"model.base={arguments.base}",
         f"dataset.resolution={arguments.resolution}",
         f"training.batch_size={arguments.batch_size}",
         f"launch.cpu_threads={arguments.threads}",
@@ -139,11 +143,13 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="of both sides; 0: as the engine chooses")
+    parser.add_argument("--base", default="bundled:demo-base", help="what is trained: a folder or a single file")
+    parser.add_argument("--one-unet", action="store_true", help="both sides train the same UNet and adapter")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(Path(folder) / "runs", profile_for(arguments), source=None)
         engine = EngineLoop(run)
-        bare = BareLoop(engine.training)
+        bare = BareLoop(engine.training, one_unet=arguments.one_unet)
         for steps in (engine.steps, bare.steps):
             steps(arguments.steps)
         pairs = []
@@ -161,7 +167,7 @@ def report(pairs: list[list[float]], arguments: argparse.Namespace) -> None:
     engine, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratios = sorted(pair[0] / pair[1] for pair in pairs)
     print(
-        f"demo base, {arguments.resolution} px, batch {arguments.batch_size}, float32, torch {torch.__version__}, "
+        f"{arguments.base}, {arguments.resolution} px, batch {arguments.batch_size}, float32, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads; {len(pairs)} rounds of {arguments.steps} steps each"
     )
     print(f"engine  {engine:.4f} s/step")

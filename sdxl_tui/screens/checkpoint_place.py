@@ -37,7 +37,7 @@ class CheckpointPlace(ReadingPlace):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume", "Resume"),
-        Binding("c", "continue", "Continue"),
+        Binding("c", "continue", "Train on"),
         Binding("equals_sign", "compare", "Compare", key_display="="),
         Binding("p", "pin", "Pin"),
         Binding("d,delete", "delete", "Delete"),
