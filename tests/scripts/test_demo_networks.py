@@ -110,7 +110,11 @@ def test_the_script_makes_a_base_of_the_shipped_dimensions_from_nothing(tmp_path
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     made, shipped = BaseFolder(tmp_path / "base"), BaseFolder(locate("bundled:demo-base"))
-    assert made.configs == shipped.configs
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2", "scheduler"):
+        ours, theirs = ({**getattr(base.configs, part)} for base in (made, shipped))
+        for config in (ours, theirs):
+            config.pop("transformers_version", None)  # of the library that wrote it
+        assert ours == theirs, part
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
         ours, theirs = (
             {key: value.shape for key, value in load_file(next((base.path / name).glob("*.safetensors"))).items()}

@@ -50,6 +50,8 @@ COMPANIONS: tuple[dict[str, dict[str, Any]], ...] = (
     {"logging": {"trackers": ["tensorboard"]}},
     {"dataset": {"buckets": False}},
     {"precision": {"compute": "bf16"}},
+    {"checkpoints": {"keep_last": 5, "every_steps": 1}},
+    {"checkpoints": {"keep_last": 5, "every_steps": 10}, "validation": {"share": 0.1, "every_steps": 10}},
 )
 """What other fields have to be set to so that a field does something."""
 

@@ -126,7 +126,7 @@ async def test_each_kind_of_damage_is_one_line_and_the_browser_goes_on(
     async with Shell(lambda: CheckpointsScreen(field.workspace)).run_test(size=(160, 40)) as pilot:
         await shows(pilot, reason)
         rows = pilot.app.screen.query_one(RowList)
-        assert "damaged" in "".join(text for text, _ in rows.rows[1].label)
+        await until(pilot, lambda: "damaged" in "".join(text for text, _ in rows.rows[1].label), "the mark of its row")
         await pilot.press("v", "c", "p", "p", "f")
         await pilot.pause(0.1)
         await pilot.press("escape", "i")
