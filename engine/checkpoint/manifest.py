@@ -108,6 +108,15 @@ def verify(folder: Path, digests: bool) -> None:
         )
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether every byte is what was saved."""
+    try:
+        verify(folder, digests=True)
+    except CheckpointError:
+        return False
+    return True
+
+
 def find_damage(folder: Path, manifest: Manifest, *, digests: bool) -> str | None:
     """What is wrong with the files of a checkpoint, in one line that names the file; None if nothing is."""
     for name, record in manifest.files.items():

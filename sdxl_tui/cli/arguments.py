@@ -99,6 +99,13 @@ WAIT_EXITS: Final = (
 )
 
 
+def add_overrides_option(parser: argparse.ArgumentParser, help: str = "as with launch") -> None:
+    """``--set section.field=value``, any number of times, as ``overrides``."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.field=value", dest="overrides", help=help
+    )
+
+
 def add_wait_option(parser: argparse.ArgumentParser) -> None:
     """``--wait``."""
     parser.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
@@ -12,6 +13,7 @@ from sdxl_tui.cli.arguments import (
     WAIT_EXITS,
     Commands,
     add_command,
+    add_overrides_option,
     add_wait_option,
     rate_or_factor,
     whole_number,
@@ -48,7 +50,7 @@ def _add_continue(commands: Commands) -> None:
     onward = add_command(
         commands,
         "continue",
-        lambda arguments: _go_on(arguments, _plan_continuation),
+        lambda arguments: _go_on(arguments, partial(_planned, route="continue")),
         summary="train on from a checkpoint's weights with a new learning rate",
         about="""Start a child run from a checkpoint's weights with a new learning rate. The optimizer and the schedule
         start anew, so the new rate takes effect at once; the parent run stays as it is. With --rank the weights are first
@@ -79,7 +81,7 @@ def _add_reschedule(commands: Commands) -> None:
     reschedule = add_command(
         commands,
         "reschedule",
-        lambda arguments: _go_on(arguments, _plan_reschedule),
+        lambda arguments: _go_on(arguments, partial(_planned, route="reschedule")),
         summary="go on with the optimizer's moments under a new learning rate or schedule",
         about="""Start a child run that goes on with everything of a checkpoint but its schedule: weights, the optimizer's
         moments, data position and random state stay, the learning rate follows a new schedule from here. Its steps are
@@ -165,13 +167,8 @@ def _add_schedule_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_common_options(parser: argparse.ArgumentParser, example: str | None) -> None:
     if example:
-        parser.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="section.field=value",
-            dest="overrides",
-            help=f"change another field for the child, such as {example}; may be given several times",
+        add_overrides_option(
+            parser, f"change another field for the child, such as {example}; may be given several times"
         )
     parser.add_argument("--dry-run", action="store_true", help="show what would happen and start nothing")
     add_wait_option(parser)
@@ -216,19 +213,7 @@ def run_that_holds(folder: Path) -> RunDirectory:
     return run
 
 
-def _plan_continuation(summary: CheckpointSummary, parent: Profile, arguments: argparse.Namespace) -> ChildPlan:
-    from engine.routes.route import Route  # noqa: PLC0415
-
-    return _planned(summary, parent, arguments, Route.CONTINUE)
-
-
-def _plan_reschedule(summary: CheckpointSummary, parent: Profile, arguments: argparse.Namespace) -> ChildPlan:
-    from engine.routes.route import Route  # noqa: PLC0415
-
-    return _planned(summary, parent, arguments, Route.RESCHEDULE)
-
-
-def _planned(summary: CheckpointSummary, parent: Profile, arguments: argparse.Namespace, route: str) -> ChildPlan:
+def _planned(summary: CheckpointSummary, parent: Profile, arguments: argparse.Namespace, *, route: str) -> ChildPlan:
     from engine.routes.child import read_shape  # noqa: PLC0415
     from engine.routes.continuing import plan_continuation  # noqa: PLC0415
     from engine.routes.route import Route  # noqa: PLC0415

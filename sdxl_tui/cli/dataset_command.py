@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, add_overrides_option
 from sdxl_tui.cli.output import Column, Printer, out
 from sdxl_tui.fleet.ask_engine import ask_engine
 from sdxl_tui.terminal.clean import clean
@@ -36,9 +36,7 @@ def add_commands(commands: Commands) -> None:
         json=True,
     )
     dataset.add_argument("profile", metavar="PROFILE", help="file or name of a profile")
-    dataset.add_argument(
-        "--set", action="append", default=[], metavar="section.field=value", dest="overrides", help="as with launch"
-    )
+    add_overrides_option(dataset)
     dataset.add_argument("--no-tokens", action="store_true", help="do not count the captions' tokens")
 
 

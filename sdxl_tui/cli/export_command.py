@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, add_overrides_option
 from sdxl_tui.cli.import_command import refuse_to_replace
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.terminal.clean import clean
@@ -35,9 +35,7 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--sd-scripts", action="store_true", required=True, help="for sdxl_train_network.py")
     command.add_argument("-o", "--output", metavar="FILE", help="config to write (default: NAME-sd-scripts.toml)")
     command.add_argument("--force", action="store_true", help="replace files that are there already")
-    command.add_argument(
-        "--set", action="append", default=[], metavar="section.field=value", dest="overrides", help="as with launch"
-    )
+    add_overrides_option(command)
 
 
 def export_settings(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command
+from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command, add_overrides_option
 from sdxl_tui.cli.output import Column, Painted, Printer, out
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
@@ -53,9 +53,7 @@ def add_commands(commands: Commands) -> None:
         json=True,
     )
     check.add_argument("profile", metavar="PROFILE", help="file or name of a profile")
-    check.add_argument(
-        "--set", action="append", default=[], metavar="section.field=value", dest="overrides", help="as with launch"
-    )
+    add_overrides_option(check)
     explain = add_command(
         commands,
         "explain",

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_wait_option
+from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument
 from sdxl_tui.cli.child_commands import run_that_holds
 from sdxl_tui.cli.opening import program, workspace_to_read
@@ -74,25 +74,14 @@ def add_commands(commands: Commands) -> None:
     )
     add_checkpoint_argument(effect)
     effect.add_argument("profile", nargs="?", metavar="PROFILE", help="file or name of a profile")
-    _add_overrides(effect)
+    add_overrides_option(effect, "change a field besides; may be given several times")
 
 
 def _add_profile_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="PROFILE", help="file or name of the profile to go on with (default: the run's source)"
     )
-    _add_overrides(parser)
-
-
-def _add_overrides(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="section.field=value",
-        dest="overrides",
-        help="change a field besides; may be given several times",
-    )
+    add_overrides_option(parser, "change a field besides; may be given several times")
 
 
 def resume_run(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_wait_option
+from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.opening import program, require_terminal, run_app_on
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
@@ -59,14 +59,7 @@ def add_commands(commands: Commands) -> None:
         exits=WAIT_EXITS,
     )
     launch.add_argument("profile", metavar="PROFILE", help="file or name of a profile")
-    launch.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="section.field=value",
-        dest="overrides",
-        help="change a field for this run only; may be repeated",
-    )
+    add_overrides_option(launch, "change a field for this run only; may be repeated")
     add_wait_option(launch)
 
 

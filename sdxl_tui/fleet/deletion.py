@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.checkpoint.describe import CheckpointError, resume_candidates, verify
+from engine.checkpoint.describe import resume_candidates
+from engine.checkpoint.manifest import is_whole
 from engine.checkpoint.pins import read_pins
 from engine.checkpoint.retention import bytes_of, is_being_saved, remove
 from engine.run.errors import RunError
@@ -134,16 +135,8 @@ def _last_whole(run: RunDirectory, going: Collection[Path]) -> Path | None:
     others = [folder for folder in run.checkpoint_folders() if folder not in candidates]
     ordered = [*candidates, *reversed(others)]
     staying, asked = ([folder for folder in ordered if (folder in going) is asked] for asked in (False, True))
-    whole = next(filter(_is_whole, [*staying, *asked]), None)
+    whole = next(filter(is_whole, [*staying, *asked]), None)
     return whole if whole in going else None
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        verify(folder, digests=True)
-    except CheckpointError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -150,10 +150,9 @@ def _newest_whole(run: RunDirectory) -> Path | None:
     if not run.checkpoint_folders():
         return None
     from engine.checkpoint.describe import resume_candidates  # noqa: PLC0415
-    from engine.checkpoint.manifest import find_damage, read_manifest  # noqa: PLC0415
+    from engine.checkpoint.manifest import is_whole  # noqa: PLC0415
 
-    candidates = resume_candidates(run)
-    return next((path for path in candidates if not find_damage(path, read_manifest(path), digests=True)), None)
+    return next(filter(is_whole, resume_candidates(run)), None)
 
 
 def engine_command(
