@@ -71,8 +71,12 @@ class EffectTable(Widget):
     """
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(
+        self, nothing: str = "Nothing else changes: all other settings are the parent's.", *, id: str | None = None
+    ) -> None:
+        """nothing: what is said where there is no effect."""
         super().__init__(id=id)
+        self._nothing = nothing
         self._effects: tuple[Effect, ...] = ()
 
     def show(self, effects: tuple[Effect, ...]) -> None:
@@ -82,7 +86,7 @@ class EffectTable(Widget):
 
     def render(self) -> Content:
         if not self._effects:
-            return Content.styled("Nothing else changes: all other settings are the parent's.", MUTED)
+            return Content.styled(self._nothing, MUTED)
         rows = [
             (effect.field, shown_value(effect, effect.stored), shown_value(effect, effect.new), _shortly(effect))
             for effect in self._effects
