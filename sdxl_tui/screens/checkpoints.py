@@ -56,7 +56,7 @@ class CheckpointsScreen(CheckpointPlace):
         "The filter takes words and conditions: fox lr<1e-4 -damaged. Words are looked for in the run's name and in what the "
         "checkpoint is (pinned, cosine, decay, adamw …), a dash before one leaves those out. Fields: step loss val lr base "
         "done epoch rank size age, as in step>=500, val<0.12, done>50%, size>100MB, age<2d.",
-        "Space marks a checkpoint; with two marked, = shows what differs. Training states of sd-scripts appear here too: "
+        "Space marks a checkpoint or state; with two marked, = shows what differs. Training states of sd-scripts appear here too: "
         "sdxl-tui states add DIR.",
     )
 
