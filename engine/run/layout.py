@@ -124,9 +124,14 @@ class RunDirectory:
         return self.path / "start" / "checkpoint"
 
     @property
+    def workspace(self) -> Path:
+        """The workspace it belongs to."""
+        return self.path.parent.parent
+
+    @property
     def cache(self) -> Path:
         """The workspace's cache of latents and text embeddings, shared between runs."""
-        return self.path.parent.parent / "cache"
+        return self.workspace / "cache"
 
     @property
     def attempts(self) -> Path:

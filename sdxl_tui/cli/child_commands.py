@@ -22,6 +22,7 @@ from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
+from sdxl_tui.cli.queueing import add_queue_options, start_or_queue
 from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def _add_common_options(parser: argparse.ArgumentParser, example: str | None) ->
             parser, f"change another field for the child, such as {example}; may be given several times"
         )
     parser.add_argument("--dry-run", action="store_true", help="show what would happen and start nothing")
+    add_queue_options(parser)
     add_wait_option(parser)
 
 
@@ -178,7 +180,7 @@ def _go_on(arguments: argparse.Namespace, planner: Planner) -> int:
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
     from sdxl_tui.cli.plan_text import plan_as_json, print_plan  # noqa: PLC0415
-    from sdxl_tui.fleet.children import inheritance, start_child  # noqa: PLC0415
+    from sdxl_tui.fleet.children import inheritance, make_child  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
@@ -191,7 +193,7 @@ def _go_on(arguments: argparse.Namespace, planner: Planner) -> int:
         with inheritance(plan, reports.append):
             pass  # what would be given to it is made, looked at and thrown away
     else:
-        child = start_child(workspace, plan, told=reports.append)
+        child = start_or_queue(arguments, workspace, lambda: make_child(workspace, plan, told=reports.append))
     for report in reports:
         err().line(clean(report.sentence))
     if arguments.json:

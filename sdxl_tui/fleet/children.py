@@ -49,7 +49,14 @@ class ResizeReport:
 def start_child(
     workspace: Workspace, plan: ChildPlan, *, told: Callable[[ResizeReport], None] | None = None
 ) -> RunDirectory:
-    """Start the run of ``plan``; returns once it runs. told: hears what a resize has kept.
+    """Start the run of ``plan``; returns once it runs. Arguments and errors are those of ``make_child``."""
+    return start_new(make_child(workspace, plan, told=told))
+
+
+def make_child(
+    workspace: Workspace, plan: ChildPlan, *, told: Callable[[ResizeReport], None] | None = None
+) -> RunDirectory:
+    """The run of ``plan``, not started. told: hears what a resize has kept.
 
     The child gets its own copy of what it goes on with. Raises ``CheckpointError`` if the checkpoint is damaged, ``UserError``
     if its weights cannot be resized, ``ProfileError``, ``WorkspaceError`` or ``RunError`` as a launch does; nothing is left
@@ -61,14 +68,13 @@ def start_child(
     check_inputs(plan.profile)
     workspace.create()
     with inheritance(plan, told) as inherits:
-        run = create_run(
+        return create_run(
             workspace.runs,
             plan.profile,
             source=None,
             parent=Parent(summary.run_id, folder.name, summary.step, plan.route.value),
             inherits=inherits,
         )
-    return start_new(run)
 
 
 @contextlib.contextmanager
