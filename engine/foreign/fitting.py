@@ -44,9 +44,8 @@ def misfit(network: LoraNetwork, base: str) -> str | None:
 
 def modules_left_out(network: LoraNetwork, base: str) -> int:
     """How many modules of the base's UNet belong to the parts that the network trains, and are not in it."""
-    shapes = _unet(base) or {}
     parts = set(network.parts)
-    there = sum(part_of(f"{name}.weight") in parts for name in (unet_shapes(base) or {}) if shapes)
+    there = sum(part_of(name) in parts for name in unet_shapes(base) or {})
     own = sum(module.name.partition(".")[0] not in TEXT_PREFIXES for module in network.modules)
     return max(0, there - own)
 

@@ -21,7 +21,7 @@ from engine.model.lora_names import TEXT_PREFIXES, modules_by_file_name, names_i
 from engine.model.lora_tensors import ALPHA, DOWN, MAGNITUDE, OURS, UP, kind_of, problem_of, rank_of
 from engine.model.peft_names import configs_of, is_peft, lora_files, place_of, scale_in
 from engine.model.safetensors_header import Header, TensorEntry, read_header
-from engine.profile.schema import Part
+from engine.profile.schema import GROUP_OF, Part
 
 _TEXT_PARTS: Final = dict(zip(TEXT_PREFIXES, (Part.TEXT_ENCODER, Part.TEXT_ENCODER_2), strict=True))
 _NARROW: Final = (".time_emb_proj", ".conv_shortcut")
@@ -61,6 +61,8 @@ class LoraModule:
     outputs: int
     inputs: int
     """Of a convolution, channels times the kernel's sides."""
+    tensors: int
+    """That are trained."""
     factors: tuple[int, int] | None = None
     """Of a LoKr the sides of its smaller factor."""
 
@@ -69,6 +71,11 @@ class LoraModule:
         """The part of the model that it belongs to."""
         group = self.name.partition(".")[0]
         return _TEXT_PARTS.get(group) or part_of(f"{self.name}.weight") or Part.CONVOLUTIONS
+
+    @property
+    def group(self) -> str:
+        """The optimizer's group that it belongs to."""
+        return GROUP_OF[self.part]
 
     @property
     def is_wide(self) -> bool:
@@ -100,6 +107,11 @@ class LoraNetwork:
         """The parts that have modules in it, in the profile's order."""
         found = {module.part for module in self.modules}
         return tuple(part for part in Part if part in found)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The optimizer's groups of these parts, the UNet's first."""
+        return tuple(dict.fromkeys(GROUP_OF[part] for part in self.parts))
 
 
 def read_lora_network(path: Path) -> LoraNetwork:
@@ -202,7 +214,7 @@ def _module(name: str, shapes: Mapping[str, tuple[int, ...]], rank: int | None, 
     else:
         factors, second = _sides(shapes, "lokr_w1"), _sides(shapes, "lokr_w2")
         outputs, inputs = factors[0] * second[0], factors[1] * second[1]
-    return LoraModule(name, kind, MAGNITUDE in shapes, rank, alpha, outputs, inputs, factors)
+    return LoraModule(name, kind, MAGNITUDE in shapes, rank, alpha, outputs, inputs, len(shapes), factors)
 
 
 def _sides(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, int]:

@@ -99,7 +99,7 @@ def configs_of(metadata: Mapping[str, str], path: Path) -> dict[str, dict[str, A
 
 
 def scale_in(configs: Mapping[str, dict[str, Any]], module: str, rank: int) -> float:
-    """Alpha / rank of a module by the settings of ``configs_of``; 1 without any. Raises ``AdapterError`` for none that is a number."""
+    """The strength of a module by the settings of ``configs_of``; 1 without any. Raises ``AdapterError``."""
     group = module.partition(".")[0]
     config = configs.get(group if group in TEXT_PREFIXES else "unet")
     if not config:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from engine.checkpoint.describe import CheckpointSummary
     from engine.profile.schema import Profile
-    from engine.routes.child import ChildPlan
+    from engine.routes.plan import ChildPlan
     from engine.run.layout import RunDirectory
     from sdxl_tui.fleet.children import ResizeReport
 
@@ -248,7 +248,7 @@ def _plan_extension(summary: CheckpointSummary, parent: Profile, arguments: argp
 
 
 def _rate(text: str | None, summary: CheckpointSummary, option: str = "--lr", group: str | None = None) -> float | None:
-    from engine.routes.child import stands_at  # noqa: PLC0415
+    from engine.routes.plan import stands_at  # noqa: PLC0415
     from engine.routes.rates import read_rate  # noqa: PLC0415
 
     if text is None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.profile.setting import AtResume
-from engine.routes.child import ChildPlan
 from engine.routes.effects import Effect, shown
+from engine.routes.plan import ChildPlan
 from engine.routes.route import kept_by, new_under
 from engine.schedule import Schedule
 from sdxl_tui.cli.output import Column, Printer

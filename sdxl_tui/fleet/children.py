@@ -12,7 +12,7 @@ from typing import Any, Self
 from engine.checkpoint.describe import describe
 from engine.checkpoint.manifest import LORA, TRAINABLE, verify
 from engine.profile.preflight import check_inputs
-from engine.routes.child import ChildPlan
+from engine.routes.plan import ChildPlan
 from engine.routes.route import Route
 from engine.run.create import Inheritance, create_run
 from engine.run.layout import RunDirectory

@@ -20,9 +20,10 @@ from engine.checkpoint.describe import CheckpointSummary
 from engine.errors import UserError
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
-from engine.routes.child import ChildPlan, read_shape, stands_at
+from engine.routes.child import read_shape
 from engine.routes.continuing import plan_continuation
 from engine.routes.extending import Extension, plan_extension
+from engine.routes.plan import ChildPlan, stands_at
 from engine.routes.rates import is_factor, read_rate
 from engine.routes.route import Route, RouteError
 from engine.run.layout import RunDirectory

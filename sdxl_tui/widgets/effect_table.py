@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.profile.to_toml import toml_value
-from engine.routes.child import ChildPlan
 from engine.routes.effects import Effect
+from engine.routes.plan import ChildPlan
 from engine.routes.route import Route, kept_by, new_under
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
