@@ -1,4 +1,4 @@
-"""The fields of ``[network]`` that a LoRA file's weights ask for: kind, parts, rank and alpha of each part; or of its resized copy."""
+"""The fields of ``[network]`` that a LoRA file's weights ask for: kind, parts, rank and alpha of each; or of a resized copy."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Final
 
+from engine.routes.plan import lr_text
+
 _FACTOR: Final = re.compile(
     r"^(?:(?P<of>base|current)\s*)?(?:[x×*]\s*(?P<before>\S+)|(?P<percent>[^\s%]+)\s*%)$|^(?P<after>[^\s%x×*]+)\s*[x×*]$",
     re.IGNORECASE,
@@ -40,7 +42,7 @@ def read_rate(text: str, *, current: float | None, base: float | None, source: s
     reference = base if of_base else current
     if reference is None:
         what = "its base LR" if of_base else "the LR it stood at"
-        hint = f", or a factor of its base LR ({base:.2e}) like base x0.5" if base and not of_base else ""
+        hint = f", or a factor of its base LR ({lr_text(base)}) like base x0.5" if base and not of_base else ""
         raise ValueError(f"{source} does not store {what}, so there is no {text} of it: type a rate like 1e-4{hint}")
     if not reference:
         hint = "" if of_base or not base else ", or a factor of the base like base x0.5"

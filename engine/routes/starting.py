@@ -6,12 +6,14 @@ one that was given, or what the file's metadata tell.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from engine.foreign.starting_point import StartingPoint, StartKind
 from engine.profile.fields import profile_field
+from engine.profile.places import PLACEHOLDER
 from engine.profile.schema import Profile
 from engine.routes.child import checked_count, checked_lr, child_profile, with_overrides
 from engine.routes.continuing import checked_kind, new_schedule
@@ -61,12 +63,20 @@ def plan_start(
         route = Route.RESIZE
     network = resized_fields(start.network, rank, alpha) if route is Route.RESIZE else shape_fields(start.network)
     rates = _rates(start, profile, lr, group_lrs, is_given=given is not None)
-    is_asked = not (kind is warmup_steps is steps is None and not shape)
+    is_asked = bool(shape) or any(value is not None for value in (kind, warmup_steps, steps))
     if given is not None and not is_asked:
         new = _own_schedule(given, given.training.steps)
         wanted = child_profile(given, new=None, rates=rates, network=network)
     else:
-        new = _new(start, profile, kind, warmup_steps, steps, dict(shape or {}), is_given=given is not None)
+        new = _new(
+            start,
+            profile,
+            kind=kind,
+            warmup_steps=warmup_steps,
+            steps=steps,
+            shape=dict(shape or {}),
+            is_given=given is not None,
+        )
         wanted = child_profile(profile, new=new, rates=rates, network=network)
     if overrides:
         wanted = with_overrides(wanted, overrides, route)
@@ -80,7 +90,7 @@ def plan_start(
     ]
     if new.warmup_steps == new.total_steps:
         notes.append("The warmup is as long as the training: the base LR is never reached.")
-    return file_plan(route, start, wanted, new=new, effects=_effects(profile, wanted, route), notes=notes)
+    return file_plan(route, start, wanted, new=new, effects=tuple(_effects(profile, wanted, route)), notes=notes)
 
 
 def refuse_route(route: Route, path: Path) -> RouteError:
@@ -88,7 +98,7 @@ def refuse_route(route: Route, path: Path) -> RouteError:
     return RouteError(
         f"{path}: only continue starts from a foreign state or a LoRA file: {route.value} would need the optimizer's state, "
         "which is not taken over from one",
-        hint=f"sdxl-tui continue {path} --lr LR",
+        hint=f"sdxl-tui continue {shlex.quote(str(path))} --lr LR starts a run from its weights.",
     )
 
 
@@ -107,7 +117,7 @@ def _rates(
         base = stored
     first = base[groups[0]]
     lr = first if lr is None else checked_lr(lr)
-    rates = {group: lr * base[group] / first if first > 0 else lr for group in groups} | own
+    rates = {group: lr * (base[group] / first) if first > 0 else lr for group in groups} | own
     for name, rate in rates.items():
         checked_lr(rate, f"the LR of {name}")
     return rates
@@ -116,13 +126,14 @@ def _rates(
 def _new(
     start: StartingPoint,
     profile: Profile,
+    *,
     kind: Kind | str | None,
     warmup_steps: int | None,
     steps: int | None,
     shape: dict[str, Any],
-    *,
     is_given: bool,
 ) -> Schedule:
+    """The schedule as asked for, with the rest of the given profile's or of the stored one."""
     stored = None if is_given else start.stored.schedule
     old = stored or _own_schedule(profile, profile.training.steps)
     left = start.steps_left if stored else None
@@ -202,4 +213,6 @@ def _profile_notes(start: StartingPoint, *, is_given: bool) -> Iterator[str]:
     elif start.imported is not None and start.told_by is not None:
         yield f"All other settings are what the metadata of {start.told_by.path.name} tell; the rest is at our defaults."
         for warning in start.imported.warnings:
+            if PLACEHOLDER in warning:
+                continue  # whether each place is known by now is looked at with the rest of the profile
             yield f"{warning[:1].upper()}{warning[1:]}."

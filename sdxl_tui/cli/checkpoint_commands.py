@@ -57,9 +57,9 @@ def add_commands(commands: Commands) -> None:
     )
 
 
-def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+def add_checkpoint_argument(parser: argparse.ArgumentParser, help: str = CHECKPOINT_HELP) -> None:
     """``CHECKPOINT``."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=help)
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:

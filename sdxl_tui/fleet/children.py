@@ -12,6 +12,7 @@ from typing import Any, Self
 from engine.checkpoint.describe import describe
 from engine.checkpoint.manifest import LORA, TRAINABLE, verify
 from engine.profile.preflight import check_inputs
+from engine.profile.schema import Network
 from engine.routes.plan import ChildPlan
 from engine.routes.route import Route
 from engine.run.create import Inheritance, create_run
@@ -80,14 +81,16 @@ def inheritance(plan: ChildPlan, told: Callable[[ResizeReport], None] | None = N
         return
     with tempfile.TemporaryDirectory(prefix="sdxl-tui-") as scratch:
         resized = Path(scratch) / LORA
-        report = resize(plan, resized)
+        report = resize(folder / LORA, resized, plan.profile.network)
         if told is not None:
             told(report)
         yield Inheritance(lora=resized)
 
 
-def resize(plan: ChildPlan, target: Path) -> ResizeReport:
-    """Write the checkpoint's LoRA at the rank and alpha of the plan's profile; the report on what each module kept."""
-    network = plan.profile.network
+def resize(source: Path, target: Path, network: Network) -> ResizeReport:
+    """Write the LoRA in ``source`` at the rank and alpha of ``network``; the report on what each module kept.
+
+    Raises ``UserError`` if it cannot be resized.
+    """
     words = ["--rank", str(network.rank), "--alpha", repr(network.alpha), "--dtype", "fp32"]
-    return ResizeReport.read(ask_engine("resize", str(plan.checkpoint.folder / LORA), "--output", str(target), *words))
+    return ResizeReport.read(ask_engine("resize", str(source), "--output", str(target), *words))
