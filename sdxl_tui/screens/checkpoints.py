@@ -232,7 +232,7 @@ class CheckpointsScreen(CheckpointPlace):
             self._details.show(
                 entry.described,
                 family.run,
-                family.parent,
+                family.parent or family.run.started_from,
                 self._checked.get(entry.key),
                 self.now(),
                 kept="kept though replaced" if entry.is_replaced else "pinned" if entry.pinned else "",
