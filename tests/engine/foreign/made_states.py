@@ -51,9 +51,20 @@ def state_around(lora: Path, folder: Path, *, base_lr: float = 1e-3, share: floa
     tensors = load_file(lora)
     save_file(tensors, state / "model.safetensors", metadata={"format": "pt"})
     factors = [tensor for name, tensor in tensors.items() if not name.endswith(".alpha")]
-    group = {"lr": base_lr * share, "initial_lr": base_lr, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
+    group: dict[str, Any] = {
+        "lr": base_lr * share,
+        "initial_lr": base_lr,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.01,
+    }
+    group["decoupled_weight_decay"] = True  # by which AdamW is told from Adam
     moments = {
-        number: {"step": torch.tensor(float(step)), "exp_avg": torch.zeros_like(one), "exp_avg_sq": torch.zeros_like(one)}
+        number: {
+            "step": torch.tensor(float(step)),
+            "exp_avg": torch.zeros_like(one),
+            "exp_avg_sq": torch.zeros_like(one),
+        }
         for number, one in enumerate(factors)
     }
     groups = [{**group, "params": list(range(len(factors)))}]
