@@ -26,6 +26,8 @@ from engine.schedule import Kind, Schedule, ScheduleError, is_used
 _LOSES: Final = "gives way to the file: the weights are of that shape"
 _RESIZED: Final = "gives way to the resized weights"
 _STARTS: Final = "gives way to the file that the run starts from"
+_NO_SUCH: Final = "gives way to the file: it has no such group, or the group has the first one's rate"
+_TEXT_RATES: Final = ("optimizer.unet_lr", "optimizer.text_encoder_lr", "optimizer.text_encoder_2_lr")
 _APPLIES: Final = "takes effect: the run starts with a new optimizer and schedule"
 
 
@@ -78,8 +80,7 @@ def plan_start(
             is_given=given is not None,
         )
         wanted = child_profile(profile, new=new, rates=rates, network=network)
-    if overrides:
-        wanted = with_overrides(wanted, overrides, route)
+    wanted = with_overrides(wanted, overrides, route)  # without any it is held against the profile's rules all the same
     notes = [
         *_weight_notes(start, route),
         *shape_notes(start.network),
@@ -157,6 +158,8 @@ def _effects(profile: Profile, wanted: Profile, route: Route) -> Iterator[Effect
         happens = _APPLIES
         if path == "network.start_from":
             happens = _STARTS
+        elif path in _TEXT_RATES and new is None:
+            happens = _NO_SUCH
         elif path.startswith("network."):
             happens = _RESIZED if route is Route.RESIZE and path in {"network.rank", "network.alpha"} else _LOSES
         yield Effect(path, old, new, profile_field(path).at_resume, happens)

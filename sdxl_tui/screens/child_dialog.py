@@ -41,6 +41,8 @@ FIELD_OF: Final = {
     "network.alpha": "#alpha-field",
 }
 P = TypeVar("P", bound=Plan)
+BESIDE: Final = 60
+"""Letters that have room beside a field."""
 NOT_TYPED: Final = -1
 """Stands for a number that cannot be read, which its field says."""
 
@@ -157,6 +159,8 @@ class ChildDialog(ModalScreen[RunDirectory | None], Generic[P]):
             rate = read_rate(text, current=current, base=base, source=source)
         except ValueError as error:
             field.error(clean(str(error)))
+            if len(str(error)) > BESIDE:
+                self.fail(str(error))
             return None
         stood = "where it stood is not stored" if current is None else f"stood at {format_lr(current)}"
         field.note(f"= {format_lr(rate)}" if is_factor(text) else stood)
