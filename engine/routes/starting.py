@@ -94,11 +94,11 @@ def plan_start(
     return file_plan(route, start, wanted, new=new, effects=tuple(_effects(profile, wanted, route)), notes=notes)
 
 
-def refuse_route(route: Route, path: Path) -> RouteError:
-    """That a state or file cannot be taken up by a route which needs the optimizer's state, and what can be done with it."""
+def refuse_command(command: str, path: Path) -> RouteError:
+    """That a state or file cannot be taken up by a command which needs a checkpoint of ours, and what can be done with it."""
     return RouteError(
-        f"{path}: only continue starts from a foreign state or a LoRA file: {route.value} would need the optimizer's state, "
-        "which is not taken over from one",
+        f"{path}: only continue starts from a foreign state or a LoRA file: {command} goes on from a checkpoint of ours, with "
+        "the optimizer's state, which is not taken over from one",
         hint=f"sdxl-tui continue {shlex.quote(str(path))} --lr LR starts a run from its weights.",
     )
 

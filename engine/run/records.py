@@ -61,8 +61,14 @@ class Parent:
 
     run: str
     checkpoint: str
+    """Its name; empty for a child that begins when its parent has finished, until it does."""
     step: int
     route: str
+
+    @property
+    def place(self) -> str:
+        """``demo-20261124-093000/step-00000020``."""
+        return f"{self.run}/{self.checkpoint}" if self.checkpoint else f"the end of {self.run}"
 
 
 @dataclass(frozen=True)

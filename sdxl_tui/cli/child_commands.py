@@ -20,9 +20,11 @@ from sdxl_tui.cli.arguments import (
 )
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument, run_of
 from sdxl_tui.cli.file_starts import continue_from_file, is_start, refuse
+from sdxl_tui.cli.finishing import add_finish_first_option, finish_first
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
+from sdxl_tui.cli.queueing import add_queue_options, start_or_queue
 from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def _add_continue(commands: Commands) -> None:
             "sdxl-tui continue demo@20 --lr 1e-4 --schedule constant --warmup 10 --wait",
             "sdxl-tui continue demo@20 --lr x0.5 --schedule rex --shape min_factor=0.1",
             "sdxl-tui continue demo@20 --lr base --rank 8",
+            "sdxl-tui continue latest --lr x0.5 --finish-first",
             "sdxl-tui continue output/last-state --lr x0.5 --profile mine",
             "sdxl-tui continue mine.safetensors --lr 1e-5 --dry-run",
         ],
@@ -86,6 +89,7 @@ def _add_continue(commands: Commands) -> None:
     _add_schedule_options(onward)
     onward.add_argument("--rank", type=whole_number(1), metavar="N", help="bring the LoRA to this rank first")
     onward.add_argument("--alpha", type=float, metavar="A", help="its alpha then (default: alpha / rank stays)")
+    add_finish_first_option(onward)
     _add_common_options(onward, "samples.every_steps=50")
 
 
@@ -113,6 +117,7 @@ def _add_reschedule(commands: Commands) -> None:
         "--lr", type=rate_or_factor, metavar="LR", help=f"new base LR (default: the stored one): {RATE_HELP}"
     )
     _add_schedule_options(reschedule)
+    add_finish_first_option(reschedule)
     _add_common_options(reschedule, "samples.every_steps=50")
 
 
@@ -183,6 +188,7 @@ def _add_common_options(parser: argparse.ArgumentParser, example: str | None) ->
             parser, f"change another field for the child, such as {example}; may be given several times"
         )
     parser.add_argument("--dry-run", action="store_true", help="show what would happen and start nothing")
+    add_queue_options(parser)
     add_wait_option(parser)
 
 
@@ -199,11 +205,13 @@ def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
     from sdxl_tui.cli.plan_text import plan_as_json, print_plan  # noqa: PLC0415
-    from sdxl_tui.fleet.children import inheritance, start_child  # noqa: PLC0415
+    from sdxl_tui.fleet.children import inheritance, make_child  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, route)
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    if getattr(arguments, "finish_first", False):
+        return finish_first(arguments, workspace, folder, planner)
     plan = planner(describe(folder), read_snapshot(run_that_holds(folder).latest_profile), arguments)
     if not arguments.json:
         print_plan(err(), plan)
@@ -213,7 +221,7 @@ def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
         with inheritance(plan, reports.append):
             pass  # what would be given to it is made, looked at and thrown away
     else:
-        child = start_child(workspace, plan, told=reports.append)
+        child = start_or_queue(arguments, workspace, lambda: make_child(workspace, plan, told=reports.append))
     for report in reports:
         err().line(clean(report.sentence))
     if arguments.json:
@@ -243,8 +251,8 @@ def _planned(summary: CheckpointSummary, parent: Profile, arguments: argparse.Na
     return plan_continuation(
         summary,
         parent,
-        lr=_rate(arguments.lr, summary),
-        group_lrs=dict(_group_rate(text, summary) for text in arguments.group_lr),
+        lr=rate_of(arguments.lr, summary),
+        group_lrs=dict(group_rate(text, summary) for text in arguments.group_lr),
         kind=arguments.schedule,
         warmup_steps=arguments.warmup,
         steps=arguments.steps,
@@ -264,12 +272,15 @@ def _plan_extension(summary: CheckpointSummary, parent: Profile, arguments: argp
         parent,
         steps=arguments.steps,
         how=Extension(arguments.then),
-        lr=_rate(arguments.lr, summary),
-        end_lr=0.0 if arguments.end_lr in {"0", "0.0"} else _rate(arguments.end_lr, summary, "--end-lr"),
+        lr=rate_of(arguments.lr, summary),
+        end_lr=0.0 if arguments.end_lr in {"0", "0.0"} else rate_of(arguments.end_lr, summary, "--end-lr"),
     )
 
 
-def _rate(text: str | None, summary: CheckpointSummary, option: str = "--lr", group: str | None = None) -> float | None:
+def rate_of(
+    text: str | None, summary: CheckpointSummary, option: str = "--lr", group: str | None = None
+) -> float | None:
+    """The rate that an option means; None without one. Raises ``UserError``."""
     from engine.routes.plan import stands_at  # noqa: PLC0415
     from engine.routes.rates import read_rate  # noqa: PLC0415
 
@@ -286,11 +297,12 @@ def base_lr_of(summary: CheckpointSummary, group: str | None) -> float:
     return next((one.base_lr for one in summary.groups if one.name == group), summary.groups[0].base_lr)
 
 
-def _group_rate(text: str, summary: CheckpointSummary) -> tuple[str, float]:
+def group_rate(text: str, summary: CheckpointSummary) -> tuple[str, float]:
+    """``GROUP=LR`` as the group and its rate. Raises ``UserError``."""
     name, equals, written = (part.strip() for part in text.partition("="))
     groups = ", ".join(group.name for group in summary.groups)
     if not equals:
         raise UserError(f"{text!r} is not written as GROUP=LR", where="--group-lr", hint=f"The groups are {groups}.")
-    rate = _rate(written, summary, "--group-lr", name)
+    rate = rate_of(written, summary, "--group-lr", name)
     assert rate is not None
     return name, rate

@@ -111,11 +111,11 @@ def _lines(family: Family, shelf: CheckpointShelf, margin: str) -> Iterator[str]
         yield f"{margin}  {run.started_from.route} from {run.started_from.label}"
     children: dict[str, list[Family]] = {}
     for child in family.children:
-        children.setdefault(child.parent.checkpoint if child.parent else "", []).append(child)
+        children.setdefault(child.parent.checkpoint if child.parent else "unknown checkpoint", []).append(child)
     known = {entry.folder.name for entry in family.checkpoints}
     gone = sorted(children.keys() - known)
     for name in gone:
-        yield f"{margin}  {name or 'unknown checkpoint'}  no longer there"
+        yield f"{margin}  {name}  no longer there" if name else f"{margin}  its end  not reached yet"
         yield from _children(children[name], shelf, margin)
     for entry in reversed(family.checkpoints):
         yield f"{margin}  {entry.folder.name}  {_stands_at(entry, shelf)}"

@@ -11,6 +11,7 @@ from sdxl_tui.cli.arguments import EXIT_OK
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
+from sdxl_tui.cli.queueing import start_or_queue
 from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
@@ -27,13 +28,12 @@ def is_start(named: str) -> bool:
     return may_be_starting_point(named)
 
 
-def refuse(named: str, route: str) -> None:
-    """Raises ``RouteError`` where ``named`` is a state or file, which ``route`` cannot go on with."""
+def refuse(named: str, command: str) -> None:
+    """Raises ``RouteError`` where ``named`` is a state or file, which ``command`` cannot go on with."""
     if is_start(named):
-        from engine.routes.route import Route  # noqa: PLC0415
-        from engine.routes.starting import refuse_route  # noqa: PLC0415
+        from engine.routes.starting import refuse_command  # noqa: PLC0415
 
-        raise refuse_route(Route(route), Path(named))
+        raise refuse_command(command, Path(named))
 
 
 def continue_from_file(arguments: argparse.Namespace) -> int:
@@ -43,11 +43,13 @@ def continue_from_file(arguments: argparse.Namespace) -> int:
     from sdxl_tui.fleet.file_starts import (  # noqa: PLC0415
         check_start,
         file_inheritance,
+        make_from_file,
         profile_named,
-        start_from_file,
     )
     from sdxl_tui.workspace import find_workspace  # noqa: PLC0415
 
+    if arguments.finish_first:
+        raise UserError("a state or LoRA file has no run to finish", where="--finish-first", hint="Leave it out.")
     workspace = workspace_to_read(arguments) if arguments.dry_run else find_workspace(_named_workspace(arguments))
     start = read_starting_point(Path(arguments.checkpoint))
     given = None if arguments.profile is None else profile_named(workspace, arguments.profile)
@@ -62,7 +64,7 @@ def continue_from_file(arguments: argparse.Namespace) -> int:
         with file_inheritance(plan, reports.append):
             pass  # what would be given to it is made, looked at and thrown away
     else:
-        run = start_from_file(workspace, plan, told=reports.append)
+        run = start_or_queue(arguments, workspace, lambda: make_from_file(workspace, plan, told=reports.append))
     for report in reports:
         err().line(clean(report.sentence))
     if arguments.json:

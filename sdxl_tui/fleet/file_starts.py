@@ -79,7 +79,14 @@ def check_start(plan: FilePlan) -> tuple[str, ...]:
 def start_from_file(
     workspace: Workspace, plan: FilePlan, *, told: Callable[[ResizeReport], None] | None = None
 ) -> RunDirectory:
-    """Start the run of ``plan``; returns once it runs. told: hears what a resize has kept.
+    """Start the run of ``plan``; returns once it runs. Arguments and errors are those of ``make_from_file``."""
+    return start_new(make_from_file(workspace, plan, told=told))
+
+
+def make_from_file(
+    workspace: Workspace, plan: FilePlan, *, told: Callable[[ResizeReport], None] | None = None
+) -> RunDirectory:
+    """The run of ``plan``, not started. told: hears what a resize has kept.
 
     Raises ``UserError`` as ``check_start`` and as a launch do, and where the file is another one by now; nothing is left behind
     then.
@@ -92,8 +99,7 @@ def start_from_file(
         if read_lora_network(start.weights) != start.network:
             raise UserError("it has changed since it was looked at", where=str(start.weights), hint="Try again.")
         origin = Origin(str(start.path), start.kind.value, plan.route.value, start.step, digest)
-        run = create_run(workspace.runs, plan.profile, source=None, origin=origin, inherits=inherits)
-    return start_new(run)
+        return create_run(workspace.runs, plan.profile, source=None, origin=origin, inherits=inherits)
 
 
 @contextlib.contextmanager
@@ -106,7 +112,7 @@ def file_inheritance(plan: FilePlan, told: Callable[[ResizeReport], None] | None
     with tempfile.TemporaryDirectory(prefix="sdxl-tui-") as scratch:
         made = Path(scratch) / LORA
         if plan.route is Route.RESIZE:
-            report = resize(weights, made, plan.profile.network)
+            report = resize(weights, plan.profile, made)
             if told is not None:
                 told(report)
         else:

@@ -15,6 +15,8 @@ from engine.run.errors import RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
 from engine.run.records import Origin, Parent, RunRecord, Status
+from sdxl_tui.fleet.queue.record import QueueError, read_queue
+from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
 
@@ -52,17 +54,24 @@ class RunSummary:
     """The newest, by name."""
     message: str
     """What the engine last said."""
-    reason: str
-    """Why the run is in its state, in a few words; empty where the state says it all."""
+    own_reason: str
+    """Why the run is in its state, as far as its folder tells; see ``reason``."""
     validation_loss: float | None = None
     """On held-out images, as last measured."""
+    waits: str = ""
+    """What it waits for, if it is in the queue of this machine."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
     @property
     def state(self) -> RunState:
-        """What it does or how it ended."""
-        return self.liveness.state
+        """What it does or how it ended; one that is to be resumed from the queue is queued."""
+        return RunState.QUEUED if self.waits else self.liveness.state
+
+    @property
+    def reason(self) -> str:
+        """Why the run is in its state, in a few words; empty where the state says it all."""
+        return self.waits or self.own_reason
 
     @property
     def alive(self) -> bool:
@@ -83,7 +92,23 @@ def list_runs(workspace: Workspace, previous: Iterable[RunSummary] = ()) -> list
     """
     known = {summary.directory: summary for summary in previous if summary.unchanged_while is not None}
     summaries = [_still_true(known.get(run)) or summarize(run) for run in run_directories(workspace)]
+    summaries = _with_queue(workspace, summaries)
     return sorted(summaries, key=lambda summary: (summary.created, summary.id), reverse=True)
+
+
+def _with_queue(workspace: Workspace, summaries: list[RunSummary]) -> list[RunSummary]:
+    """The same, each with what it waits for."""
+    try:
+        queue = read_queue(workspace)
+    except QueueError:
+        waiting = [summary.id for summary in summaries if summary.liveness.state is RunState.QUEUED]
+        words = dict.fromkeys(waiting, "the queue cannot be read: see sdxl-tui queue")
+    else:
+        words = waiting_words(queue, {summary.id: summary.liveness.state for summary in summaries})
+    return [
+        summary if summary.waits == (waits := words.get(summary.id, "")) else replace(summary, waits=waits)
+        for summary in summaries
+    ]
 
 
 def _still_true(summary: RunSummary | None) -> RunSummary | None:
@@ -143,7 +168,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         device=clean(status.device),
         checkpoint=clean(status.checkpoint) if status.checkpoint else None,
         message=clean(status.message),
-        reason=clean(reason),
+        own_reason=clean(reason),
         unchanged_while=times if has_ended else None,
     )
 

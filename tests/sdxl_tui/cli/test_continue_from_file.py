@@ -140,7 +140,11 @@ def test_what_the_metadata_cannot_know_is_said_by_field_and_can_be_given(copied:
     assert "All other settings are what the metadata of fox.safetensors tell" in in_a_line(told)
 
 
-@pytest.mark.parametrize("words", [["resume"], ["reschedule"], ["extend", "--steps", "5", "--then", "hold"]])
+@pytest.mark.parametrize(
+    "words",
+    [["resume"], ["reschedule"], ["extend", "--steps", "5", "--then", "hold"], ["fork", "--lr", "1e-4,1e-5"]],
+    ids=lambda words: words[0],
+)
 def test_routes_that_need_the_optimizer_name_the_one_that_does_not(
     trained: CommandLine, state: Path, lora: Path, words: list[str]
 ) -> None:
@@ -162,6 +166,7 @@ def test_routes_that_need_the_optimizer_name_the_one_that_does_not(
         (["--lr", "1e-4", "--group-lr", "text_encoder_1=1e-5"], "there is no group 'text_encoder_1'"),
         (["--lr", "1e-4", "--set", "network.dora=true"], "the weights would not fit"),
         (["--lr", "1e-4", "--rank", "9999"], "network.rank"),
+        (["--lr", "1e-4", "--finish-first"], "has no run to finish"),
         (["--lr", "1e-4", "--steps", "3", "--warmup", "9"], "does not fit into 3 steps"),
     ],
 )
