@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from engine.profile.fields import profile_field
 from engine.profile.to_toml import toml_float
-from engine.routes.child import ChildPlan
+from engine.routes.plan import ChildPlan
 from engine.routes.route import RouteError
 
 MOST: Final = 64

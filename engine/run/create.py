@@ -15,7 +15,7 @@ from engine import __version__
 from engine.durable import sync_directory, write_atomically, write_json_atomically
 from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
-from engine.run.records import Parent, RunRecord
+from engine.run.records import Origin, Parent, RunRecord
 
 if TYPE_CHECKING:
     from engine.profile.schema import Profile
@@ -53,12 +53,14 @@ def create_run(
     parent: Parent | None = None,
     inherits: Inheritance | None = None,
     overrides: Sequence[str] = (),
+    origin: Origin | None = None,
 ) -> RunDirectory:
     """Make the folder of a new run of ``profile`` in ``runs_root``, readable by its owner only.
 
     source and overrides: the file the profile came from and what changed it, for the record. parent and inherits: for a
-    child run, the checkpoint it comes from and what of it to copy. The id is the profile's name and the local time, with a
-    number if that is taken. Raises ``RunError`` if the folder cannot be written; nothing is left behind then.
+    child run, the checkpoint it comes from and what of it to copy; origin: what it comes from if that is no checkpoint of ours.
+    The id is the profile's name and the local time, with a number if that is taken. Raises ``RunError`` if the folder cannot be
+    written; nothing is left behind then.
     """
     created = time.time()
     build = runs_root / f"{BUILD_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
@@ -68,7 +70,7 @@ def create_run(
         try:
             _fill(RunDirectory(build), profile, inherits)
             from_file = None if source is None else str(source)
-            record = RunRecord("", profile.name, created, from_file, __version__, parent, tuple(overrides))
+            record = RunRecord("", profile.name, created, from_file, __version__, parent, tuple(overrides), origin)
             return _publish(build, record)
         except BaseException:
             shutil.rmtree(build, ignore_errors=True)

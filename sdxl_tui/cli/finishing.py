@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from engine.checkpoint.describe import CheckpointSummary
     from engine.profile.schema import Profile
-    from engine.routes.child import ChildPlan
+    from engine.routes.plan import ChildPlan
     from sdxl_tui.workspace import Workspace
 
 

@@ -10,6 +10,7 @@ from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, add_overrides_option, rate_or_factor, whole_number
 from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument
 from sdxl_tui.cli.child_commands import RATE_HELP, group_rate, rate_of, run_that_holds
+from sdxl_tui.cli.file_starts import refuse
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import Column, err, out
 from sdxl_tui.cli.queueing import add_queue_options, go_on_now, turn_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.checkpoint.describe import CheckpointSummary
-    from engine.routes.child import ChildPlan
+    from engine.routes.plan import ChildPlan
 
 COLUMNS = (
     Column("CHILD", shortens=True),
@@ -82,6 +83,7 @@ def fork_checkpoint(arguments: argparse.Namespace) -> int:
     from sdxl_tui.fleet.queue.chains import queue_siblings  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
+    refuse(arguments.checkpoint, "fork")
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
     plans = _plans(arguments, describe(folder))
     turn = turn_of(arguments, workspace, always=True)

@@ -14,7 +14,7 @@ from engine.checkpoint.manifest import LORA, TRAINABLE, verify
 from engine.profile.load import read_snapshot
 from engine.profile.preflight import check_inputs
 from engine.profile.schema import Profile
-from engine.routes.child import ChildPlan
+from engine.routes.plan import ChildPlan
 from engine.routes.route import Route
 from engine.run.create import Inheritance, create_run, give_start
 from engine.run.errors import RunError

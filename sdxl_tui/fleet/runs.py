@@ -14,7 +14,7 @@ from typing import Final
 from engine.run.errors import RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
-from engine.run.records import Parent, RunRecord, Status
+from engine.run.records import Origin, Parent, RunRecord, Status
 from sdxl_tui.fleet.queue.record import QueueError, read_queue
 from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.terminal.clean import clean
@@ -37,6 +37,8 @@ class RunSummary:
     """The id of the run this one continues."""
     origin: Parent | None
     """The checkpoint this run came from, and how."""
+    started_from: Origin | None
+    """The state or file it started from, if that was no checkpoint of ours."""
     step: int
     total_steps: int
     """0 while unknown."""
@@ -160,6 +162,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         created=record.created if record else _made(run),
         parent=parent.run if parent else None,
         origin=parent,
+        started_from=_started_from(record),
         step=status.step,
         total_steps=status.total_steps or _planned_steps(run),
         loss=status.loss,
@@ -182,6 +185,14 @@ def _origin(record: RunRecord | None) -> Parent | None:
         return None
     parent = record.parent
     return Parent(clean(parent.run), clean(parent.checkpoint), parent.step, clean(parent.route))
+
+
+def _started_from(record: RunRecord | None) -> Origin | None:
+    """The record's origin, safe to print."""
+    if record is None or record.origin is None:
+        return None
+    origin = record.origin
+    return replace(origin, path=clean(origin.path), kind=clean(origin.kind), route=clean(origin.route))
 
 
 def _made(run: RunDirectory) -> float:

@@ -74,6 +74,8 @@ def _title(run: RunSummary, now: float, width: int) -> Row:
     if run.liveness.attempt > 1:
         facts.insert(1, f"attempt {run.liveness.attempt}")
     came_from = origin(run)
+    if run.started_from is not None and _cells(left) + cell_len(whole := f"  from {run.started_from.label}") < width:
+        came_from, facts = whole.strip(), facts if _cells(left) + cell_len(whole) + 16 < width else []
     return spaced(left, [(f"  {came_from}", "$secondary")] if came_from else [], facts, width)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from engine.checkpoint.summary import CheckpointSummary
     from engine.profile.load import LoadedProfile
-    from engine.routes.child import ChildPlan
+    from engine.routes.plan import ChildPlan
 
 
 @contextlib.contextmanager
