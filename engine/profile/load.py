@@ -86,8 +86,13 @@ def load_profile(path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
 
 
 def read_snapshot(path: Path) -> Profile:
-    """The profile a run trains (``profile.toml`` of its folder). Raises ``ProfileError``."""
-    return load_profile(path).profile
+    """The profile a run trains (``profile.toml`` of its folder). Raises ``ProfileError``, also for one with stages."""
+    loaded = load_profile(path)
+    if loaded.profile.stages:
+        rule = f"a run trains one stage, and here are {len(loaded.profile.stages)}"
+        place = loaded.place(("stages",))
+        raise ProfileError([Problem(*place, "stages", None, rule, "launch the profile: each stage becomes a run")])
+    return loaded.profile
 
 
 def parse_profile(

@@ -77,6 +77,8 @@ class RunRecord:
     parent: Parent | None = None
     overrides: tuple[str, ...] = ()
     """What changed the source profile: ``section.field=value``, as it was said."""
+    stage: int | None = None
+    """Which of the source profile's stages it trains, from 1; None for a profile without stages."""
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
@@ -100,6 +102,7 @@ class RunRecord:
                 if not isinstance(parent, dict)
                 else Parent(str(parent["run"]), str(parent["checkpoint"]), int(parent["step"]), str(parent["route"])),
                 overrides=tuple(str(one) for one in overrides) if isinstance(overrides, list) else (),
+                stage=as_int(stored.get("stage")),
             )
         except (KeyError, OverflowError, TypeError, ValueError):
             return None
