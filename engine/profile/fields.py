@@ -149,7 +149,7 @@ def profile_sections() -> tuple[ProfileSection, ...]:
             sections.append(ProfileSection(name, (section.__doc__ or "").strip(), fields))
         else:
             top.append(_read("", info.alias or name, info))
-    return (ProfileSection("", "Version and name.", tuple(top)), *sections)
+    return (ProfileSection("", "Version, name and stages.", tuple(top)), *sections)
 
 
 @cache

@@ -41,6 +41,15 @@ class Profile(Section):
         Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
         Setting("Name of the run and of the LoRA.", APPLIED, aliases=("output_name",)),
     ] = "lora"
+    stages: Annotated[
+        tuple[Stage, ...],
+        Field(strict=False, max_length=100),
+        Setting(
+            "Parts of the training, one after another, each a run of its own.",
+            FIXED,
+            detail="Without any the training is one run. With stages training.steps is not used: each has its own.",
+        ),
+    ] = ()
     model: Model
     network: Network = Network()
     dataset: Dataset
@@ -56,15 +65,6 @@ class Profile(Section):
     validation: Validation = Validation()
     logging: Logging = Logging()
     launch: Launch = Launch()
-    stages: Annotated[
-        tuple[Stage, ...],
-        Field(strict=False, max_length=100),
-        Setting(
-            "Parts of the training, one after another, each a run of its own.",
-            FIXED,
-            detail="Without any the training is one run. With stages training.steps is not used: each has its own.",
-        ),
-    ] = ()
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
