@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from engine.checkpoint.describe import CheckpointSummary, RateGroup, describe, read_state
 from engine.errors import UserError
@@ -18,13 +17,11 @@ from engine.foreign.sd_scripts_state import (
     read_sd_scripts_state,
     schedule_kind,
 )
-from engine.schedule import Schedule, ScheduleError
+from engine.schedule import Schedule
 from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of, facts_of_foreign
 from sdxl_tui.terminal.clean import clean
 
 Facts = dict[str, Any]
-CLOSE: Final = 1e-3
-"""Share of the base rate by which a state's rate may lie off the curve that is named beside it."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,7 @@ def side_of(path: Path, *, beside_foreign: bool) -> Side:
 
 def _of_state(state: SdScriptsState) -> Side:
     stored = facts_of_foreign(state, state.folder.stat().st_mtime)
-    group = state.groups[0] if state.groups else None
-    schedule = _named_schedule(state.lora)
-    if schedule is not None and not _meets(schedule, state.true_step, group):
-        schedule = None
+    schedule = _known_schedule(state.folder)
     kind = schedule_kind(state)[0]
     parameters = state.scheduler.parameters if state.scheduler else {}
     sections: dict[str, Facts] = {
@@ -104,7 +98,7 @@ def _of_state(state: SdScriptsState) -> Side:
 
 def _of_lora(facts: LoraFacts) -> Side:
     stored = facts_of_foreign(facts, facts.path.stat().st_mtime)
-    schedule, kind = _named_schedule(facts), facts.text("ss_lr_scheduler")
+    schedule, kind = _known_schedule(facts.path), facts.text("ss_lr_scheduler")
     sections = {
         "Checkpoint": _where(stored, facts),
         "Schedule": _curve_facts(schedule, kind, stored),
@@ -116,31 +110,14 @@ def _of_lora(facts: LoraFacts) -> Side:
     return Side(facts.path, facts.path.name, stored, True, schedule, said, stored.base_lr or 0.0, sections)
 
 
-def _named_schedule(facts: LoraFacts | None) -> Schedule | None:
-    """The schedule that a LoRA file's metadata name, where it is one of ours."""
-    from engine.foreign.sd_scripts.importing import profile_from_lora  # noqa: PLC0415 - pydantic, only where one is named
-    from engine.foreign.sd_scripts.option import Fate  # noqa: PLC0415
-    from engine.profile.load import parse_profile  # noqa: PLC0415
+def _known_schedule(path: Path) -> Schedule | None:
+    """The schedule that a state or LoRA file and the metadata beside it tell, where it is one of ours."""
+    from engine.foreign.starting_point import read_starting_point  # noqa: PLC0415 - pydantic, for this alone
 
-    total = facts.count("ss_max_train_steps") if facts else None
-    if facts is None or not total or facts.text("ss_lr_scheduler") is None:
-        return None
     try:
-        imported = profile_from_lora(facts)
-        if any(line.option.startswith("ss_lr_") for line in imported.of(Fate.UNSUPPORTED)):
-            return None
-        return parse_profile(imported.text, folder=facts.path.parent).profile.schedule.over(total)
-    except (UserError, ScheduleError):
-        return None  # what is named makes no schedule of ours
-
-
-def _meets(schedule: Schedule, step: int | None, group: StateGroup | None) -> bool:
-    """Whether a state stands on the curve that is named: another one may have been trained."""
-    if step is None or group is None or group.lr is None or not group.base_lr or step > schedule.total_steps:
-        return False
-    if step == schedule.total_steps:
-        return True
-    return math.isclose(schedule.lr(step, group.base_lr), group.lr, rel_tol=0, abs_tol=CLOSE * group.base_lr)
+        return read_starting_point(path).stored.schedule
+    except UserError:
+        return None  # what lacks its weights can be compared all the same
 
 
 def _where(stored: StoredFacts, lora: LoraFacts | None) -> Facts:

@@ -10,8 +10,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.profile.to_toml import toml_value
-from engine.routes.child import ChildPlan
 from engine.routes.effects import Effect, shown
+from engine.routes.plan import Plan
 from engine.routes.route import Route, kept_by, new_under
 from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
@@ -26,22 +26,29 @@ HAPPENS: Final = 34
 """Columns that a long value keeps however narrow the table is, and that two of them leave to what happens."""
 
 
-def severity(plan: ChildPlan) -> str:
+def severity(plan: Plan) -> str:
     """The style that the jump is written in: by its size, and a warmup as long as advised softens it by one degree."""
     jump, softened = plan.jump, not plan.warmup_is_advised
+    if plan.jump_from is None:
+        return "bold $success" if softened else "bold $warning"
     if jump is None or jump > HARD:
         return "bold $warning" if softened else "bold $error"
     return "bold $warning" if jump > MILD and not softened else "bold $success"
 
 
-def needs_warmup(plan: ChildPlan) -> bool:
+def needs_warmup(plan: Plan) -> bool:
     """Whether a warmup is worth proposing: the rate jumps up noticeably and the planned warmup is shorter than advised."""
     return plan.warmup_is_advised and (plan.jump is None or plan.jump > WORTH_A_WARMUP)
 
 
-def jump_sentence(plan: ChildPlan) -> Content:
+def jump_sentence(plan: Plan) -> Content:
     """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``; a warmup starts from 0 and says so."""
     rise = 0 if plan.first_step else plan.new.risen_at
+    if plan.jump_from is None:
+        said = Content.assemble(
+            (f"LR begins at {format_lr(plan.first_lr)}", severity(plan)), "; where it stood is not stored"
+        )
+        return said + Content(f"; {format_lr(plan.jump_to)} after {format_count(rise)} steps") if rise else said
     through = f" → {format_lr(plan.first_lr)}" if rise and plan.jump_from else ""
     way = f"{format_lr(plan.jump_from)}{through} → {format_lr(plan.jump_to)}"
     style = severity(plan)

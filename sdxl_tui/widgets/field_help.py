@@ -63,7 +63,7 @@ def difference_from(run: SourceRun | None, effect: Effect | None, field: Profile
 
 
 def _as_typed(field: ProfileField, value: object) -> str:
-    return shown(value) if field.kind in {"sources", "strings"} else text_of(field, value) or "not set"
+    return shown(value) if field.kind in {"tables", "strings"} else text_of(field, value) or "not set"
 
 
 def field_help(
