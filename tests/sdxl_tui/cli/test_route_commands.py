@@ -48,7 +48,7 @@ def test_a_reschedule_keeps_the_state_and_takes_the_new_rate(copied: CommandLine
     record = RunRecord.read(copied.run(child).record)
     assert record is not None
     assert record.parent is not None
-    assert (record.parent.route, record.parent.step) == ("reschedule", 4)
+    assert (record.parent.route, record.parent.step, record.parent.attempt) == ("reschedule", 4, 1)
     assert "reschedule" in copied("tree").out
 
 
