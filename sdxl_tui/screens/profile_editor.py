@@ -23,10 +23,10 @@ from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
-from sdxl_tui.fleet.launch import launch
 from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
-from sdxl_tui.fleet.queue.chains import queue_profile
+from sdxl_tui.fleet.queue.chains import begin
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
 from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved, not_launched
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
@@ -369,7 +369,7 @@ class ProfileEditor(Place):
     @work(thread=True, exclusive=True, group="launch")
     def _launch(self, *, waits: bool = False) -> None:
         try:
-            run = (queue_profile if waits else launch)(self.workspace, load_profile(self.path))
+            run = begin(self.workspace, load_profile(self.path), Turn() if waits else None)[0]
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._refuse, error)
         else:
