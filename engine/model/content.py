@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.demo import locate
 from engine.model.architecture import has_bundled_vocabulary
 from engine.model.base_check import NETWORKS, TOKENIZERS, find_weights, read_configs
-from engine.model.clip_tokenizers import clip_tokenizers_key
+from engine.model.clip_vocabulary import clip_tokenizers_key
 from engine.model.errors import ModelError
 from engine.model.fingerprint import fingerprint, fingerprint_tensors
 from engine.model.hub_id import base_in, cached_snapshot, hub_cache, parse_hub_id, vae_in
