@@ -80,7 +80,8 @@ def plan_start(
             is_given=given is not None,
         )
         wanted = child_profile(profile, new=new, rates=rates, network=network)
-    wanted = with_overrides(wanted, overrides, route)  # without any it is held against the profile's rules all the same
+    if overrides:
+        wanted = with_overrides(wanted, overrides, route)
     notes = [
         *_weight_notes(start, route),
         *shape_notes(start.network),
