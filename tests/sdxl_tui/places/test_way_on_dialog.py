@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs whose engines would have been started; none really is."""
     runs: list[str] = []
 
-    def note(run: RunDirectory) -> int:
+    def note(run: RunDirectory, **_: object) -> int:
         runs.append(run.id)
         return 1
 
