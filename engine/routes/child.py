@@ -16,9 +16,8 @@ from engine.profile.load import parse_profile
 from engine.profile.overrides import read_value
 from engine.profile.schema import Profile
 from engine.profile.schema import Schedule as ScheduleFields
-from engine.profile.setting import AtResume
 from engine.profile.to_toml import profile_to_toml
-from engine.routes.effects import RATE_FIELDS, differences, shown
+from engine.routes.effects import RATE_FIELDS, differences, refused, shown
 from engine.routes.plan import lr_text
 from engine.routes.route import Route, RouteError
 from engine.schedule import SETTINGS, Schedule, settings_of
@@ -82,13 +81,11 @@ def with_overrides(profile: Profile, overrides: Sequence[str], route: Route) -> 
         if path in RATE_FIELDS or path == "training.steps":
             hint = "Learning rates, schedule and steps have options of their own."
             raise RouteError("is not set this way", field=path, hint=hint)
-        at_resume = profile_field(path).at_resume
-        if route.keeps_state and at_resume is not AtResume.APPLIED:
-            what = f"cannot change from {shown(old)} to {shown(new)}: the optimizer's state would not fit"
-            raise RouteError(what, field=path, hint="Continue from the checkpoint: that keeps the weights alone.")
-        if path.startswith("network.") and at_resume is not AtResume.APPLIED:
-            what = f"cannot change from {shown(old)} to {shown(new)}: the weights would not fit"
-            raise RouteError(what, field=path, hint="A rank changes with --rank and --alpha, which resize the weights.")
+        if (why := refused(path, route)) is not None:
+            hint = "Continue from the checkpoint: that keeps the weights alone."
+            if not route.keeps_state:
+                hint = "A rank changes with --rank and --alpha, which resize the weights."
+            raise RouteError(f"cannot change from {shown(old)} to {shown(new)}: {why}", field=path, hint=hint)
     return changed
 
 

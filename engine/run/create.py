@@ -54,14 +54,19 @@ def create_run(
     inherits: Inheritance | None = None,
     overrides: Sequence[str] = (),
     origin: Origin | None = None,
+    stage: int | None = None,
 ) -> RunDirectory:
     """Make the folder of a new run of ``profile`` in ``runs_root``, readable by its owner only.
 
     source and overrides: the file the profile came from and what changed it, for the record. parent and inherits: for a
     child run, the checkpoint it comes from and what of it to copy; origin: what it comes from if that is no checkpoint of ours.
-    The id is the profile's name and the local time, with a number if that is taken. Raises ``RunError`` if the folder cannot be
+    stage: which of the source's stages ``profile`` is, from 1. The id is the profile's name and the local time, with a number
+    if that is taken. Raises ``RunError`` if the profile has stages, of which a run trains one, or if the folder cannot be
     written; nothing is left behind then.
     """
+    if profile.stages:
+        count = len(profile.stages)
+        raise RunError(f"a run trains one stage, and the profile has {count}", hint="Launch it: each becomes a run.")
     created = time.time()
     build = runs_root / f"{BUILD_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     try:
@@ -70,7 +75,8 @@ def create_run(
         try:
             _fill(RunDirectory(build), profile, inherits)
             from_file = None if source is None else str(source)
-            record = RunRecord("", profile.name, created, from_file, __version__, parent, tuple(overrides), origin)
+            said = tuple(overrides)
+            record = RunRecord("", profile.name, created, from_file, __version__, parent, said, origin, stage)
             return _publish(build, record)
         except BaseException:
             shutil.rmtree(build, ignore_errors=True)

@@ -120,6 +120,8 @@ class RunRecord:
     """What changed the source profile: ``section.field=value``, as it was said."""
     origin: Origin | None = None
     """What it started from, if that was no checkpoint of ours."""
+    stage: int | None = None
+    """Which of the source profile's stages it trains, from 1; None for a profile without stages."""
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
@@ -144,6 +146,7 @@ class RunRecord:
                 else Parent(str(parent["run"]), str(parent["checkpoint"]), int(parent["step"]), str(parent["route"])),
                 overrides=tuple(str(one) for one in overrides) if isinstance(overrides, list) else (),
                 origin=Origin.of(stored.get("origin")),
+                stage=as_int(stored.get("stage")),
             )
         except (KeyError, OverflowError, TypeError, ValueError):
             return None

@@ -60,6 +60,8 @@ class RunSummary:
     """On held-out images, as last measured."""
     waits: str = ""
     """What it waits for, if it is in the queue of this machine."""
+    turn: int = 0
+    """Its place in the queue, 1 for the next; 0 if it does not wait."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
@@ -105,10 +107,14 @@ def _with_queue(workspace: Workspace, summaries: list[RunSummary]) -> list[RunSu
         words = dict.fromkeys(waiting, "the queue cannot be read: see sdxl-tui queue")
     else:
         words = waiting_words(queue, {summary.id: summary.liveness.state for summary in summaries})
-    return [
-        summary if summary.waits == (waits := words.get(summary.id, "")) else replace(summary, waits=waits)
-        for summary in summaries
-    ]
+    turns = {run_id: turn for turn, run_id in enumerate(words, 1)}
+    return [_in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0)) for summary in summaries]
+
+
+def _in_line(summary: RunSummary, waits: str, turn: int) -> RunSummary:
+    if (summary.waits, summary.turn) == (waits, turn):
+        return summary
+    return replace(summary, waits=waits, turn=turn)
 
 
 def _still_true(summary: RunSummary | None) -> RunSummary | None:

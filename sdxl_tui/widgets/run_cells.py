@@ -12,6 +12,7 @@ from engine.run.liveness import RunState
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import (
     UNKNOWN,
+    format_age,
     format_count,
     format_duration,
     format_loss,
@@ -124,6 +125,11 @@ def remark(run: RunSummary) -> str:
     return run.message if run.alive else ""
 
 
+def began(run: RunSummary, now: float) -> str:
+    """``launched 3 min ago``; of a run that never started, since when it is there."""
+    return f"{'launched' if run.liveness.attempt else 'made'} {format_age(now - run.created)}"
+
+
 def origin(run: RunSummary) -> str:
     """Where a child run came from: ``↳ demo-20261124-093000 @20 continue``; empty for a run that started fresh.
 
@@ -134,7 +140,8 @@ def origin(run: RunSummary) -> str:
         return f"↳ {PurePath(started.path).name}{step} {started.route}"
     if run.origin is None:
         return ""
-    return f"↳ {run.origin.run} @{format_count(run.origin.step)} {run.origin.route}"
+    when = "" if run.origin.checkpoint else " when it has finished"
+    return f"↳ {run.origin.run} @{format_count(run.origin.step)} {run.origin.route}{when}"
 
 
 def checkpoint_step(run: RunSummary) -> int | None:

@@ -12,6 +12,7 @@ from engine.errors import UserError
 from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState, assess
 from sdxl_tui.fleet.queue.changes import Turn, put_in
+from sdxl_tui.fleet.queue.going_on import go_on
 from sdxl_tui.fleet.queue.record import QueueError, read_queue
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.checkpoint.summary import CheckpointSummary
+    from engine.profile.load import LoadedProfile
     from engine.routes.plan import ChildPlan
 
 
@@ -34,6 +36,17 @@ def all_or_none() -> Iterator[list[RunDirectory]]:
             if not assess(run).alive:
                 shutil.rmtree(run.path, ignore_errors=True)
         raise
+
+
+def queue_profile(workspace: Workspace, loaded: LoadedProfile, turn: Turn = Turn()) -> RunDirectory:  # noqa: B008 - frozen
+    """Make a run of a profile and let it wait; whatever can start now is started. Raises as a launch does."""
+    from sdxl_tui.fleet.launch import make_run  # noqa: PLC0415
+
+    with all_or_none() as made:
+        made.append(make_run(workspace, loaded))
+        put_in(workspace, made[0], turn)
+    go_on(workspace)
+    return made[0]
 
 
 def queue_siblings(workspace: Workspace, plans: Sequence[ChildPlan], turn: Turn) -> list[RunDirectory]:
