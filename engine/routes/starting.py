@@ -61,6 +61,12 @@ def plan_start(
             f"nothing tells the other settings: {start.path.name} has no metadata of its training",
             hint="Name a profile that has them: --profile NAME (sdxl-tui profiles lists them).",
         )
+    if profile.stages:
+        raise RouteError(
+            f"a run from a file trains one stage, and the profile has {len(profile.stages)}",
+            field="stages",
+            hint="Name a profile without stages.",
+        )
     if rank is not None or alpha is not None:
         route = Route.RESIZE
     network = resized_fields(start.network, rank, alpha) if route is Route.RESIZE else shape_fields(start.network)

@@ -207,6 +207,13 @@ def test_a_setting_that_does_not_go_with_the_files_kind_is_named(tmp_path: Path)
     assert error.value.field == "network.dropout"
 
 
+def test_a_profile_of_stages_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    text = PROFILE + "\n[[stages]]\nsteps = 10\n\n[[stages]]\nsteps = 20\nlr = 5e-5\n"
+    staged = parse_profile(text, folder=Path("/")).profile
+    with pytest.raises(RouteError, match="trains one stage, and the profile has 2"):
+        plan_of(lora(tmp_path / "fox.safetensors", UNET), given=staged, lr=1e-4)
+
+
 def test_kinds_may_not_be_mixed(tmp_path: Path) -> None:
     lora(tmp_path / "one.safetensors", UNET)
     tensors = load_file(tmp_path / "one.safetensors")
