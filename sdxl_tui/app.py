@@ -213,6 +213,7 @@ class SdxlTui(App[None]):
     def on_look_now(self) -> None:
         """A screen has done something to runs."""
         self._watch.look_now()
+        self._queue_watch.look_now()
 
     def on_open_place(self, message: OpenPlace) -> None:
         """A screen asks for a place."""
@@ -232,7 +233,7 @@ class SdxlTui(App[None]):
         """A screen asks for a run's page: it is put on the Runs place in the place of another run's page."""
         from sdxl_tui.screens.run import RunScreen  # noqa: PLC0415 - not needed for the first frame
 
-        self._watch.look_now()
+        self.on_look_now()
         self._go_from_here(PlaceName.RUNS)
         while len(self.screen_stack) > 1:
             await self.pop_screen()

@@ -57,5 +57,10 @@ def _name(name: str, fork: Fork, lr: float | None, kind: str | None, warmup: int
         (fork.warmups, "" if warmup is None else f"warmup{warmup}"),
     )
     ending = "".join(f"-{word}" for values, word in differs if len(values) > 1)
+    return ended_name(name, ending)
+
+
+def ended_name(name: str, ending: str) -> str:
+    """``name`` with ``ending``, cut before it where it would be too long for a run."""
     longest = profile_field("name").max_length or len(name) + len(ending)
     return f"{name[: longest - len(ending)]}{ending}"

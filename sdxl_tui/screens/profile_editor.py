@@ -22,10 +22,10 @@ from engine.errors import UserError
 from engine.profile.fields import ProfileSection, profile_sections
 from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
-from sdxl_tui.fleet.launch import launch
 from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
-from sdxl_tui.fleet.queue.chains import queue_profile
+from sdxl_tui.fleet.queue.chains import begin
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved, not_launched
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
 from sdxl_tui.terminal.clean import clean
@@ -329,7 +329,7 @@ class ProfileEditor(Place):
     @work(thread=True, exclusive=True, group="launch")
     def _launch(self, *, waits: bool = False) -> None:
         try:
-            run = (queue_profile if waits else launch)(self.workspace, load_profile(self.path))
+            run = begin(self.workspace, load_profile(self.path), Turn() if waits else None)[0]
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._refuse, error)
         else:

@@ -206,11 +206,11 @@ class ProfilesScreen(ReadingPlace):
     @work(thread=True, exclusive=True, group="launch")
     def _launch(self, path: Path, *, waits: bool = False) -> None:
         from engine.profile.load import load_profile  # noqa: PLC0415 - pydantic, when first needed
-        from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
-        from sdxl_tui.fleet.queue.chains import queue_profile  # noqa: PLC0415
+        from sdxl_tui.fleet.queue.chains import begin  # noqa: PLC0415
+        from sdxl_tui.fleet.queue.changes import Turn  # noqa: PLC0415
 
         try:
-            run = (queue_profile if waits else launch)(self.workspace, load_profile(path))
+            run = begin(self.workspace, load_profile(path), Turn() if waits else None)[0]
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._refuse, path, error)
         else:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from engine.routes.forking import ended_name
 from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState, assess
 from sdxl_tui.fleet.queue.changes import Turn, put_in
-from sdxl_tui.fleet.queue.going_on import go_on
 from sdxl_tui.fleet.queue.record import QueueError, read_queue
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
@@ -38,15 +39,59 @@ def all_or_none() -> Iterator[list[RunDirectory]]:
         raise
 
 
-def queue_profile(workspace: Workspace, loaded: LoadedProfile, turn: Turn = Turn()) -> RunDirectory:  # noqa: B008 - frozen
-    """Make a run of a profile and let it wait; whatever can start now is started. Raises as a launch does."""
-    from sdxl_tui.fleet.launch import make_run  # noqa: PLC0415
+def begin(
+    workspace: Workspace,
+    loaded: LoadedProfile,
+    turn: Turn | None = None,
+    *,
+    share: bool = False,
+    gpus: Sequence[str] = (),
+) -> list[RunDirectory]:
+    """Make a run of a profile, or of each of its stages; the first is started, or waits as ``turn`` says.
+
+    Each further stage waits in the queue for the one before. share and gpus: as ``start_new``'s. Raises as a launch does;
+    nothing is left then.
+    """
+    from sdxl_tui.fleet.launch import start_new  # noqa: PLC0415
 
     with all_or_none() as made:
-        made.append(make_run(workspace, loaded))
-        put_in(workspace, made[0], turn)
-    go_on(workspace)
-    return made[0]
+        for run in _runs_of(workspace, loaded):
+            made.append(run)
+        if turn is None:
+            start_new(made[0], share=share, gpus=gpus)
+        else:
+            put_in(workspace, made[0], turn)
+        later = Turn(gpus=tuple(gpus)) if turn is None else replace(turn, held=False, first=False)
+        for before, run in itertools.pairwise(made):
+            put_in(workspace, run, replace(later, after=before.id))
+    return made
+
+
+def _runs_of(workspace: Workspace, loaded: LoadedProfile) -> Iterator[RunDirectory]:
+    """The runs of a profile, one by one as they are made, none of them started."""
+    from engine.profile.preflight import check_inputs  # noqa: PLC0415 - pydantic
+    from engine.profile.stages import stage_name, stage_profile, stage_route  # noqa: PLC0415
+    from engine.run.create import create_run  # noqa: PLC0415
+    from engine.run.records import Parent  # noqa: PLC0415
+    from sdxl_tui.fleet.launch import make_run  # noqa: PLC0415
+
+    whole = loaded.profile
+    if not whole.stages:
+        yield make_run(workspace, loaded)
+        return
+    check_inputs(whole, loaded)
+    workspace.create()
+    parent: Parent | None = None
+    for number in range(1, len(whole.stages) + 1):
+        own = stage_profile(whole, number)
+        own = own.model_copy(update={"name": ended_name(whole.name, f"-{stage_name(whole, number)}")})
+        if parent is not None:
+            parent = replace(parent, route=stage_route(whole, number).value)
+        run = create_run(
+            workspace.runs, own, source=loaded.source, parent=parent, overrides=loaded.overrides, stage=number
+        )
+        yield run
+        parent = Parent(run.id, "", own.training.steps, "")
 
 
 def queue_siblings(workspace: Workspace, plans: Sequence[ChildPlan], turn: Turn) -> list[RunDirectory]:

@@ -35,6 +35,10 @@ class QueueWatch:
         """Begin, some seconds from now: the app's first picture comes first."""
         self._thread.start()
 
+    def look_now(self) -> None:
+        """Do not wait for the next round: something was just put into the queue."""
+        self._wake.set()
+
     def stop(self) -> None:
         """No more rounds. Where memory of other programs is waited for, a process of its own goes on waiting."""
         self._ended = True
@@ -45,7 +49,11 @@ class QueueWatch:
             let_others_go_on(self.workspace)
 
     def _run(self) -> None:
-        while not self._wake.wait(STRANGERS_SECONDS if self._strangers else SECONDS):
+        while True:
+            self._wake.wait(STRANGERS_SECONDS if self._strangers else SECONDS)
+            self._wake.clear()
+            if self._ended:
+                return
             self._round()
 
     def _round(self) -> None:

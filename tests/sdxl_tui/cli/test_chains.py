@@ -106,3 +106,56 @@ def test_a_fork_that_cannot_be_made_leaves_nothing(copied: CommandLine, words: t
     said = copied("fork", f"{run}@2", *words)
     assert said.code == 2 and what in said.err and "Traceback" not in said.err
     assert len(copied("runs", "--json").json) == 1
+
+
+STAGES = """
+[[stages]]
+name = "rough"
+steps = 300
+schedule = "constant"
+
+[[stages]]
+name = "fine"
+steps = 3
+lr = 2e-4
+keep = "state"
+"""
+
+
+def test_a_chain_of_stages_that_was_stopped_goes_on_in_the_stage_it_was_in(copied: CommandLine) -> None:
+    profile = copied.workspace / "profiles" / "demo.toml"
+    text = profile.read_text()
+    profile.write_text(text.replace("steps = 6", "steps = 4") + STAGES)
+    began = copied("launch", str(profile))
+    assert began.code == 0, began.err
+    rough, fine = began.out.split()
+    assert [run.rpartition("-20")[0] for run in (rough, fine)] == ["demo-rough", "demo-fine"]
+    deadline = time.monotonic() + 60
+    while not copied.run(rough).checkpoint(4).is_dir():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert copied("stop", rough, "--wait").code == 0
+    waiting = copied("queue", "--json").json["waiting"]
+    assert [(one["run"], one["why"]) for one in waiting] == [(fine, f"after {rough}, which was stopped")]
+    resumed = copied("resume", rough)
+    assert resumed.code == 0, resumed.err
+    until_finished(copied, rough, fine)
+    assert [describe(copied.run(run).checkpoint_folders()[-1]).step for run in (rough, fine)] == [300, 3]
+    end = describe(copied.run(fine).checkpoint(3))
+    assert (end.groups[0].base_lr, end.schedule.kind.value) == (2e-4, "cosine")
+    left, given = copied.run(rough).checkpoint(300), copied.run(fine).start_checkpoint
+    assert (given / "optimizer.safetensors").read_bytes() == (left / "optimizer.safetensors").read_bytes()
+
+
+def test_stages_wait_in_the_queue_together_and_none_is_left_if_one_cannot_be_made(copied: CommandLine) -> None:
+    profile = copied.workspace / "profiles" / "demo.toml"
+    text = profile.read_text()
+    profile.write_text(text + STAGES)
+    copied("queue", "pause")
+    rough, fine = copied("launch", str(profile), "--queue", "--priority", "3").out.split()
+    waiting = copied("queue", "--json").json["waiting"]
+    assert [(one["run"], one["after"], one["priority"]) for one in waiting] == [(rough, None, 3), (fine, rough, 3)]
+    profile.write_text(text + STAGES.replace("2e-4", "2e4"))
+    said = copied("launch", str(profile), "--queue")
+    assert said.code == 2 and "stages" in said.err
+    assert len(copied("queue", "--json").json["waiting"]) == 2
