@@ -119,6 +119,7 @@ def overlaid(tables: Mapping[str, Any], index: int) -> Overlaid:
             _put(result, path, stage[name], ("stages", index, name))
     for path, value in (stage.get("set") or {}).items():
         _put(result, path, value, ("stages", index, "set", path))
+        result.scaled.pop(tuple(path.split(".")), None)
     return result
 
 

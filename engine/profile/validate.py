@@ -27,9 +27,11 @@ class Finder:
     changes: Overrides
     moved: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
     """From a place in the tables to the one it was written at, where these differ: a stage's fields."""
+    derived: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+    """From a value that nobody wrote to the place of the one that it follows from."""
 
     def __call__(self, path: KeyPath) -> tuple[str, int | None, int | None]:
-        path = self.written(path)
+        path = self.derived.get(path) or self.written(path)
         if (override := self.changes.blame(path)) is not None:
             return override, None, None
         line, column = self.places.key_position(path) or (None, None)
@@ -53,7 +55,7 @@ class Finder:
 
     def as_written(self, problem: Problem, path: KeyPath) -> Problem:
         """``problem`` with its value as the file writes it: ``1e400`` and not ``inf``."""
-        entry = self.places.entries.get(self.written(path))
+        entry = None if path in self.derived else self.places.entries.get(self.written(path))
         if problem.value is None or problem.line is None or entry is None:
             return problem
         written = self.places.text[entry.start : entry.end]
