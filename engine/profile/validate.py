@@ -15,7 +15,7 @@ from engine.profile.problems import Problem, show_value
 from engine.profile.rules import RULES, Rule
 from engine.profile.schema import Profile
 from engine.profile.source_map import Path as KeyPath
-from engine.profile.source_map import SourceMap
+from engine.profile.source_map import SourceMap, moved
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,7 @@ class Finder:
 
     def written(self, path: KeyPath) -> KeyPath:
         """Where a value, or the one around it, was written."""
-        for length in range(len(path), 0, -1):
-            if (place := self.moved.get(path[:length])) is not None:
-                return (*place, *path[length:])
-        return path
+        return moved(path, self.moved)
 
     def is_override(self, path: KeyPath) -> bool:
         """Whether an override set the value, not the file."""

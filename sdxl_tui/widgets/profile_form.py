@@ -19,10 +19,10 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from engine.profile.fields import ProfileField, ProfileSection
+from engine.profile.fields import STAGES, ProfileField, ProfileSection
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.choice import Choice
-from sdxl_tui.widgets.field_text import OFF, ON, default_text, text_of, value_of
+from sdxl_tui.widgets.field_text import OFF, ON, default_text, stages_text, text_of, value_of
 from sdxl_tui.widgets.labelled_field import LabelledField
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 
@@ -76,6 +76,8 @@ def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
             return TextArea(
                 text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder="none; one a line"
             )
+        case "tables" if field.path == STAGES:
+            return Input(stages_text(value), placeholder="none", compact=True, disabled=True)
         case "tables":
             sources = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
             return SourcesEditor(sources, disabled=read_only)
