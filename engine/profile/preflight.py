@@ -61,10 +61,16 @@ def _look_at(profile: Profile) -> list[_Found]:
 
 def _unused(profile: Profile, loaded: LoadedProfile | None) -> list[_Fault]:
     """Fields that are set and that no stage takes from the profile."""
-    unused = [tuple(path.split(".")) for path in unused_fields(profile)]
-    is_set = loaded.is_set if loaded else lambda _: False
-    rule, suggestion = "is not used: the stages have their own, or none", "take it out"
-    return [_Fault(path, None, rule, suggestion) for path in unused if is_set(path)]
+    if loaded is None:
+        return []
+    over = overlays(profile)
+    found = []
+    for keys in (tuple(path.split(".")) for path in unused_fields(profile)):
+        if loaded.is_set(keys):
+            theirs = any(keys in stage.written for stage in over)
+            why = "the stages have their own" if theirs else "it shapes the schedule of no stage"
+            found.append(_Fault(keys, None, f"is not used: {why}", "take it out"))
+    return found
 
 
 def images_in(folder: Path, *, recursive: bool = False, without: Path | None = None) -> Iterator[Path]:
