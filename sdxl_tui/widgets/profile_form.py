@@ -53,7 +53,8 @@ class FieldRow(LabelledField):
         if text:
             self.error(clean(text))
         else:
-            words = (self.field.unit, self.field.help if self._explains else "")
+            where = "edited as TOML: ctrl+t" if self.field.path == STAGES else self.field.unit
+            words = (where, self.field.help if self._explains else "")
             self.note("  ".join(word for word in words if word))
 
     def on_resize(self, event: Resize) -> None:

@@ -79,7 +79,7 @@ def test_a_path_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("name", "message"),
     [
         ("dmeo", "did you mean demo?"),
-        ("zzzzzz", "known by name: character, demo, style"),
+        ("zzzzzz", "known by name: character, demo, stages, style"),
         ("some/where.toml", "there is no such profile"),
         ("a\0b", "there is no such profile"),
         ("x" * 300, "there is no such profile"),

@@ -48,30 +48,31 @@ def problems(text: str, *overrides: str) -> str:
     return str(caught.value)
 
 
+STAYS = {"training.steps", "model.base", "dataset.sources"}
+"""Fields that every stage has of its own, and those that a profile must have itself."""
+
+
 @settings(max_examples=40, deadline=None)
 @given(tables(), st.data())
 def test_a_stage_trains_what_a_profile_written_by_hand_trains(written: dict[str, Any], data: st.DataObject) -> None:
     """Any field may be moved from the profile into a stage: the first stage then trains the profile as it was."""
     wanted = parse_profile(toml_of(written), folder=Path("/profiles")).profile
-    base, table = copy.deepcopy(written), {"steps": wanted.training.steps, "set": {}}
+    base = copy.deepcopy(written)
+    moved: dict[str, Any] = {}
+    table: dict[str, Any] = {"steps": wanted.training.steps, "set": moved}
     base.get("training", {}).pop("steps", None)
     has_lr = data.draw(st.booleans(), label="a rate of the stage's own")
     for section, fields in written.items():
         for name in list(fields) if isinstance(fields, dict) else ():
             path = f"{section}.{name}"
-            rates_go_along = has_lr and section == "optimizer" and name.endswith("lr")
-            if path in {"training.steps", "model.base", "dataset.sources"} or not (
-                rates_go_along or data.draw(st.booleans())
-            ):
-                continue
-            value = base[section].pop(name)
-            if path in OWN_FIELDS:
-                table[OWN_FIELDS[path]] = value
-            else:
-                table["set"][path] = value
+            is_rate = section == "optimizer" and name.endswith("lr")  # all of them go, for a part's keeps its ratio
+            if path not in STAYS and (has_lr if is_rate else data.draw(st.booleans())):
+                value = base[section].pop(name)
+                where, key = (table, OWN_FIELDS[path]) if path in OWN_FIELDS else (moved, path)
+                where[key] = value
     if has_lr:
         table["lr"] = wanted.optimizer.lr
-    if "schedule.warmup_share" in table["set"] or "warmup_share" in base.get("schedule", {}):
+    if wanted.schedule.warmup_share:
         table.pop("warmup_steps", None)
     profile = parse_profile(toml_of({**base, "stages": [table]}), folder=Path("/profiles")).profile
     assert stage_profile(profile, 1) == wanted
