@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from engine.estimate.disk import DiskEstimate, estimate_disk, free_bytes
 from engine.estimate.memory import PROGRAM_BYTES, MemoryEstimate, estimate_memory
 from engine.estimate.speed import Speed, measured_speed
 from engine.profile.schema import Profile
+from engine.profile.stages import trained_profiles
 
 GB: Final = 1e9
 
@@ -94,7 +96,12 @@ class Estimate:
 
 
 def estimate(profile: Profile, runs: Path, *, done: int = 0, without: str = "") -> Estimate:
-    """What a run of ``profile`` in the folder ``runs`` will take from step ``done`` on. without: the run itself."""
+    """What a run of ``profile`` in the folder ``runs`` will take from step ``done`` on. without: the run itself.
+
+    With stages: what all their runs together will take; the memory is that of the largest.
+    """
+    if profile.stages:
+        return _together([estimate(stage, runs) for stage in trained_profiles(profile)], profile)
     memory = estimate_memory(profile)
     values = memory.values
     return Estimate(
@@ -104,6 +111,23 @@ def estimate(profile: Profile, runs: Path, *, done: int = 0, without: str = "") 
         measured_speed(runs, profile, without=without),
         free_bytes(runs),
     )
+
+
+def _together(stages: Sequence[Estimate], profile: Profile) -> Estimate:
+    """Of several runs, each after the first with a copy of what it begins with."""
+    copies = len(stages) - 1
+    caches = {stage.dataset: found.disk.cache for stage, found in zip(trained_profiles(profile), stages, strict=True)}
+    disk = DiskEstimate(
+        max(stage.disk.checkpoint for stage in stages),
+        sum(stage.disk.checkpoints for stage in stages) + copies,
+        sum(caches.values()),
+    )
+    steps = sum(stage.steps for stage in stages)
+    seconds = [stage.seconds for stage in stages if stage.seconds is not None]
+    speeds = [stage.speed for stage in stages if stage.speed is not None]
+    mean = Speed(sum(seconds) / steps, speeds[0].run) if len(seconds) == len(stages) else None
+    memory = max((stage.memory for stage in stages), key=lambda memory: memory.total)
+    return Estimate(memory, disk, steps, mean, stages[0].free_disk)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 from engine.durable import write_atomically
 from engine.profile.edit import EditError, edit, typed
-from engine.profile.fields import SOURCES, profile_field
+from engine.profile.fields import TABLES, profile_field
 from engine.profile.problems import Problem, ProfileConflict, ProfileError
-from engine.profile.schema import Source, plain
+from engine.profile.schema import Section, plain
 from engine.profile.syntax import decode, parse_toml, read_bytes
 
 BOM = "\ufeff"
@@ -145,17 +145,17 @@ class ProfileDocument:
 
 def _keys(field: str) -> tuple[str, ...]:
     found = profile_field(field)
-    if found.section == SOURCES:
-        raise KeyError(f"{field} belongs to one of several sources: set {SOURCES} as a whole")
+    if found.section in TABLES:
+        raise KeyError(f"{field} belongs to one of several tables: set {found.section} as a whole")
     return tuple(field.split("."))
 
 
 def _tables(value: Any) -> Any:
-    """``value`` as ``tomllib`` would give it: enums as text, sources as tables, tuples as lists."""
+    """``value`` as ``tomllib`` would give it: enums as text, sources and stages as tables, tuples as lists."""
     value = plain(value)
     match value:
-        case Source():
-            return value.model_dump(exclude_defaults=True)
+        case Section():
+            return _tables(value.model_dump(exclude_defaults=True))
         case Mapping():
             return {str(key): _tables(item) for key, item in value.items()}
         case Sequence() if not isinstance(value, str):

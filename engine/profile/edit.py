@@ -57,6 +57,7 @@ def _set(text: str, keys: Sequence[str], value: Any) -> str:
         if not tables:
             raise EditError("tables are not replaced by something else")
         text = _without_tables(text, headers[len(value) :])
+        text = _without_tables(text, _inner_headers_gone(text, keys, value))
     document = _read(text)
     parts = list(_parts(document, section))
     there = [part for part in parts if name in part]
@@ -169,23 +170,44 @@ def _set_tables(arrays: Sequence[AoT], wanted: Sequence[Mapping[str, Any]]) -> N
     """Change the fields that differ and add the tables that are missing. arrays: one, or several with others between."""
     tables = [table for array in arrays for table in array.body]
     for table, fields in zip(tables, wanted, strict=False):
-        old = table.unwrap()
-        for name in [name for name in old if name not in fields]:
-            table.remove(name)
-        for name in [name for name in old if name in fields and typed(old[name]) != typed(fields[name])]:
+        _change_table(table, fields)
+    _append_tables(arrays[-1], _last_body(tables[-1]), wanted[len(tables) :])
+
+
+def _change_table(table: Table | InlineTable, fields: Mapping[str, Any]) -> None:
+    old = table.unwrap()
+    for name in [name for name in old if name not in fields]:
+        table.remove(name)
+    for name in [name for name in old if name in fields and typed(old[name]) != typed(fields[name])]:
+        inner = table[name]
+        if isinstance(inner, Table | InlineTable) and isinstance(fields[name], Mapping):
+            _change_table(inner, fields[name])
+        else:
             _replace(table, name, fields[name])
-        for name in [name for name in fields if name not in old]:
-            _add(table, name, fields[name])
-    _append_tables(arrays[-1], _body(tables[-1]), wanted[len(tables) :])
+    for name in [name for name in fields if name not in old]:
+        _add(table, name, fields[name])
+
+
+def _last_body(table: Table) -> Body:
+    """The body that a table's last line is in: its own, or that of the table inside it."""
+    inner = next((item for key, item in reversed(_body(table)) if key), None)
+    return _last_body(inner) if isinstance(inner, Table) else _body(table)
 
 
 def _start_tables(
     document: Container, part: Part | None, keys: Sequence[str], wanted: Sequence[Mapping[str, Any]]
 ) -> None:
-    """The first ``[[tables]]`` of a section, below what it has already."""
-    section, name = keys
+    """The first ``[[tables]]`` of a section, below what it has already; those of the top level at the end."""
+    *sections, name = keys
+    section = next(iter(sections), None)
     array = tomlkit.aot()
-    if part is None:
+    if section is None:
+        is_empty = not document.body
+        _append_tables(array, [], wanted)
+        if is_empty:
+            array[0].trivia.indent = ""
+        document.append(name, array)
+    elif part is None:
         _append_tables(array, [], wanted)
         array[0].trivia.indent = ""  # the document adds the empty line, unless it is empty
         document.append(section, tomlkit.table(is_super_table=True).append(name, array))
@@ -217,6 +239,16 @@ def _array_headers(text: str, keys: Sequence[str]) -> list[Header]:
     return [header for header in scan(text).headers if header.is_array and header.path[:-1] == tuple(keys)]
 
 
+def _inner_headers_gone(text: str, keys: Sequence[str], wanted: Sequence[Mapping[str, Any]]) -> list[Header]:
+    """The tables inside an array's tables that ``wanted`` has no more: ``[stages.set]``."""
+    found = []
+    for header in scan(text).headers:
+        array, (number, *names) = header.path[: len(keys)], header.path[len(keys) :] or (None,)
+        if array == tuple(keys) and isinstance(number, int) and names and names[0] not in wanted[number]:
+            found.append(header)
+    return found
+
+
 def _with_header(places: SourceMap, section: Sequence[str], line: str) -> str:
     """The text with ``[section]`` and its first line above the section's ``[[tables]]``."""
     below = next(header for header in places.headers if header.path[: len(section)] == tuple(section))
@@ -229,7 +261,9 @@ def _without_tables(text: str, headers: Sequence[Header]) -> str:
     for header in reversed(headers):
         places = scan(text)
         start = _comment_start(places, header)
-        own = [entry.end for entry in places.entries.values() if entry.header == header]
+        depth = len(header.path)
+        own = [entry.end for entry in places.entries.values() if entry.path[:depth] == header.path]
+        own += [inner.end for inner in places.headers if inner.path[:depth] == header.path]
         end = places.line_end(max([header.end, *own])) + 1
         if re.match(r"[ \t]*\n", text[end:]) and re.search(r"(^|\n)[ \t]*\n$", text[:start]):
             end = places.line_end(end) + 1  # one of the two empty lines that would meet

@@ -104,7 +104,8 @@ def _unknown(path: Path, value: Any, place: Placed) -> Problem:
         if section == STAGES and not is_here:
             suggestion = f"write {show_value(near)} = {show_value(value)} below [{STAGES}.set]"
         elif section and not is_here and last == name:
-            suggestion = f"it belongs into [{near.rpartition('.')[0]}]"
+            home = near.rpartition(".")[0]
+            suggestion = f"it belongs {f'into [{home}]' if home else 'to the top, above the first [section]'}"
         else:
             suggestion = f"did you mean {last if section in TABLES and is_here else near}?"
     else:

@@ -48,6 +48,8 @@ class LoadedProfile:
     """The file's own text, without the overrides."""
     place: Callable[[KeyPath], tuple[str, int | None, int | None]] = field(repr=False, compare=False)
     """File (or override), line and column of what sets ``("model", "base")``, for further problems."""
+    is_set: Callable[[KeyPath], bool] = field(default=lambda _: False, repr=False, compare=False)
+    """Whether the file or an override names a value; all others are defaults."""
     overrides: tuple[str, ...] = ()
     """What changed it, ``section.field=value``, with absolute paths: it says the same from any folder."""
 
@@ -91,7 +93,8 @@ def parse_profile(
     problems += changes.problems
     if problems or profile is None:
         raise ProfileError(problems)
-    return LoadedProfile(profile, source or folder / "profile.toml", text, finder, _settled(overrides, profile))
+    said = _settled(overrides, profile)
+    return LoadedProfile(profile, source or folder / "profile.toml", text, finder, finder.is_set, said)
 
 
 def _settled(overrides: Sequence[str], profile: Profile) -> tuple[str, ...]:

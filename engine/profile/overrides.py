@@ -141,6 +141,8 @@ def _unknown(name: str, written: str, shown: str) -> Problem:
     if name in section_names():
         return Problem(shown, None, None, name, None, "is a section, not a field", f"write {name}.field=value")
     near = nearest_field(last, section)
+    if near and match and near.startswith(f"{section}."):
+        near = f"{section}.{match.group(2)}.{near.removeprefix(f'{section}.')}"
     suggestion = f"did you mean {near}?" if near else "docs/profile-reference.md lists all fields"
     return Problem(shown, None, None, name, None, "there is no such field", suggestion)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ from engine.profile.places import no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
 from engine.profile.schema import Model, Profile, Source
 from engine.profile.source_map import Path as KeyPath
+from engine.profile.source_map import moved
+from engine.profile.stages import overlays, trained_profiles, unused_fields
 
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -34,16 +36,41 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
     Raises ``ProfileError`` with everything that rules a launch out: a base that is missing or not of the SDXL
     architecture, a source folder that is missing, no image in any of them.
     """
+    places: list[Mapping[KeyPath, KeyPath]] = [over.written for over in overlays(profile)] or [{}]
+    found = [
+        item.moved(at)
+        for trained, at in zip(trained_profiles(profile), places, strict=True)
+        for item in _look_at(trained)
+    ]
+    if errors := list(dict.fromkeys(fault for item in found for fault in item.errors)):
+        raise ProfileError([fault.problem(loaded) for fault in errors])
+    warnings = [*(fault for item in found for fault in item.warnings), *_unused(profile, loaded)]
+    return [fault.problem(loaded) for fault in dict.fromkeys(warnings)]
+
+
+def _look_at(profile: Profile) -> list[_Found]:
+    """Everything that one training needs."""
     found = [_check_optimizer(profile), *_check_model(profile.model)]
     found += [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
-    errors = [fault for item in found for fault in item.errors]
-    if not errors and not any(item.images for item in found):
+    if not any(item.errors or item.images for item in found):
         paths = ", ".join(source.path for source in profile.dataset.sources)
         suggestion = f"images end in {', '.join(IMAGE_ENDINGS)}"
-        errors.append(_Fault(("dataset", "sources"), None, f"no image in {paths}", suggestion))
-    if errors:
-        raise ProfileError([fault.problem(loaded) for fault in errors])
-    return [fault.problem(loaded) for item in found for fault in item.warnings]
+        found.append(_Found(errors=(_Fault(("dataset", "sources"), None, f"no image in {paths}", suggestion),)))
+    return found
+
+
+def _unused(profile: Profile, loaded: LoadedProfile | None) -> list[_Fault]:
+    """Fields that are set and that no stage takes from the profile."""
+    if loaded is None:
+        return []
+    over = overlays(profile)
+    found = []
+    for keys in (tuple(path.split(".")) for path in unused_fields(profile)):
+        if loaded.is_set(keys):
+            theirs = any(keys in stage.written for stage in over)
+            why = "the stages have their own" if theirs else "it shapes the schedule of no stage"
+            found.append(_Fault(keys, None, f"is not used: {why}", "take it out"))
+    return found
 
 
 def images_in(folder: Path, *, recursive: bool = False, without: Path | None = None) -> Iterator[Path]:
@@ -83,6 +110,14 @@ class _Found:
     images: int = 0
     errors: tuple[_Fault, ...] = ()
     warnings: tuple[_Fault, ...] = ()
+
+    def moved(self, places: Mapping[KeyPath, KeyPath]) -> _Found:
+        """With every fault where its value was written."""
+        errors, warnings = (
+            tuple(replace(fault, path=moved(fault.path, places)) for fault in faults)
+            for faults in (self.errors, self.warnings)
+        )
+        return _Found(self.images, errors, warnings)
 
 
 def _check_source(source: Source, index: int) -> _Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Path = tuple[str | int, ...]
@@ -23,6 +24,14 @@ _STRINGS = (
     re.compile(r'"(?:[^"\\\n]|\\.)*"'),
     re.compile(r"'[^'\n]*'"),
 )
+
+
+def moved(path: Path, places: Mapping[Path, Path]) -> Path:
+    """``path``, or where ``places`` says that it, or the value around it, stands instead."""
+    for length in range(len(path), 0, -1):
+        if (place := places.get(path[:length])) is not None:
+            return (*place, *path[length:])
+    return path
 
 
 @dataclass(frozen=True)

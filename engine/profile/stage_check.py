@@ -65,7 +65,7 @@ def _is_stage(stage: object) -> bool:
 def _check(data: Mapping[str, Any], index: int, place: Finder) -> _Checked:
     stage = data[STAGES][index]
     over = overlaid(data, index)
-    profile, found = validate(over.tables, replace(place, moved=over.scaled | over.written))
+    profile, found = validate(over.tables, replace(place, moved=over.written, derived=over.scaled))
     told = tuple(_in_its_words(problem, over) for problem in found)
     return _Checked(stage.get("name") or default_name(index + 1), stage.get("keep") == "state", over, profile, told)
 
@@ -78,6 +78,8 @@ def _in_its_words(problem: Problem, over: Overlaid) -> Problem:
     def own(text: str) -> str:
         return pattern.sub(lambda found: dotted(names[found[0]]) if found[0] in names else found[0], text)
 
+    if (lr := over.scaled.get(tuple(problem.field.split(".")))) is not None:
+        return replace(problem, rule=f"keeps its ratio to {dotted(lr)} and {problem.rule}")
     head, bracket, rest = problem.field.partition("[")
     field = f"{dotted(names[head])}{bracket}{rest}" if head in names else problem.field
     return replace(problem, field=field, rule=own(problem.rule), suggestion=own(problem.suggestion))

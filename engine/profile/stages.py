@@ -63,9 +63,22 @@ def trained_profiles(profile: Profile) -> tuple[Profile, ...]:
     return tuple(stage_profile(profile, number) for number in range(1, len(profile.stages) + 1))
 
 
-def planned_steps(profile: Profile) -> int:
-    """Optimizer steps of the whole training: those of all stages, or ``training.steps`` without any."""
-    return sum(stage.steps for stage in profile.stages) if profile.stages else profile.training.steps
+def overlays(profile: Profile) -> tuple[Overlaid, ...]:
+    """Of each stage what it lays over the profile; none without stages."""
+    tables = profile.model_dump(by_alias=True)
+    return tuple(overlaid(tables, index) for index in range(len(profile.stages)))
+
+
+def unused_fields(profile: Profile) -> tuple[str, ...]:
+    """The fields of the profile itself that none of its stages takes from there, in the schema's order."""
+    found = overlays(profile)
+    return tuple(
+        path
+        for path in profile.values()
+        if found
+        and all(over.replaces(tuple(path.split("."))) for over in found)
+        and not (path == "optimizer.lr" and any(over.scaled for over in found))
+    )
 
 
 def _require(profile: Profile, number: int, *, first: int = 1) -> None:
@@ -87,6 +100,12 @@ class Overlaid:
     """From a value in the tables to where the stage says it: ``("training", "steps")`` to ``("stages", 0, "steps")``."""
     scaled: dict[KeyPath, KeyPath] = field(default_factory=dict)
     """From a part's own rate, which keeps its ratio, to the LR of the stage."""
+    dropped: set[KeyPath] = field(default_factory=set)
+    """What of the profile the stage does without."""
+
+    def replaces(self, path: KeyPath) -> bool:
+        """Whether the profile's own value of a field has no part in the stage."""
+        return path in self.dropped or path in self.written
 
 
 def overlaid(tables: Mapping[str, Any], index: int) -> Overlaid:
@@ -119,6 +138,7 @@ def overlaid(tables: Mapping[str, Any], index: int) -> Overlaid:
             _put(result, path, stage[name], ("stages", index, name))
     for path, value in (stage.get("set") or {}).items():
         _put(result, path, value, ("stages", index, "set", path))
+        result.scaled.pop(tuple(path.split(".")), None)
     return result
 
 
@@ -126,6 +146,7 @@ def _drop(result: Overlaid, section: str, name: str) -> None:
     table = result.tables.get(section)
     if isinstance(table, dict):
         table.pop(name, None)
+    result.dropped.add((section, name))
 
 
 def _put(result: Overlaid, path: str, value: Any, place: KeyPath) -> None:

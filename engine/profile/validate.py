@@ -15,7 +15,7 @@ from engine.profile.problems import Problem, show_value
 from engine.profile.rules import RULES, Rule
 from engine.profile.schema import Profile
 from engine.profile.source_map import Path as KeyPath
-from engine.profile.source_map import SourceMap
+from engine.profile.source_map import SourceMap, moved
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Finder:
     changes: Overrides
     moved: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
     """From a place in the tables to the one it was written at, where these differ: a stage's fields."""
+    derived: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+    """From a value that nobody wrote to the place of the one that it follows from."""
 
     def __call__(self, path: KeyPath) -> tuple[str, int | None, int | None]:
-        path = self.written(path)
+        path = self.derived.get(path) or self.written(path)
         if (override := self.changes.blame(path)) is not None:
             return override, None, None
         line, column = self.places.key_position(path) or (None, None)
@@ -37,10 +39,7 @@ class Finder:
 
     def written(self, path: KeyPath) -> KeyPath:
         """Where a value, or the one around it, was written."""
-        for length in range(len(path), 0, -1):
-            if (place := self.moved.get(path[:length])) is not None:
-                return (*place, *path[length:])
-        return path
+        return moved(path, self.moved)
 
     def is_override(self, path: KeyPath) -> bool:
         """Whether an override set the value, not the file."""
@@ -53,7 +52,7 @@ class Finder:
 
     def as_written(self, problem: Problem, path: KeyPath) -> Problem:
         """``problem`` with its value as the file writes it: ``1e400`` and not ``inf``."""
-        entry = self.places.entries.get(self.written(path))
+        entry = None if path in self.derived else self.places.entries.get(self.written(path))
         if problem.value is None or problem.line is None or entry is None:
             return problem
         written = self.places.text[entry.start : entry.end]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from engine.profile.fields import SOURCES, profile_field, profile_fields
-from engine.profile.schema import Profile, Source
+from engine.profile.fields import SOURCES, STAGES, profile_field, profile_fields
+from engine.profile.schema import Profile, Source, Stage
 from engine.profile.setting import AtResume
 from engine.routes.route import Route
 
@@ -59,7 +59,7 @@ RATE_FIELDS: Final = tuple(
 """What a reschedule changes: rates and the schedule's fields."""
 _RESIZED: Final = ("network.rank", "network.alpha")
 _CONTENT: Final = {"model.base": "base", "model.vae": "VAE", SOURCES: "data"}
-_ONLY_AT_A_START: Final = ("network.start_from",)
+_ONLY_AT_A_START: Final = ("network.start_from", STAGES)
 
 
 def effects(stored: Profile, wanted: Profile) -> tuple[Effect, ...]:
@@ -128,7 +128,8 @@ def refused(path: str, route: Route) -> str | None:
 def differences(stored: Profile, wanted: Profile) -> list[tuple[str, Any, Any]]:
     """(path, stored, wanted) of every field that differs, in the schema's order."""
     before, after = stored.values(), wanted.values()
-    before[SOURCES], after[SOURCES] = stored.dataset.sources, wanted.dataset.sources
+    before |= {SOURCES: stored.dataset.sources, STAGES: stored.stages}
+    after |= {SOURCES: wanted.dataset.sources, STAGES: wanted.stages}
     paths = [field.path for field in profile_fields()]
     return [(path, before[path], after[path]) for path in paths if before[path] != after[path]]
 
@@ -150,6 +151,8 @@ def shown(value: Any) -> str:
     """A setting's value in a sentence."""
     if value is None:
         return "not set"
+    if isinstance(value, tuple) and value and all(isinstance(item, Stage) for item in value):
+        return f"{len(value)} stage{'s' * (len(value) > 1)}"
     if isinstance(value, tuple | list):
         return ", ".join(map(shown, value)) or "none"
     if isinstance(value, Source):

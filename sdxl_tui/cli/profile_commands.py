@@ -91,17 +91,20 @@ def show_profiles(arguments: argparse.Namespace) -> int:
 
 
 def _row(entry: ProfileEntry) -> list[str | Painted]:
+    from engine.profile.stages import trained_profiles  # noqa: PLC0415
+
     origin = "shipped" if entry.is_shipped else "workspace"
     profile = entry.profile
     if profile is None:
         wrong = f"{len(entry.problems)} wrong: sdxl-tui check {entry.name}"
         return [entry.name, origin, "–", "–", "–", "–", Painted(wrong, "red")]
+    first = trained_profiles(profile)[0]
     return [
         entry.name,
         origin,
-        format_count(profile.training.steps),
-        format_lr(profile.leading_lr),
-        profile.schedule.kind.value,
+        format_count(profile.planned_steps),
+        format_lr(first.leading_lr),
+        f"{len(profile.stages)} stages" if profile.stages else profile.schedule.kind.value,
         format_count(profile.network.rank),
         "",
     ]
@@ -115,11 +118,31 @@ def _entry_as_json(entry: ProfileEntry) -> dict[str, Any]:
         "shipped": entry.is_shipped,
         "valid": profile is not None,
         "problems": [_problem_as_json(problem) for problem in entry.problems],
-        "steps": profile and profile.training.steps,
+        "steps": profile and profile.planned_steps,
         "lr": profile and profile.leading_lr,
         "schedule": profile and profile.schedule.kind.value,
         "rank": profile and profile.network.rank,
+        "stages": profile and _stages_as_json(profile),
     }
+
+
+def _stages_as_json(profile: Profile) -> list[dict[str, Any]]:
+    """What each stage trains; empty without stages."""
+    from engine.profile.stages import stage_name, stage_profile  # noqa: PLC0415
+
+    found = []
+    for number, stage in enumerate(profile.stages, start=1):
+        trained = stage_profile(profile, number)
+        found.append(
+            {
+                "name": stage_name(profile, number),
+                "steps": stage.steps,
+                "lr": trained.leading_lr,
+                "schedule": trained.schedule.kind.value,
+                "keep": None if number == 1 else stage.keep or "weights",
+            }
+        )
+    return found
 
 
 def check_profile(arguments: argparse.Namespace) -> int:
@@ -143,7 +166,7 @@ def check_profile(arguments: argparse.Namespace) -> int:
     if arguments.json:
         told = [_problem_as_json(warning) for warning in warnings]
         report = {"profile": str(path), "valid": True, "problems": [], "warnings": told}
-        out().json({**report, "estimate": expected.to_json()})
+        out().json({**report, "stages": _stages_as_json(loaded.profile), "estimate": expected.to_json()})
     else:
         _print_profile(out(), path, loaded.profile, expected)
         for sentence in [*(str(warning) for warning in warnings), *expected.warnings()]:
@@ -165,8 +188,8 @@ def _problem_as_json(problem: Problem) -> dict[str, Any]:
 
 def _print_profile(printer: Printer, path: Path, profile: Profile, expected: Estimate) -> None:
     printer.line(f"{clean(str(path))}: {printer.paint('can be launched', 'green')}")
-    schedule, optimizer, training = profile.schedule, profile.optimizer, profile.training
-    shape = ", ".join(f"{name} {text}" for name, text in schedule.over(training.steps).shown()[1:])
+    training, count = profile.training, len(profile.stages)
+    in_stages = f" in {count} stage{'' if count == 1 else 's'}" if count else ""
     images = training.batch_size * training.gradient_accumulation * profile.launch.processes
     sources = "\n".join(f"{source.path} × {source.repeats}" for source in profile.dataset.sources)
     printer.fields(
@@ -176,14 +199,37 @@ def _print_profile(printer: Printer, path: Path, profile: Profile, expected: Est
             ("network", f"{profile.network.kind.value} rank {profile.network.rank} alpha {profile.network.alpha:g}"),
             (
                 "training",
-                f"{format_count(training.steps)} steps of {images} images",
+                f"{format_count(profile.planned_steps)} steps of {images} images{in_stages}",
             ),
-            ("rate", f"{schedule.kind.value} from {format_lr(optimizer.lr)}, {optimizer.kind.value}"),
-            *([("schedule", shape)] if shape else []),
+            *_rates(profile),
             *expected.lines(),
         ],
         indent=2,
     )
+
+
+def _rates(profile: Profile) -> list[tuple[str, str]]:
+    """The rate and the schedule's shape, or a line for each stage."""
+    from engine.profile.stages import stage_name, stage_profile  # noqa: PLC0415
+
+    if not profile.stages:
+        shape = _shape(profile)
+        return [("rate", _rate(profile)), *([("schedule", shape)] if shape else [])]
+    lines = []
+    for number, stage in enumerate(profile.stages, start=1):
+        trained = stage_profile(profile, number)
+        taken = "" if number == 1 else f", from the {stage.keep or 'weights'} of the one before"
+        words = [f"{format_count(stage.steps)} steps", _rate(trained), _shape(trained)]
+        lines.append((stage_name(profile, number), ", ".join(word for word in words if word) + taken))
+    return lines
+
+
+def _rate(profile: Profile) -> str:
+    return f"{profile.schedule.kind.value} from {format_lr(profile.optimizer.lr)}, {profile.optimizer.kind.value}"
+
+
+def _shape(profile: Profile) -> str:
+    return ", ".join(f"{name} {text}" for name, text in profile.schedule.over(profile.training.steps).shown()[1:])
 
 
 def explain_field(arguments: argparse.Namespace) -> int:

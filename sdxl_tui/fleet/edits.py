@@ -12,6 +12,7 @@ from engine.errors import UserError
 from engine.profile.load import load_profile, read_snapshot
 from engine.profile.problems import ProfileError
 from engine.profile.schema import Profile
+from engine.profile.stages import StageError, stage_profile
 from engine.routes.moved import Tell, plan_resume_by_content, tell_nobody
 from engine.routes.resuming import ResumePlan
 from engine.run.layout import RunDirectory
@@ -65,7 +66,7 @@ def look_for_edits(
         if source is None:
             wanted = load_profile(run.latest_profile, overrides).profile
         else:
-            wanted = load_profile(source, (*said, *overrides)).profile
+            wanted = _of_its_stage(load_profile(source, (*said, *overrides)).profile, record, source)
     except ProfileError as error:
         if profile is not None or source is None:
             raise
@@ -74,6 +75,21 @@ def look_for_edits(
             hint="Mend it, name another (--profile), or resume with the run's own snapshot: --as-launched.",
         ) from error
     return Edits(plan_resume_by_content(state, stored, wanted, tell), source, remark)
+
+
+def _of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Profile:
+    """What of ``profile`` the run trains: its stage, if it is one of a profile with stages."""
+    number = None if record is None else record.stage
+    if number is None:
+        return profile
+    try:
+        return stage_profile(profile, number)
+    except StageError as error:
+        raise UserError(
+            f"this run trained stage {number} of the profile, which has {len(profile.stages) or 'no'} stages now",
+            where=str(source),
+            hint="Put the stage back, name another profile (--profile), or resume with the run's own snapshot: --as-launched.",
+        ) from error
 
 
 def _source_of(record: RunRecord | None) -> tuple[Path | None, str]:

@@ -13,6 +13,7 @@ from engine.profile.load import parse_profile, read_snapshot
 from engine.profile.problems import ProfileError
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
+from engine.profile.stages import StageError, stage_profile
 from engine.routes.effects import Effect
 from engine.routes.moved import BY_CONTENT
 from engine.routes.resuming import ResumePlan, plan_resume, routes_for
@@ -36,6 +37,8 @@ class SourceRun:
     """Nothing is left to resume there."""
     overrides: tuple[str, ...]
     """What changed the profile at the launch, and does so again at a resume."""
+    stage: int | None = None
+    """Which of the profile's stages it trains; None where it has none."""
 
     def plan(self, text: str, path: Path) -> ResumePlan | None:
         """What a resume would do with the profile ``text`` at ``path``; None while it has problems.
@@ -44,7 +47,9 @@ class SourceRun:
         """
         try:
             wanted = parse_profile(text, folder=path.absolute().parent, source=path, overrides=self.overrides).profile
-        except ProfileError:
+            if self.stage is not None:
+                wanted = stage_profile(wanted, self.stage)
+        except (ProfileError, StageError):
             return None
         return plan_resume(self.stored, wanted)
 
@@ -70,9 +75,11 @@ def newest_run_of(profile: Path, runs: Path) -> SourceRun | None:
         try:
             checkpoint = next(iter(resume_candidates(run)), None)
             if checkpoint is None:
-                return SourceRun(run.id, read_snapshot(run.latest_profile), None, False, record.overrides)
+                return SourceRun(run.id, read_snapshot(run.latest_profile), None, False, record.overrides, record.stage)
             summary = describe(checkpoint)
-            return SourceRun(run.id, stored_profile(checkpoint), summary.step, not summary.steps_left, record.overrides)
+            return SourceRun(
+                run.id, stored_profile(checkpoint), summary.step, not summary.steps_left, record.overrides, record.stage
+            )
         except UserError:
             continue  # one that cannot be read says nothing about the profile
     return None

@@ -5,10 +5,11 @@ the profile's own validation has the last word.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.profile.fields import ProfileField
+from engine.profile.stages import default_name
 from engine.profile.to_toml import toml_value
 from sdxl_tui.terminal.clean import clean
 
@@ -29,6 +30,18 @@ def text_of(field: ProfileField, value: Any) -> str:
         case "numbers" if isinstance(value, Sequence) and not isinstance(value, str):
             return ", ".join(toml_value(item) if isinstance(item, int | float) else clean(str(item)) for item in value)
     return clean(str(value))
+
+
+def stages_text(value: Any) -> str:
+    """``2 stages: rough 1,000 steps, fine 500 steps``: what the text says of the stages, valid or not; empty without any."""
+    tables = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    if not tables:
+        return ""
+    told = []
+    for number, table in enumerate(tables, start=1):
+        steps = table.get("steps", "–")
+        told.append(f"{table.get('name', default_name(number))} {f'{steps:,}' if type(steps) is int else steps} steps")
+    return clean(f"{len(tables)} stage{'s' * (len(tables) > 1)}: {', '.join(told)}", limit=400)
 
 
 def value_of(field: ProfileField, text: str) -> Any:

@@ -24,11 +24,23 @@ def profile_columns() -> list[Column[ProfileEntry]]:
         Column("From", lambda room: 9 if room >= 70 else HIDDEN, _origin),
         Column("Base", lambda room: FLEXIBLE if room >= 60 else HIDDEN, _base, widest=30),
         Column("Rank", lambda _: 4, _of(lambda profile: str(profile.network.rank)), "right"),
-        Column("LR", lambda _: 8, _of(lambda profile: format_lr(profile.leading_lr), "$primary"), "right"),
-        Column("Schedule", lambda _: 8, _of(lambda profile: profile.schedule.kind.value)),
-        Column("Steps", lambda _: 6, _of(lambda profile: format_count(profile.training.steps)), "right"),
+        Column("LR", lambda _: 8, _of(lambda profile: format_lr(_first(profile).leading_lr), "$primary"), "right"),
+        Column("Schedule", lambda _: 8, _of(_schedule)),
+        Column("Steps", lambda _: 6, _of(lambda profile: format_count(profile.planned_steps)), "right"),
         Column("", lambda room: 12 if room < 110 else FLEXIBLE, _verdict),
     ]
+
+
+def _first(profile: Profile) -> Profile:
+    """What is trained first: the profile, or its first stage's."""
+    from engine.profile.stages import trained_profiles  # noqa: PLC0415 - pydantic, only where there is a profile
+
+    return trained_profiles(profile)[0]
+
+
+def _schedule(profile: Profile) -> str:
+    count = len(profile.stages)
+    return f"{count} stages" if count > 1 else _first(profile).schedule.kind.value
 
 
 def _name(entry: ProfileEntry, _: int) -> Cell:

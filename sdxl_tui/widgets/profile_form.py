@@ -19,14 +19,14 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from engine.profile.fields import ProfileField, ProfileSection
+from engine.profile.fields import STAGES, ProfileField, ProfileSection
 from engine.profile.setting import AtResume
 from engine.routes.effects import Effect
 from sdxl_tui.fleet.source_run import MARKS
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.field_help import RESUME_STYLE
-from sdxl_tui.widgets.field_text import OFF, ON, default_text, text_of, value_of
+from sdxl_tui.widgets.field_text import OFF, ON, default_text, stages_text, text_of, value_of
 from sdxl_tui.widgets.labelled_field import LabelledField
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 
@@ -58,7 +58,8 @@ class FieldRow(LabelledField):
         if text:
             self.error(clean(text))
         else:
-            words = (self.field.unit, self.field.help if self._explains else "")
+            where = "edited as TOML: ctrl+t" if self.field.path == STAGES else self.field.unit
+            words = (where, self.field.help if self._explains else "")
             self.note("  ".join(word for word in words if word))
 
     def show_effect(self, effect: Effect | None) -> None:
@@ -88,6 +89,8 @@ def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
             return TextArea(
                 text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder="none; one a line"
             )
+        case "tables" if field.path == STAGES:
+            return Input(stages_text(value), placeholder="none", compact=True, disabled=True)
         case "tables":
             sources = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
             return SourcesEditor(sources, disabled=read_only)

@@ -49,7 +49,7 @@ class ProfilePlan(Vertical):
         self.set_class(profile is None, "-wrong")
         if profile is not None:
             self._summary.update(summary_lines(profile), layout=before is None)  # always as many lines
-            self._plot.show(profile_curve(profile))
+            self._plot.show(*profile_curve(profile))
             return
         lines = [Content.assemble((_place(problem), "$foreground 60%"), clean(problem.message)) for problem in problems]
         if len(lines) > SHOWN:

@@ -8,10 +8,11 @@ from typing import Final
 from textual.content import Content
 
 from engine.profile.schema import Profile
+from engine.profile.stages import stage_name, trained_profiles
 from engine.schedule import Schedule, is_used
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
-from sdxl_tui.widgets.schedule_plot import Curve, planned_curve
+from sdxl_tui.widgets.schedule_plot import Curve, Mark, planned_curve
 
 MUTED: Final = "$foreground 60%"
 
@@ -21,9 +22,17 @@ def planned_schedule(profile: Profile) -> Schedule:
     return profile.schedule.over(profile.training.steps)
 
 
-def profile_curve(profile: Profile) -> tuple[Curve, ...]:
-    """Its learning rate over the steps."""
-    return planned_curve(planned_schedule(profile), profile.leading_lr)
+def profile_curve(profile: Profile) -> tuple[tuple[Curve, ...], tuple[Mark, ...]]:
+    """Its learning rate over the steps, the stages one after another, and a mark where each but the first begins."""
+    curves: list[Curve] = []
+    marks: list[Mark] = []
+    for number, trained in enumerate(trained_profiles(profile), start=1):
+        start = curves[-1].last if curves else 0
+        schedule, lr = planned_schedule(trained), trained.leading_lr
+        if curves:
+            marks.append(Mark(start, schedule.lr(0, lr), clean(stage_name(profile, number))))
+        curves += (curve.moved(start) for curve in planned_curve(schedule, lr))
+    return tuple(curves), tuple(marks)
 
 
 def short_base(profile: Profile) -> str:
@@ -33,14 +42,14 @@ def short_base(profile: Profile) -> str:
 
 def summary_lines(profile: Profile) -> Content:
     """What will be trained and how long, saved and drawn how often."""
-    training, network, schedule = profile.training, profile.network, planned_schedule(profile)
-    seen = training.steps * training.batch_size * training.gradient_accumulation
+    training, network, parts = profile.training, profile.network, trained_profiles(profile)
+    seen = sum(part.training.steps * part.training.batch_size * part.training.gradient_accumulation for part in parts)
     lines = (
+        ("LR", _stage_rates(profile) if profile.stages else _planned_rate(profile)),
         (
-            "LR",
-            " · ".join((format_lr(profile.leading_lr), schedule.kind.value, *_shape(schedule))),
+            "Length",
+            f"{format_count(profile.planned_steps)} steps{in_stages(profile)} · {format_count(seen)} images seen",
         ),
-        ("Length", f"{format_count(training.steps)} steps · {format_count(seen)} images seen"),
         (
             "Batch",
             f"{training.batch_size} × accumulation {training.gradient_accumulation} · {profile.precision.compute}",
@@ -55,6 +64,26 @@ def summary_lines(profile: Profile) -> Content:
         ("Samples", _samples(profile)),
     )
     return Content("\n").join(Content.assemble((f"{name:<9}", MUTED), value) for name, value in lines)
+
+
+def in_stages(profile: Profile) -> str:
+    """`` in 2 stages``; empty without any."""
+    count = len(profile.stages)
+    return f" in {count} stage{'s' * (count > 1)}" if count else ""
+
+
+def _planned_rate(profile: Profile) -> str:
+    schedule = planned_schedule(profile)
+    return " · ".join((format_lr(profile.leading_lr), schedule.kind.value, *_shape(schedule)))
+
+
+def _stage_rates(profile: Profile) -> str:
+    """``rough 2.00e-04 constant → fine 5.00e-05 cosine``."""
+    found = []
+    for number, trained in enumerate(trained_profiles(profile), start=1):
+        name = clean(stage_name(profile, number))
+        found.append(f"{name} {format_lr(trained.leading_lr)} {trained.schedule.kind.value}")
+    return " → ".join(found)
 
 
 def _shape(schedule: Schedule) -> list[str]:

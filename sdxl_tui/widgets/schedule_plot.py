@@ -44,6 +44,10 @@ class Curve:
         share = step - below
         return self.rate(below) if not share else (1 - share) * self.rate(below) + share * self.rate(below + 1)
 
+    def moved(self, steps: int) -> Curve:
+        """The curve ``steps`` further along the axis."""
+        return replace(self, rate=lambda at: self.rate(at - steps), first=self.first + steps, last=self.last + steps)
+
     def peak(self) -> float:
         """The highest rate of the curve, looked for at 200 places and both ends."""
         stride = max(1, (self.last - self.first) // 200)

@@ -88,6 +88,11 @@ class Profile(Section):
         """The base rate of the first group: the one to show where there is room for one."""
         return next(iter(self.base_lrs.values()))
 
+    @property
+    def planned_steps(self) -> int:
+        """Optimizer steps of the whole training: those of all stages, or ``training.steps`` without any."""
+        return sum(stage.steps for stage in self.stages) if self.stages else self.training.steps
+
     def values(self) -> dict[str, Any]:
         """Every field's value by its path, ``{"optimizer.lr": 1e-4, ...}``; enums as their text."""
         found: dict[str, Any] = {}

@@ -45,12 +45,13 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
     if field.kind in {"int", "float"}:
         return _numbers(field)
     source = st.fixed_dictionaries({"path": paths}, optional={**_SOURCE, "repeats": st.integers(1, 10_000)})
+    stage = st.fixed_dictionaries({"steps": st.integers(10, 1000)}, optional={"lr": st.floats(0.01, 1)})
     by_kind: dict[str, st.SearchStrategy[Any]] = {
         "bool": st.booleans(),
         "choice": st.sampled_from([1] if field.path == "schema" else list(field.choices or ("",))),
         "strings": st.lists(texts, max_size=4),
         "numbers": st.lists(_numbers(field), max_size=4),
-        "tables": st.lists(source, min_size=1, max_size=3),
+        "tables": st.lists(stage if field.path == STAGES else source, min_size=1, max_size=3),
         "str": texts,
     }
     by_path: dict[str, st.SearchStrategy[Any]] = {

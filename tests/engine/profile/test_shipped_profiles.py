@@ -9,11 +9,13 @@ import pytest
 from engine.profile.load import ProfileError, load_profile
 from engine.profile.preflight import check_inputs
 from engine.profile.shipped import find_profile, shipped_profiles
+from engine.profile.stages import stage_route
+from engine.routes.route import Route
 
-NAMES = ["character", "demo", "style"]
+NAMES = ["character", "demo", "stages", "style"]
 
 
-def test_there_are_three() -> None:
+def test_there_are_four() -> None:
     assert [path.stem for path in shipped_profiles()] == NAMES
 
 
@@ -35,6 +37,12 @@ def test_the_demo_trains_what_is_bundled() -> None:
     assert check_inputs(profile) == []
     assert profile.precision.compute == "fp32"
     assert profile.training.steps // profile.checkpoints.every_steps >= 4
+
+
+def test_the_stages_train_what_is_bundled_and_set_nothing_that_none_of_them_uses() -> None:
+    loaded = load_profile(find_profile("stages", Path("/nowhere")))
+    assert check_inputs(loaded.profile, loaded) == []
+    assert [stage_route(loaded.profile, number) for number in (2, 3)] == [Route.CONTINUE, Route.RESCHEDULE]
 
 
 @pytest.mark.parametrize("name", ["character", "style"])
@@ -71,7 +79,7 @@ def test_a_path_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("name", "message"),
     [
         ("dmeo", "did you mean demo?"),
-        ("zzzzzz", "known by name: character, demo, style"),
+        ("zzzzzz", "known by name: character, demo, stages, style"),
         ("some/where.toml", "there is no such profile"),
         ("a\0b", "there is no such profile"),
         ("x" * 300, "there is no such profile"),

@@ -198,3 +198,18 @@ def test_listing_runs_starts_fast_and_loads_nothing_heavy(cli: CommandLine) -> N
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # CPU time, so that a busy machine does not count; the wall time is measured in benchmarks/.
     assert (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 5 < 0.4
+
+
+def test_check_tells_of_each_stage_and_of_what_none_uses() -> None:
+    told = run_in_process("check", "stages", "--set", "training.steps=20")
+    assert told.code == 0, told.err
+    assert "245 steps of 4 images in 3 stages" in told.out
+    assert "constant from 1.00e-3, adamw, warmup steps 10, from the weights of the one before" in told.out
+    assert "training.steps=20: is not used: the stages have their own; take it out" in told.out
+    report = run_in_process("check", "stages", "--json").json
+    assert [(stage["name"], stage["steps"], stage["keep"]) for stage in report["stages"]] == [
+        ("small", 120, None),
+        ("large", 100, "weights"),
+        ("cooldown", 25, "state"),
+    ]
+    assert report["estimate"]["steps"] == 245

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
+from engine.profile.load import parse_profile
 from engine.schedule import Kind, Schedule
 from sdxl_tui.widgets.braille import BLANK, BrailleCanvas
+from sdxl_tui.widgets.profile_summary import profile_curve, summary_lines
 from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, plot_lines, seam_curves, stored_curve
 from tests.sdxl_tui.places.place_field import screen_text
 
@@ -107,3 +111,20 @@ async def test_the_plot_follows_its_size_and_without_room_draws_nothing() -> Non
         await pilot.resize_terminal(40, 6)
         await pilot.pause()
         assert screen_text(pilot.app).splitlines()[-1].split() == ["0", "100"]
+
+
+def test_stages_stand_on_one_axis_with_a_mark_at_each_seam() -> None:
+    profile = parse_profile(
+        'model.base = "x"\ndataset.sources = [{ path = "y" }]\n[schedule]\nkind = "constant"\n'
+        "[[stages]]\nsteps = 100\nlr = 2e-4\n"
+        '[[stages]]\nname = "fine"\nsteps = 50\nlr = 1e-4\nschedule = "linear"\n',
+        folder=Path("/"),
+    ).profile
+    (first, second), (seam,) = profile_curve(profile)
+    assert [(curve.first, curve.last) for curve in (first, second)] == [(0, 100), (100, 150)]
+    assert [first.rate(99), second.rate(100), second.rate(125)] == pytest.approx([2e-4, 1e-4, 0.5e-4])
+    assert (seam.step, seam.label) == (100, "fine")
+    assert seam.rate == pytest.approx(1e-4)
+    summary = summary_lines(profile).plain
+    assert "rough" not in summary and "stage-1 2.00e-4 constant → fine 1.00e-4 linear" in summary
+    assert "150 steps in 2 stages" in summary

@@ -16,6 +16,7 @@ from engine.run.layout import RunDirectory
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
+from sdxl_tui.widgets.profile_form import FieldRow
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 from sdxl_tui.widgets.toml_editor import TomlEditor
 from sdxl_tui.workspace import Workspace
@@ -376,3 +377,28 @@ async def test_it_looks_as_it_did(field: Field, width: int, height: int) -> None
     async with shell(field).run_test(size=(width, height), notifications=True) as pilot:
         await go_to(pilot, "optimizer", "lr")
         matches_snapshot(f"editor-{width}x{height}", screen_text(pilot.app))
+
+
+STAGES = """
+[[stages]]
+name = "rough"
+steps = 1000
+[[stages]]
+steps = 500
+"""
+
+
+async def test_stages_are_a_line_that_says_where_they_are_edited(field: Field) -> None:
+    async with shell(field, PROFILE + STAGES).run_test(size=(160, 40)) as pilot:
+        await pilot.pause()
+        await until(pilot, lambda: "1,500 steps in 2 stages" in screen_text(pilot.app), "the plan")
+        shown = screen_text(pilot.app)
+        assert "2 stages: rough 1,000 steps, stage-2 500 steps" in shown
+        assert "edited as TOML: ctrl+t" in shown
+
+
+async def test_a_wrong_stage_is_told_at_the_line_of_the_stages(field: Field) -> None:
+    async with shell(field, PROFILE + STAGES + "lr = 20\n").run_test(size=(160, 40)) as pilot:
+        await until(pilot, lambda: bool(pilot.app.screen.query(FieldRow)), "the form")
+        (row,) = [row for row in pilot.app.screen.query(FieldRow) if row.field.path == "stages"]
+        await until(pilot, lambda: row.has_class("-error"), "the problem")
