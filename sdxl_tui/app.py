@@ -24,6 +24,7 @@ from sdxl_tui.fleet.queue.watch import QueueWatch
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
+from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.numbers import format_count
@@ -140,6 +141,7 @@ class SdxlTui(App[None]):
 
     def on_mount(self) -> None:
         """Take what the watch has found by now; open the page that was asked for."""
+        settle_memory()
         self._is_listening = True
         match self._watch.last:
             case str(reason):

@@ -7,7 +7,6 @@ inside the methods and only as far as needed, because importing them takes longe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.model.base_check import NETWORKS, TOKENIZERS, BaseConfigs, find_weights, read_configs
+from engine.model.base_check import TOKENIZERS, BaseConfigs, find_weights, read_configs
+from engine.model.content import folder_digest, folder_key
 from engine.model.errors import ModelError
-from engine.model.fingerprint import fingerprint
 from engine.model.noise_schedule import noise_scheduler, sampling_scheduler
 from engine.model.prediction import Prediction
 from engine.model.vae import SeparateVae
@@ -112,32 +111,17 @@ class BaseFolder:
     @cached_property
     def vae_key(self) -> str:
         """Identifies the VAE: its configuration and weights (see ``fingerprint``)."""
-        return self._vae.key if self._vae is not None else self._fingerprint(["vae"])
+        return self._vae.key if self._vae is not None else folder_key(self.path, ["vae"])
 
     @cached_property
     def text_key(self) -> str:
         """Identifies both text encoders and tokenizers: configurations, weights and vocabularies."""
-        return self._fingerprint(["text_encoder", "text_encoder_2", *TOKENIZERS])
-
-    @cached_property
-    def tokenizers_key(self) -> str:
-        """Identifies both tokenizers: vocabularies and settings."""
-        return self._fingerprint(list(TOKENIZERS))
+        return folder_key(self.path, ["text_encoder", "text_encoder_2", *TOKENIZERS])
 
     @cached_property
     def digest(self) -> str:
         """Identifies the whole base, UNet and noise schedule included."""
-        own = self._fingerprint([*NETWORKS, *TOKENIZERS, "scheduler"])
-        return own if self._vae is None else hashlib.sha256(f"{own} {self._vae.key}".encode()).hexdigest()
-
-    def _fingerprint(self, parts: list[str]) -> str:
-        files: list[Path] = []
-        for part in parts:
-            if part in NETWORKS:
-                files += [self.path / part / "config.json", *find_weights(self.path, part).files]
-            else:
-                files += (file for file in (self.path / part).iterdir() if file.is_file())
-        return fingerprint(files, relative_to=self.path)
+        return folder_digest(self.path, None if self._vae is None else self._vae.key)
 
     def _network(self, kind: Any, name: str, device: torch.device | str, **how: Any) -> Any:
         """Load one network, frozen. A tensor that the files lack is an error, never a random one."""

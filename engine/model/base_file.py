@@ -7,8 +7,6 @@ read, and no file stays mapped that somebody might replace during a run.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -22,8 +20,8 @@ from engine.demo import locate
 from engine.model.architecture import has_bundled_vocabulary
 from engine.model.base import BaseFolder
 from engine.model.base_check import BaseConfigs
-from engine.model.clip_tokenizers import clip_tokenizers, clip_tokenizers_key
-from engine.model.fingerprint import fingerprint_tensors
+from engine.model.clip_tokenizers import clip_tokenizers
+from engine.model.content import file_digest, file_text_key, file_vae_key
 from engine.model.noise_schedule import noise_scheduler, sampling_scheduler
 from engine.model.original_layout import TEXT_1, TEXT_2, UNET, VAE
 from engine.model.original_weights import built, filled, read_tensors, text_tensors, unet_names
@@ -115,24 +113,17 @@ class BaseFile:
     @cached_property
     def vae_key(self) -> str:
         """Identifies the VAE: its configuration and weights. The same in every file that holds the same VAE."""
-        return self._vae.key if self._vae is not None else _digest(self.configs.vae, self._fingerprint(VAE))
+        return self._vae.key if self._vae is not None else file_vae_key(self._file)
 
     @cached_property
     def text_key(self) -> str:
         """Identifies both text encoders and tokenizers: configurations, weights and vocabulary."""
-        bundled = has_bundled_vocabulary(self.configs.text_encoder)
-        vocabulary = _bundled().tokenizers_key if bundled else clip_tokenizers_key()
-        configs = (self.configs.text_encoder, self.configs.text_encoder_2)
-        return _digest(*configs, self._fingerprint(TEXT_1), self._fingerprint(TEXT_2), vocabulary)
+        return file_text_key(self._file)
 
     @cached_property
     def digest(self) -> str:
         """Identifies the whole base; the file's name and its metadata play no part."""
-        unet = _digest(self.configs.unet, self.configs.scheduler, self._fingerprint(UNET))
-        return _digest(unet, self.text_key, self.vae_key)
-
-    def _fingerprint(self, prefix: str) -> str:
-        return fingerprint_tensors(self._file.header, self._file.parts[prefix])
+        return file_digest(self._file, self.text_key, self.vae_key)
 
     def _text(self, encoder: Any, prefix: str, dtype: torch.dtype, device: torch.device | str) -> Any:
         found: dict[str, Tensor] = {}
@@ -150,7 +141,3 @@ class BaseFile:
 
 def _bundled() -> BaseFolder:
     return BaseFolder(locate("bundled:demo-base"))
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -8,22 +8,17 @@ two tokenizers share it; the first pads with the end token, the second with ``!`
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from engine.model.architecture import CLIP_VOCABULARY, PUBLISHED
+from engine.model.architecture import CLIP_VOCABULARY
+from engine.model.clip_vocabulary import END, PADS, START, VOCABULARY
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-VOCABULARY: Final = PUBLISHED / "bpe_simple_vocab_16e6.txt.gz"
-START: Final = "<|startoftext|>"
-END: Final = "<|endoftext|>"
-PADS: Final = (END, "!")
 _MERGES: Final = CLIP_VOCABULARY - 2 * 256 - 2
 
 
@@ -38,12 +33,6 @@ def clip_tokenizers() -> tuple[CLIPTokenizer, CLIPTokenizer]:
             for number, pad in enumerate(PADS)
         )
     return first, second
-
-
-@cache
-def clip_tokenizers_key() -> str:
-    """Identifies the vocabulary and both paddings."""
-    return hashlib.sha256(VOCABULARY.read_bytes() + repr(PADS).encode()).hexdigest()
 
 
 def _write(folder: Path, pad: str) -> Path:

@@ -7,8 +7,6 @@ overflow, but its 8 bits are too coarse for pictures, so a VAE runs in float32, 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from engine.model.fingerprint import fingerprint_tensors
+from engine.model.content import vae_key
 from engine.model.original_weights import built, filled, read_tensors, vae_tensors
 from engine.model.vae_file import VaeFile, read_vae
 
@@ -40,8 +38,7 @@ class SeparateVae:
     @cached_property
     def key(self) -> str:
         """Identifies configuration and weights, not the file."""
-        content = fingerprint_tensors(self._file.header, self._file.names)
-        return hashlib.sha256(f"{json.dumps(self.config, sort_keys=True)} {content}".encode()).hexdigest()
+        return vae_key(self._file)
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
         """The ``AutoencoderKL`` in ``dtype`` on ``device``, in evaluation mode, frozen."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from engine.profile.fields import SOURCES, STAGES, profile_field, profile_fields
-from engine.profile.schema import Profile, Stage
+from engine.profile.schema import Profile, Source, Stage
 from engine.profile.setting import AtResume
 from engine.routes.route import Route
 
@@ -24,6 +24,8 @@ class Effect:
     """One sentence."""
     applied_by: tuple[Route, ...] = ()
     """Where it takes no effect: the routes that would apply it, the gentlest first; none where only a new run does."""
+    is_moved: bool | None = None
+    """Of a changed path: whether the same content lies at the new place, as digests tell; None where nothing was compared."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -34,6 +36,7 @@ class Effect:
             "at_resume": self.at_resume.value,
             "what_happens": self.what_happens,
             "applied_by": [route.value for route in self.applied_by],
+            "is_moved": self.is_moved,
         }
 
 
@@ -55,6 +58,7 @@ RATE_FIELDS: Final = tuple(
 )
 """What a reschedule changes: rates and the schedule's fields."""
 _RESIZED: Final = ("network.rank", "network.alpha")
+_CONTENT: Final = {"model.base": "base", "model.vae": "VAE", SOURCES: "data"}
 _ONLY_AT_A_START: Final = ("network.start_from", STAGES)
 
 
@@ -68,6 +72,25 @@ def effects(stored: Profile, wanted: Profile) -> tuple[Effect, ...]:
             routes = tuple(route for route in routes if route is not Route.EXTEND)
         found.append(Effect(path, old, new, at_resume, _AT_RESUME[at_resume], routes))
     return tuple(found)
+
+
+def as_moved(effect: Effect) -> Effect:
+    """The effect of a changed path where the same content lies at the new place."""
+    return replace(
+        effect,
+        at_resume=AtResume.APPLIED,
+        what_happens=f"same {_CONTENT[effect.field]}, moved: the resume goes on with it",
+        applied_by=(Route.RESUME,),
+        is_moved=True,
+    )
+
+
+def as_replaced(effect: Effect) -> Effect:
+    """The effect of a changed path where other content lies at the new place."""
+    what_happens = (
+        f"other {_CONTENT[effect.field]}: what lies there is not what was trained on; it {effect.what_happens}"
+    )
+    return replace(effect, what_happens=what_happens, is_moved=False)
 
 
 def child_effects(stored: Profile, wanted: Profile, route: Route) -> tuple[Effect, ...]:
@@ -130,4 +153,11 @@ def shown(value: Any) -> str:
         return "not set"
     if isinstance(value, tuple) and value and all(isinstance(item, Stage) for item in value):
         return f"{len(value)} stage{'s' * (len(value) > 1)}"
-    return "none" if value == () else str(getattr(value, "value", value))
+    if isinstance(value, tuple | list):
+        return ", ".join(map(shown, value)) or "none"
+    if isinstance(value, Source):
+        further = ", ".join(
+            f"{name} {one}" for name, one in value.model_dump(exclude_defaults=True).items() if name != "path"
+        )
+        return f"{value.path} ({further})" if further else value.path
+    return str(getattr(value, "value", value))

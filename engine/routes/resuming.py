@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
-from engine.routes.effects import Effect, effects, of_kind, shown
+from engine.routes.effects import Effect, as_moved, as_replaced, effects, of_kind, shown
 from engine.routes.route import Route, RouteError
 
 
@@ -75,21 +75,35 @@ class ResumePlan:
             raise RouteError(f"the edited settings do not go together with the stored ones: {what}") from error
 
 
-def plan_resume(stored: Profile, wanted: Profile, *, same_content: frozenset[str] = frozenset()) -> ResumePlan:
+def plan_resume(
+    stored: Profile,
+    wanted: Profile,
+    *,
+    same_content: frozenset[str] = frozenset(),
+    other_content: frozenset[str] = frozenset(),
+) -> ResumePlan:
     """Compare what a checkpoint was trained with and what is wanted now.
 
-    same_content: fields that name a place and may change as long as what lies there is the same; whoever opens it compares
-    digests.
+    same_content, other_content: fields that name a place, where what lies at the new one was compared with what was trained
+    on (``moved.py``). The same content is a change that a resume applies.
     """
-    found = tuple(effect for effect in effects(stored, wanted) if effect.field not in same_content)
-    return ResumePlan(stored, wanted, found)
+    found = (
+        as_moved(effect)
+        if effect.field in same_content
+        else as_replaced(effect)
+        if effect.field in other_content
+        else effect
+        for effect in effects(stored, wanted)
+    )
+    return ResumePlan(stored, wanted, tuple(found))
 
 
 def _listed(changed: tuple[Effect, ...]) -> str:
     """Of the first, whose name goes before it."""
     first = changed[0]
     others = f" (and {', '.join(effect.field for effect in changed[1:])})" if changed[1:] else ""
-    return f"was {shown(first.stored)} and is now {shown(first.new)}{others}"
+    differs = ", which holds other content" if first.is_moved is False else ""
+    return f"was {shown(first.stored)} and is now {shown(first.new)}{differs}{others}"
 
 
 def _ways(changed: tuple[Effect, ...]) -> str:

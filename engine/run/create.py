@@ -74,7 +74,7 @@ def create_run(
         _sweep(runs_root, created)
         try:
             _fill(RunDirectory(build), profile, inherits)
-            from_file = None if source is None else str(source)
+            from_file = None if source is None else str(source.absolute())
             said = tuple(overrides)
             record = RunRecord("", profile.name, created, from_file, __version__, parent, said, origin, stage)
             return _publish(build, record)

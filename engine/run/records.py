@@ -64,6 +64,9 @@ class Parent:
     """Its name; empty for a child that begins when its parent has finished, until it does."""
     step: int
     route: str
+    attempt: int | None = None
+    """Of the parent, the one that saved the checkpoint; None where that is not recorded: a run of an older version, or one that
+    waits."""
 
     @property
     def place(self) -> str:
@@ -143,7 +146,13 @@ class RunRecord:
                 engine_version=str(stored.get("engine_version", "")),
                 parent=None
                 if not isinstance(parent, dict)
-                else Parent(str(parent["run"]), str(parent["checkpoint"]), int(parent["step"]), str(parent["route"])),
+                else Parent(
+                    str(parent["run"]),
+                    str(parent["checkpoint"]),
+                    int(parent["step"]),
+                    str(parent["route"]),
+                    as_int(parent.get("attempt")),
+                ),
                 overrides=tuple(str(one) for one in overrides) if isinstance(overrides, list) else (),
                 origin=Origin.of(stored.get("origin")),
                 stage=as_int(stored.get("stage")),

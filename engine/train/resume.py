@@ -5,9 +5,10 @@ What a changed setting means at a resume is declared once per field, in the prof
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -17,14 +18,14 @@ from engine.checkpoint.manifest import CheckpointError
 from engine.errors import UserError
 from engine.profile.schema import Profile
 from engine.routes.effects import shown
-from engine.routes.resuming import ResumePlan, plan_resume
+from engine.routes.moved import plan_resume_by_content
+from engine.routes.resuming import ResumePlan
 from engine.routes.route import Route, RouteError
 from engine.run.records import as_int
 from engine.train import rng
 from engine.train.training import Progress, Training, versions
 
-_BY_CONTENT: Final = frozenset({"model.base", "model.vae", "dataset.sources"})
-"""Paths that may change as long as what lies there is the same, which digests tell."""
+log = logging.getLogger(__name__)
 
 
 def settle(
@@ -39,8 +40,8 @@ def settle(
         before = Profile.model_validate(stored.part("profile"))
     except ValidationError:
         return profile, ["the profile stored in the checkpoint is not readable here; its settings are not compared"]
-    plan = plan_resume(before, profile, same_content=_BY_CONTENT)
     with _errors_name(stored):
+        plan = plan_resume_by_content(stored.state, before, profile, log.info)
         try:
             if route is not Route.RESUME:
                 _require_same_state(plan)

@@ -12,16 +12,18 @@ from engine.routes.plan import ChildPlan, FilePlan, Plan
 from engine.routes.route import kept_by, new_under
 from engine.schedule import Schedule
 from sdxl_tui.cli.output import Column, Printer
-from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
 
 EFFECT_COLUMNS = (
     Column("SETTING"),
     Column("STORED", right=True),
     Column("WANTED", right=True),
-    Column("AT RESUME", droppable=1),
+    Column("AT RESUME"),
     Column("APPLIED BY", shortens=True),
 )
+LONGEST = 22
+"""Characters of a value in the table."""
 AT_RESUME = {
     AtResume.APPLIED: "applied",
     AtResume.RESTORED: "ignored",
@@ -66,9 +68,9 @@ def print_effects(printer: Printer, effects: Sequence[Effect]) -> None:
     rows = [
         [
             effect.field,
-            clean(value_text(effect.stored), limit=40),
-            clean(value_text(effect.new), limit=40),
-            AT_RESUME[effect.at_resume],
+            without_middle(clean(value_text(effect.stored)), LONGEST),
+            without_middle(clean(value_text(effect.new)), LONGEST),
+            effect.what_happens.partition(":")[0] if effect.is_moved else AT_RESUME[effect.at_resume],
             " or ".join(effect.applied_by) or "a new run",
         ]
         for effect in effects

@@ -113,7 +113,9 @@ def _edits(arguments: argparse.Namespace, workspace: Workspace, run: RunDirector
     if as_launched and arguments.profile:
         raise UserError("--profile and --as-launched exclude each other", hint="Keep one of the two.")
     profile = find_profile(arguments.profile, workspace.profiles) if arguments.profile else None
-    return look_for_edits(run, folder, profile=profile, overrides=arguments.overrides, as_launched=as_launched)
+    return look_for_edits(
+        run, folder, profile=profile, overrides=arguments.overrides, as_launched=as_launched, tell=err().line
+    )
 
 
 def _settled(edits: Edits, run: RunDirectory, folder: Path, keep_stored: bool) -> Profile | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from engine.checkpoint.describe import CheckpointSummary
-from sdxl_tui.fleet.families import CheckpointEntry, Family
+from sdxl_tui.fleet.stored_facts import StoredFacts
 
 
 class Order(StrEnum):
@@ -25,37 +24,57 @@ class Order(StrEnum):
     PINNED = "pinned"
 
 
+class Titled(Protocol):
+    """What holds checkpoints or states: a run, or a folder."""
+
+    @property
+    def title(self) -> str:
+        """What it is sorted by."""
+
+
+class Listed(Protocol):
+    """A checkpoint, or a state or LoRA file of sd-scripts."""
+
+    @property
+    def step(self) -> int | None:
+        """None where none is stored."""
+
+    @property
+    def pinned(self) -> bool:
+        """Kept whatever is pruned."""
+
+    @property
+    def facts(self) -> StoredFacts | None:
+        """The numbers stored in it; None where it cannot be read, or was not yet."""
+
+
+HolderT = TypeVar("HolderT", bound=Titled)
+EntryT = TypeVar("EntryT", bound=Listed)
+
+
 @dataclass(frozen=True)
 class _Sorting:
     """How one order compares. read: None goes last whichever way round the rest is."""
 
-    read: Callable[[Family, CheckpointEntry, CheckpointSummary | None], float | str | None]
+    read: Callable[[Titled, Listed, StoredFacts | None], float | str | None]
     falls: bool
     """What comes first when it is chosen: the highest."""
-    words: tuple[str, str]
+    words: tuple[str, str] = ("lowest first", "highest first")
     """How rising and falling are called."""
 
 
-def _saved(found: CheckpointSummary | None) -> float | None:
-    return None if found is None else found.created
-
-
 _SORTINGS: Final[dict[Order, _Sorting]] = {
-    Order.STEP: _Sorting(lambda run, entry, found: entry.step, True, ("lowest first", "highest first")),
-    Order.LOSS: _Sorting(
-        lambda run, entry, found: found.loss_avg if found else None, False, ("lowest first", "highest first")
+    Order.STEP: _Sorting(lambda holder, entry, facts: entry.step, True),
+    Order.LOSS: _Sorting(lambda holder, entry, facts: facts.loss if facts else None, False),
+    Order.HELD_OUT: _Sorting(lambda holder, entry, facts: facts.held_out if facts else None, False),
+    Order.LR: _Sorting(lambda holder, entry, facts: facts.lr if facts else None, True),
+    Order.RUN: _Sorting(lambda holder, entry, facts: holder.title, False, ("A to Z", "Z to A")),
+    Order.DATE: _Sorting(
+        lambda holder, entry, facts: facts.saved if facts else None, True, ("oldest first", "newest first")
     ),
-    Order.HELD_OUT: _Sorting(
-        lambda run, entry, found: found.validation_loss if found else None, False, ("lowest first", "highest first")
+    Order.PINNED: _Sorting(
+        lambda holder, entry, facts: 1 if entry.pinned else 0, True, ("pinned last", "pinned first")
     ),
-    Order.LR: _Sorting(
-        lambda run, entry, found: found.groups[0].used_lr if found and found.groups else None,
-        True,
-        ("lowest first", "highest first"),
-    ),
-    Order.RUN: _Sorting(lambda run, entry, found: run.run.id, False, ("A to Z", "Z to A")),
-    Order.DATE: _Sorting(lambda run, entry, found: _saved(found), True, ("oldest first", "newest first")),
-    Order.PINNED: _Sorting(lambda run, entry, found: 1 if entry.pinned else 0, True, ("pinned last", "pinned first")),
 }
 
 
@@ -83,22 +102,23 @@ class Sorting:
         """After ``order`` was chosen: once more turns it round."""
         return Sorting(order, order is self.order and order is not Order.FAMILY and not self.reversed)
 
-    def sorted(self, entries: Iterable[tuple[Family, CheckpointEntry]]) -> Sequence[tuple[Family, CheckpointEntry]]:
+    def sorted(self, entries: Iterable[tuple[HolderT, EntryT]]) -> list[tuple[HolderT, EntryT]]:
         """The checkpoints in this order, newest first among equals; what says nothing about it comes last."""
         sorting = _SORTINGS[self.order]
-        known: list[tuple[float | str, float, Family, CheckpointEntry]] = []
-        unknown: list[tuple[float, Family, CheckpointEntry]] = []
-        for family, entry in entries:
-            found = entry.described if isinstance(entry.described, CheckpointSummary) else None
-            value = sorting.read(family, entry, found)
+        known: list[tuple[float | str, tuple[float, int], tuple[HolderT, EntryT]]] = []
+        unknown: list[tuple[tuple[float, int], tuple[HolderT, EntryT]]] = []
+        for holder, entry in entries:
+            facts = entry.facts
+            newest_first = (-facts.saved if facts else 0.0, -(entry.step or 0))
+            value = sorting.read(holder, entry, facts)
             if value is None:
-                unknown.append((_saved(found) or 0.0, family, entry))
+                unknown.append((newest_first, (holder, entry)))
             else:
-                known.append((value, _saved(found) or 0.0, family, entry))
-        unknown.sort(key=lambda item: (-item[0], -item[2].step))
-        known.sort(key=lambda item: (-item[1], -item[3].step))
+                known.append((value, newest_first, (holder, entry)))
+        unknown.sort(key=itemgetter(0))
+        known.sort(key=itemgetter(1))
         known.sort(key=itemgetter(0), reverse=sorting.falls != self.reversed)
-        return [*((run, entry) for _, _, run, entry in known), *((run, entry) for _, run, entry in unknown)]
+        return [*(item for *_, item in known), *(item for *_, item in unknown)]
 
 
 BY_FAMILY: Final = Sorting()

@@ -2,7 +2,8 @@
 
 A word is looked for in the run's id, name and state and in what the checkpoint is (its step, schedule, phase, optimizer,
 ``pinned``, ``damaged``); a word with a dash before it must not be there. A condition compares one of ``FIELDS``. All terms
-must hold. What a checkpoint does not say (no validation, not read yet) fits no condition.
+must hold. What a checkpoint does not say (no validation, not read yet) fits no condition. States and LoRA files of sd-scripts
+are found the same way, by what is stored in them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from engine.checkpoint.describe import CheckpointSummary
 from sdxl_tui.fleet.families import CheckpointEntry
+from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder
 from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.fleet.stored_facts import StoredFacts
 
 SIZES: Final = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
 AGES: Final = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -35,8 +37,8 @@ _NUMBER: Final = re.compile(r"([-+]?[\d.,]+(?:e[-+]?\d+)?)([a-z%]*)")
 class Field:
     """A number that a condition may name. units: what one may write behind it, and what that multiplies it by."""
 
-    read: Callable[[CheckpointSummary, float], float | None]
-    """Of a checkpoint at a time (Unix seconds)."""
+    read: Callable[[StoredFacts, float], float | None]
+    """Of a checkpoint or state at a time (Unix seconds)."""
     units: dict[str, float]
     example: str
 
@@ -44,15 +46,15 @@ class Field:
 PLAIN: Final = {"": 1.0}
 FIELDS: Final[dict[str, Field]] = {
     "step": Field(lambda found, now: found.step, PLAIN, "step>=500"),
-    "loss": Field(lambda found, now: found.loss_avg, PLAIN, "loss<0.11"),
-    "val": Field(lambda found, now: found.validation_loss, PLAIN, "val<0.12"),
-    "lr": Field(lambda found, now: found.groups[0].used_lr if found.groups else None, PLAIN, "lr<1e-4"),
-    "base": Field(lambda found, now: found.groups[0].base_lr if found.groups else None, PLAIN, "base=1e-4"),
+    "loss": Field(lambda found, now: found.loss, PLAIN, "loss<0.11"),
+    "val": Field(lambda found, now: found.held_out, PLAIN, "val<0.12"),
+    "lr": Field(lambda found, now: found.lr, PLAIN, "lr<1e-4"),
+    "base": Field(lambda found, now: found.base_lr, PLAIN, "base=1e-4"),
     "done": Field(lambda found, now: found.share_done, {"": 1.0, "%": 0.01}, "done>50%"),
     "epoch": Field(lambda found, now: found.epoch, PLAIN, "epoch>3"),
-    "rank": Field(lambda found, now: found.network.rank, PLAIN, "rank=16"),
+    "rank": Field(lambda found, now: found.rank, PLAIN, "rank=16"),
     "size": Field(lambda found, now: found.bytes, SIZES, "size>100MB"),
-    "age": Field(lambda found, now: now - found.created, AGES, "age<2d"),
+    "age": Field(lambda found, now: now - found.saved, AGES, "age<2d"),
 }
 
 
@@ -72,9 +74,9 @@ class Condition:
     sign: str
     value: float
 
-    def holds(self, summary: CheckpointSummary, now: float) -> bool:
-        """Whether it does for this checkpoint. now: Unix seconds."""
-        found = FIELDS[self.field].read(summary, now)
+    def holds(self, facts: StoredFacts, now: float) -> bool:
+        """Whether it does for this checkpoint or state. now: Unix seconds."""
+        found = FIELDS[self.field].read(facts, now)
         if found is None:
             return False
         if self.sign in {"=", "!="}:  # as typed: 1e-4 is what 9.9999e-05 is shown as
@@ -98,20 +100,20 @@ class Query:
 
     def fits_run(self, run: RunSummary) -> bool:
         """Whether the words alone are all in what a run is called; a condition is about checkpoints."""
-        return self.fits_text(_run_text(run))
-
-    def fits_text(self, text: str) -> bool:
-        """Whether something that has no fields, only this text, is what is looked for."""
-        return not self.conditions and self._fits_words(text.lower())
+        return not self.conditions and self._fits_words(_run_text(run))
 
     def fits(self, run: RunSummary, entry: CheckpointEntry, now: float) -> bool:
         """Whether a checkpoint of ``run`` fits. now: Unix seconds."""
-        if self.words and not self._fits_words(f"{_run_text(run)}\n{entry.words}"):
+        return self._fits(f"{_run_text(run)}\n{entry.words}", entry.facts, now)
+
+    def fits_state(self, folder: StateFolder, entry: ForeignEntry, now: float) -> bool:
+        """Whether a state or LoRA file of sd-scripts in ``folder`` fits, by what is stored in it."""
+        return self._fits(f"{folder.title.lower()}\n{entry.words}", entry.facts, now)
+
+    def _fits(self, text: str, facts: StoredFacts | None, now: float) -> bool:
+        if self.words and not self._fits_words(text):
             return False
-        if not self.conditions:
-            return True
-        found = entry.described
-        return isinstance(found, CheckpointSummary) and all(term.holds(found, now) for term in self.conditions)
+        return not self.conditions or (facts is not None and all(term.holds(facts, now) for term in self.conditions))
 
     def _fits_words(self, text: str) -> bool:
         return all((word.text in text) == word.is_wanted for word in self.words)

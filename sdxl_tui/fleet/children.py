@@ -76,7 +76,7 @@ def make_child(
             workspace.runs,
             plan.profile,
             source=None,
-            parent=Parent(summary.run_id, folder.name, summary.step, plan.route.value),
+            parent=Parent(summary.run_id, folder.name, summary.step, plan.route.value, summary.attempt or None),
             inherits=inherits,
         )
 
@@ -147,6 +147,6 @@ def take_over(run: RunDirectory) -> None:
     if not folders:
         raise RunError(f"begins with the last checkpoint of {wanted.run}, and there is none", where=run.id)
     verify(folders[-1], digests=True)
-    step = describe(folders[-1]).step
+    left = describe(folders[-1])
     with inherited(Route(wanted.route), folders[-1], read_snapshot(run.profile)) as inherits:
-        give_start(run, inherits, Parent(wanted.run, folders[-1].name, step, wanted.route))
+        give_start(run, inherits, Parent(wanted.run, folders[-1].name, left.step, wanted.route, left.attempt or None))

@@ -1,14 +1,13 @@
-"""Two checkpoints side by side: everything that differs between them, in groups, and how much does not."""
+"""Two checkpoints or states side by side: everything that differs between them, in groups, and how much does not."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.checkpoint.describe import CheckpointSummary, RateGroup, describe, read_state
+from sdxl_tui.fleet.compared import Facts, Side, is_foreign, side_of
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import (
     format_bytes,
@@ -20,12 +19,12 @@ from sdxl_tui.terminal.numbers import (
 )
 
 ABSENT: Final = "–"
-"""Where one of the two has no such value."""
+"""Where one of two checkpoints has no such value."""
+NOT_STORED: Final = "not stored"
+"""The same, where one of the two is of sd-scripts."""
 RATES: Final = ("d", "d0")
 LOSSES: Final = ("loss", "average loss", "held-out loss")
 _NONE: Final = object()
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,6 @@ class Difference:
     name: str
     first: Any
     second: Any
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """Both values as they are shown, safe to print."""
-        return _text(self.name, self.first), _text(self.name, self.second)
 
 
 @dataclass(frozen=True)
@@ -54,97 +48,35 @@ class Section:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two checkpoints and the sections of what they say, also those without a difference."""
+    """The two and the sections of what they say, also those without a difference."""
 
-    first: CheckpointSummary
-    second: CheckpointSummary
+    first: Side
+    second: Side
     sections: tuple[Section, ...]
+
+    def texts(self, difference: Difference) -> tuple[str, str]:
+        """Both values as they are shown, safe to print."""
+        absent = NOT_STORED if self.first.is_foreign or self.second.is_foreign else ABSENT
+        return _text(difference.name, difference.first, absent), _text(difference.name, difference.second, absent)
 
 
 def compare(first: Path, second: Path) -> Comparison:
-    """Compare the checkpoints in two folders; reads their JSON. Raises ``CheckpointError``."""
-    one, other = describe(first), describe(second)
-    profiles = [read_state(folder).get("profile") for folder in (first, second)]
-    trained = [profile if isinstance(profile, dict) else {} for profile in profiles]
-    return Comparison(one, other, _sections(_facts(one, trained[0]), _facts(other, trained[1])))
+    """Compare what lies in two places: checkpoints, states or LoRA files of sd-scripts.
+
+    Reads JSON and headers. Raises ``CheckpointError`` or ``ForeignFileError``.
+    """
+    foreign = [is_foreign(path) for path in (first, second)]
+    one, other = (side_of(path, beside_foreign=any(foreign)) for path in (first, second))
+    return Comparison(one, other, _sections(one.sections, other.sections, with_metadata=all(foreign)))
 
 
-def _facts(summary: CheckpointSummary, profile: Mapping[str, Any]) -> dict[str, Facts]:
-    network = summary.network
-    sections: dict[str, Facts] = {
-        "Checkpoint": {
-            "run": summary.run_id,
-            "step": summary.step,
-            "epoch": summary.epoch,
-            "loss": summary.loss,
-            "average loss": summary.loss_avg,
-            "held-out loss": summary.validation_loss,
-            "size": summary.bytes,
-            "trained for": summary.elapsed_seconds,
-            "images seen": summary.images_seen,
-            "files": summary.integrity,
-            "base": summary.base_model,
-            "device": summary.device,
-            **{f"{name} version": version for name, version in summary.versions.items()},
-        },
-        "Schedule": {
-            "kind": summary.schedule.kind.value,
-            **dict(summary.schedule.shown()),
-            "phase": summary.phase.value,
-            "share done": summary.share_done,
-        },
-        "Adapter": {
-            "kind": network.title,
-            "rank": network.rank,
-            "alpha": network.alpha,
-            "dropout": network.dropout,
-            "modules": network.modules,
-            **{
-                f"{part.part.replace('_', ' ')}": f"rank {part.rank}, alpha {part.alpha:g}, {part.modules} modules"
-                for part in network.parts
-            },
-        },
-        "Optimizer": {"kind": summary.optimizer},
-    }
-    upcoming = summary.next_lrs(1)
-    for group in summary.groups:
-        sections[f"Group {clean(group.name)}"] = _group(group, upcoming.get(group.name, ()))
-    sections["Profile"] = _flat(profile)
-    return sections
-
-
-def _group(group: RateGroup, upcoming: tuple[float, ...]) -> Facts:
-    return {
-        "base LR": group.base_lr,
-        "last LR": group.last_lr,
-        "effective LR": group.effective_lr,
-        "next LR": upcoming[0] if upcoming else None,
-        "d": group.d,
-        "numbers": group.values,
-        "tensors": group.parameters,
-        **{name.replace("_", " "): value for name, value in group.hyperparameters.items()},
-    }
-
-
-def _flat(profile: Mapping[str, Any], path: str = "") -> Facts:
-    """Settings by their full names, ``optimizer.lr``; a list of tables is one setting per entry."""
-    found: Facts = {}
-    for name, value in profile.items():
-        here = f"{path}{name}"
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{here}.")
-        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-            for at, item in enumerate(value, 1):
-                found |= _flat(item, f"{here}[{at}].")
-        else:
-            found[here] = value
-    return found
-
-
-def _sections(first: dict[str, Facts], second: dict[str, Facts]) -> tuple[Section, ...]:
-    titles = list(dict.fromkeys([*first, *second]))
-    titles.remove("Profile")
-    return tuple(_section(title, first.get(title, {}), second.get(title, {})) for title in (*titles, "Profile"))
+def _sections(first: dict[str, Facts], second: dict[str, Facts], *, with_metadata: bool) -> tuple[Section, ...]:
+    titles = dict.fromkeys([*first, *second])
+    last = [title for title in ("Metadata", "Profile") if title in titles]
+    ordered = [title for title in titles if title not in last] + last
+    if not with_metadata and "Metadata" in ordered:
+        ordered.remove("Metadata")  # a checkpoint's file of its own has them, too: the profile says more
+    return tuple(_section(title, first.get(title, {}), second.get(title, {})) for title in ordered)
 
 
 def _section(title: str, first: Facts, second: Facts) -> Section:
@@ -158,12 +90,12 @@ def _section(title: str, first: Facts, second: Facts) -> Section:
     )
 
 
-def _text(name: str, value: Any) -> str:
+def _text(name: str, value: Any, absent: str) -> str:
     """As it is shown elsewhere."""
     formats = {"size": format_bytes, "trained for": format_duration, "share done": format_percent}
     match value:
         case None:
-            return ABSENT
+            return absent
         case float() | int() if name in formats:
             return formats[name](value)
         case float() if name in LOSSES:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.checkpoint.stored_profile import stored_profile
+from engine.checkpoint.describe import read_state
+from engine.checkpoint.stored_profile import profile_in
 from engine.errors import UserError
 from engine.profile.load import load_profile, read_snapshot
 from engine.profile.problems import ProfileError
 from engine.profile.schema import Profile
 from engine.profile.stages import StageError, stage_profile
-from engine.routes.resuming import ResumePlan, plan_resume
+from engine.routes.moved import Tell, plan_resume_by_content, tell_nobody
+from engine.routes.resuming import ResumePlan
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 
@@ -44,14 +46,17 @@ def look_for_edits(
     profile: Path | None = None,
     overrides: Sequence[str] = (),
     as_launched: bool = False,
+    tell: Tell = tell_nobody,
 ) -> Edits:
-    """Compare the checkpoint's settings with those wanted now; reads a few small files.
+    """Compare the checkpoint's settings with those wanted now; reads a few small files, and what a changed path leads to.
 
     profile: the file that is wanted, by default the one the run was launched from, with what changed it then. overrides:
-    further ``section.field=value``. as_launched: look at nothing but the run's own snapshot. Raises ``UserError`` if the
-    profile cannot be read or has problems, ``CheckpointError`` if the checkpoint does not say what it was trained with.
+    further ``section.field=value``. as_launched: look at nothing but the run's own snapshot. tell: hears of comparisons that
+    take a while. Raises ``UserError`` if the profile cannot be read or has problems or names nothing that can be trained on,
+    ``CheckpointError`` if the checkpoint does not say what it was trained with.
     """
-    stored = stored_profile(checkpoint)
+    state = read_state(checkpoint)
+    stored = profile_in(state, checkpoint)
     record = RunRecord.read(run.record)
     source, remark = profile, ""
     if source is None and not as_launched:
@@ -69,7 +74,7 @@ def look_for_edits(
             f"the profile that this run was launched from has problems now:\n{error}",
             hint="Mend it, name another (--profile), or resume with the run's own snapshot: --as-launched.",
         ) from error
-    return Edits(plan_resume(stored, wanted), source, remark)
+    return Edits(plan_resume_by_content(state, stored, wanted, tell), source, remark)
 
 
 def _of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Profile:

@@ -17,6 +17,7 @@ from engine.checkpoint.pins import read_pins
 from engine.run.layout import CHECKPOINT_NAME, REPLACED_NAME, RunDirectory
 from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet.runs import RunSummary, list_runs
+from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of
 from sdxl_tui.workspace import Workspace
 
 Described = CheckpointSummary | BrokenCheckpoint
@@ -44,6 +45,11 @@ class CheckpointEntry:
         return f"{self.folder.parent.parent.name}/{self.folder.name}"
 
     @cached_property
+    def facts(self) -> StoredFacts | None:
+        """The numbers in it; None where it cannot be read, or was not yet."""
+        return facts_of(self.described) if isinstance(self.described, CheckpointSummary) else None
+
+    @cached_property
     def words(self) -> str:
         """What a filter looks for words in: its name and step, what it is, ``pinned`` and ``damaged``; lower case."""
         words = [self.folder.name, str(self.step), "pinned" if self.pinned else ""]
@@ -69,6 +75,11 @@ class Family:
     @property
     def key(self) -> str:
         """The run's id."""
+        return self.run.id
+
+    @property
+    def title(self) -> str:
+        """What its checkpoints are sorted by where runs are."""
         return self.run.id
 
     def walk(self) -> Iterator[Family]:

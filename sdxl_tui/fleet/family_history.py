@@ -1,7 +1,8 @@
 """A line of a family, from its first run to one of its last, as one history over the family's steps.
 
 Each run counts its steps from 1; on the line they follow those of the run it came from, which counts only up to the checkpoint
-that was continued. Where two steps do not belong to the same attempt of the same run there is a seam.
+that was continued, and as the attempt that saved it trained them: a parent that was resumed from before it is another story.
+Where two steps do not belong to the same attempt of the same run there is a seam.
 """
 
 from __future__ import annotations
@@ -33,12 +34,19 @@ class Link:
     """Steps of the line before its own first."""
     until: int | None
     """Its own steps that count; None for the last run: all."""
+    attempt: int | None = None
+    """Its last attempt that counts: the one that saved the checkpoint the next run came from. None: all count."""
     counted: int = 0
     """By its own count the steps before its first: those of its parent, where the route goes on counting them."""
 
     def place(self, step: int) -> int:
         """On the line, a step by the run's own count."""
         return self.start + step - self.counted
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """Shares of one run with the same key have the same history."""
+        return self.family.key, self.attempt
 
     @property
     def route(self) -> str:
@@ -72,8 +80,9 @@ def _linked(path: Sequence[Family]) -> tuple[Link, ...]:
     start = 0
     for family, child in zip(path, (*path[1:], None), strict=True):
         until = child.parent.step if child is not None and child.parent is not None else None
+        attempt = child.parent.attempt if child is not None and child.parent is not None else None
         counted = family.parent.step if links and family.parent and family.parent.route == Route.EXTEND else 0
-        links.append(Link(family, start, until, counted))
+        links.append(Link(family, start, until, attempt, counted))
         start = links[-1].place(until or 0)
     return tuple(links)
 
@@ -81,8 +90,10 @@ def _linked(path: Sequence[Family]) -> tuple[Link, ...]:
 class LinkHistory:
     """The measured curves of one run and what changed its rate by hand. Used by one thread at a time."""
 
-    def __init__(self, family: Family) -> None:
-        self.curves = RunCurves(family.run.directory)
+    def __init__(self, family: Family, attempt: int | None = None) -> None:
+        """attempt: the last one that counts; None: all."""
+        self.curves = RunCurves(family.run.directory, attempt)
+        self._attempt = attempt
         self.scaled: dict[int, str] = {}
         """By step after which it happened, ``LR ×0.50``."""
         self._events = JsonLines(family.run.directory.events)
@@ -94,7 +105,8 @@ class LinkHistory:
             self.scaled.clear()
         for event in found:
             step, factor = as_int(event.get("step")), as_float(event.get("factor"))
-            if event.get("event") == "lr_scaled" and step is not None:
+            is_later = self._attempt is not None and (as_int(event.get("attempt")) or 1) > self._attempt
+            if event.get("event") == "lr_scaled" and step is not None and not is_later:
                 self.scaled[step] = f"LR ×{format_factor(factor).removesuffix('×')}"
         return bool(self.curves.poll()) or bool(found)
 
@@ -109,7 +121,7 @@ class LineHistory:
 
     def __init__(self) -> None:
         self._links: tuple[Link, ...] = ()
-        self._histories: dict[str, LinkHistory] = {}
+        self._histories: dict[tuple[str, int | None], LinkHistory] = {}
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -120,8 +132,8 @@ class LineHistory:
         """From now on this line."""
         self._links = links
         for link in links:
-            if link.family.key not in self._histories:
-                self._histories[link.family.key] = LinkHistory(link.family)
+            if link.key not in self._histories:
+                self._histories[link.key] = LinkHistory(link.family, link.attempt)
 
     def poll(self) -> bool:
         """Read on for a moment; whether anything is different."""
@@ -140,7 +152,7 @@ class LineHistory:
 
     def of(self, link: Link) -> LinkHistory:
         """One run's own history."""
-        return self._histories[link.family.key]
+        return self._histories[link.key]
 
     @property
     def steps(self) -> int:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,9 @@ from engine.durable import write_json_atomically
 from engine.errors import UserError
 from engine.foreign.errors import ForeignFileError
 from engine.foreign.lora_facts import LoraFacts, read_lora_facts
-from engine.foreign.sd_scripts_state import SdScriptsState, is_sd_scripts_state, read_sd_scripts_state
+from engine.foreign.sd_scripts_state import SdScriptsState, is_sd_scripts_state, read_sd_scripts_state, schedule_kind
 from engine.run.records import as_int, read_json_object
+from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of_foreign
 from sdxl_tui.workspace import Workspace
 
 FORMAT: Final = 1
@@ -63,6 +65,34 @@ class ForeignEntry:
         """Unique, and no run's id: two slashes before the path."""
         return f"{FOREIGN_KEY}{self.path}"
 
+    @cached_property
+    def facts(self) -> StoredFacts | None:
+        """The numbers that are stored; None where it cannot be read, or was not yet."""
+        found = self.described
+        return None if found is None or isinstance(found, ForeignProblem) else facts_of_foreign(found, self.changed)
+
+    @property
+    def step(self) -> int | None:
+        """As far as it is stored."""
+        return self.facts.step if self.facts else None
+
+    @property
+    def pinned(self) -> bool:
+        """Nothing of sd-scripts can be pinned."""
+        return False
+
+    @cached_property
+    def words(self) -> str:
+        """What a filter looks for words in: where it lies, what it is, ``damaged`` where it cannot be read; lower case."""
+        words, found = [str(self.path), "sd-scripts", "state" if self.is_state else "lora"], self.described
+        if isinstance(found, SdScriptsState):
+            words += [schedule_kind(found)[0] or "", found.optimizer or ""]
+        elif isinstance(found, LoraFacts):
+            words += [found.text("ss_lr_scheduler") or "", found.kind]
+        elif found is not None:
+            words.append("damaged")
+        return "\n".join(words).lower()
+
 
 @dataclass(frozen=True)
 class StateFolder:
@@ -77,6 +107,11 @@ class StateFolder:
     def key(self) -> str:
         """Another than that of a state that is the named folder itself."""
         return f"{FOREIGN_KEY}{self.path}/"
+
+    @property
+    def title(self) -> str:
+        """What it is called in a list."""
+        return self.path.name or str(self.path)
 
 
 def read_folders(workspace: Workspace) -> tuple[Path, ...]:

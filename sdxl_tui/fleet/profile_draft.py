@@ -51,6 +51,11 @@ class ProfileDraft:
             texts.setdefault(without_index(problem.field), said)
         return texts | self._mistyped
 
+    def complaint_about(self, path: str) -> str:
+        """What is wrong with a field, or with an entry of its list; empty if nothing is."""
+        found = (said for name, said in self.complaints.items() if name == path or name.startswith(f"{path}."))
+        return next(found, "")
+
     @property
     def first_complaint(self) -> str:
         """The first of them in one line; empty if there is none."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from engine.checkpoint.describe import CheckpointSummary, resume_candidates
 from engine.errors import UserError
+from engine.routes.moved import Tell, tell_nobody
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.liveness import Liveness, assess
 from sdxl_tui.fleet.edits import Edits, look_for_edits
@@ -49,13 +50,18 @@ class ResumeOutlook:
         return "keep_stored" if self.edits.plan.restored else ""
 
 
-def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "") -> ResumeOutlook:
-    """Look at the run now; reads a few small files. damage: what comparing digests has found, if that was done."""
+def look_ahead(
+    run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "", tell: Tell = tell_nobody
+) -> ResumeOutlook:
+    """Look at the run now; reads a few small files, and what a changed path leads to.
+
+    damage: what comparing digests has found, if that was done. tell: hears of comparisons that take a while.
+    """
     liveness = assess(run)
     later = tuple(step for folder in run.checkpoint_folders() if (step := _step(folder.name)) > checkpoint.step)
     said = liveness.status.step if liveness.status else 0
     obstacle, instead, continuing_helps = _obstacle(run, checkpoint, damage, liveness)
-    edits, unsaid = (None, "") if obstacle else _edits(run, checkpoint)
+    edits, unsaid = (None, "") if obstacle else _edits(run, checkpoint, tell)
     return ResumeOutlook(
         checkpoint,
         obstacle,
@@ -69,11 +75,11 @@ def look_ahead(run: RunDirectory, checkpoint: CheckpointSummary, damage: str = "
     )
 
 
-def _edits(run: RunDirectory, checkpoint: CheckpointSummary) -> tuple[Edits | None, str]:
+def _edits(run: RunDirectory, checkpoint: CheckpointSummary, tell: Tell) -> tuple[Edits | None, str]:
     try:
-        return look_for_edits(run, checkpoint.folder), ""
+        return look_for_edits(run, checkpoint.folder, tell=tell), ""
     except UserError as error:
-        return None, error.what
+        return None, f"{error.where}: {error.what}" if error.where else error.what
 
 
 def _step(name: str) -> int:

@@ -72,8 +72,10 @@ class Curve:
 class RunHistory:
     """Follows a run's ``metrics.jsonl``. Used by one thread at a time."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, attempt: int | None = None) -> None:
+        """attempt: the last one that counts; what later ones trained anew is another history. None: all count."""
         self._reader = MetricsReader(run.metrics)
+        self._attempt = attempt
         self._begin()
 
     def _begin(self) -> None:
@@ -104,7 +106,7 @@ class RunHistory:
 
     def take(self, point: MetricPoint) -> None:
         """Attempts follow each other in the file, and each replaces what is older from its own first step on."""
-        if self.last is not None and point.attempt < self.last.attempt:
+        if self._is_later(point.attempt) or (self.last is not None and point.attempt < self.last.attempt):
             return
         if self.last is not None and point.attempt > self.last.attempt:
             self.resumes = [*(step for step in self.resumes if step < point.step - 1), point.step - 1]
@@ -118,5 +120,8 @@ class RunHistory:
 
     def take_validation(self, point: ValidationPoint) -> None:
         """A validation of the newest attempt replaces what an older one measured from its step on."""
-        if self.last is None or point.attempt >= self.last.attempt:
+        if not self._is_later(point.attempt) and (self.last is None or point.attempt >= self.last.attempt):
             self.validation.add(point.step, point.validation_loss)
+
+    def _is_later(self, attempt: int) -> bool:
+        return self._attempt is not None and attempt > self._attempt

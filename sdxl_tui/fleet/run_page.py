@@ -47,9 +47,10 @@ class Sample:
 class RunCurves:
     """The measured curves of a run and what its profile plans. Read by ``poll``, in one thread at a time."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, attempt: int | None = None) -> None:
+        """attempt: as of ``RunHistory``."""
         self.run = run
-        self.history = RunHistory(run)
+        self.history = RunHistory(run, attempt)
         self.plan: Plan | None = None
         self._planned = False
 

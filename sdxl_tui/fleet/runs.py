@@ -184,7 +184,7 @@ def _origin(record: RunRecord | None) -> Parent | None:
     if record is None or record.parent is None:
         return None
     parent = record.parent
-    return Parent(clean(parent.run), clean(parent.checkpoint), parent.step, clean(parent.route))
+    return Parent(clean(parent.run), clean(parent.checkpoint), parent.step, clean(parent.route), parent.attempt)
 
 
 def _started_from(record: RunRecord | None) -> Origin | None:

@@ -199,9 +199,8 @@ class CheckpointPlace(ReadingPlace):
         """The two marked ones side by side."""
         from sdxl_tui.screens.compare import ComparePage  # noqa: PLC0415
 
-        marked = [selection.entry.folder for selection in self._list.marked if selection.entry is not None]
-        if len(marked) == 2:
-            self.app.push_screen(ComparePage(self.workspace, marked[0], marked[1]))
+        if len(marked := self._list.marked) == 2:
+            self.app.push_screen(ComparePage(self.workspace, *marked))
 
     def action_family(self) -> None:
         """The curves of the run's family, joined."""

@@ -28,6 +28,7 @@ from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder, StateFolder
 from sdxl_tui.fleet.sample_pictures import PictureError, read_picture, samples_by_step
 from sdxl_tui.screens.checkpoint_place import CheckpointPlace
 from sdxl_tui.screens.place import PlaceName
+from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.family_list import FamilyList, Selection
 from sdxl_tui.widgets.gallery import GAP, Tile, gallery_strips
@@ -41,6 +42,10 @@ PUBLISH_EVERY: Final = 0.3
 """Seconds of reading after which what was read so far is shown."""
 REST_SECONDS: Final = 0.15
 """The cursor rests this long on a checkpoint before its samples are read."""
+IDLE_SECONDS: Final = 0.7
+"""Without a move, after which the dialogs are imported."""
+GIVE_WAY_SECONDS: Final = 0.004
+"""Between two reads while the cursor moves: the details of the row it is on come first."""
 SAMPLE_CELLS, SAMPLE_LINES = 32, 6
 """Cells across of a sample beside the details, and lines that must be free for any."""
 MUTED: Final = "$foreground 60%"
@@ -58,8 +63,8 @@ class CheckpointsScreen(CheckpointPlace):
         "The filter takes words and conditions: fox lr<1e-4 -damaged. Words are looked for in the run's name and in what the "
         "checkpoint is (pinned, cosine, decay, adamw …), a dash before one leaves those out. Fields: step loss val lr base "
         "done epoch rank size age, as in step>=500, val<0.12, done>50%, size>100MB, age<2d.",
-        "Space marks a checkpoint; with two marked, = shows what differs. Training states and LoRA files of sd-scripts appear "
-        "here too: sdxl-tui states add DIR. c trains on from their weights, with the settings of a profile of your choice.",
+        "Space marks a checkpoint or state; with two marked, = shows what differs. Training states and LoRA files of sd-scripts "
+        "appear here too: sdxl-tui states add DIR. c trains on from their weights, with the settings of a profile you choose.",
     )
 
     def __init__(self, workspace: Workspace) -> None:
@@ -67,6 +72,7 @@ class CheckpointsScreen(CheckpointPlace):
         self._shelf = CheckpointShelf(workspace)
         self._states = StateShelf(workspace)
         self._states_problem = ""
+        self._moved_at = time.monotonic()
         self._offered: tuple[object, ...] = ()
         self._pictured: tuple[str, Size] | None = None
         """Whose samples were drawn last, for which screen."""
@@ -79,7 +85,13 @@ class CheckpointsScreen(CheckpointPlace):
         self._details.say(("Reading the checkpoints …", MUTED))
         self._list.take_focus()
         self.read_every(REFRESH_EVERY)
-        self._prepare_dialogs()
+        self._preparing = self.set_interval(REST_SECONDS, self._prepare_at_rest)
+
+    def _prepare_at_rest(self) -> None:
+        """Once the list was read and nobody moves in it: imports would hold up the first keys."""
+        if not self._reading and time.monotonic() - self._moved_at > IDLE_SECONDS:
+            self._preparing.stop()
+            self._prepare_dialogs()
 
     @work(thread=True, group="prepare")
     def _prepare_dialogs(self) -> None:
@@ -87,6 +99,8 @@ class CheckpointsScreen(CheckpointPlace):
         import sdxl_tui.screens.file_dialog  # noqa: PLC0415
         import sdxl_tui.screens.resume_dialog  # noqa: PLC0415
         import sdxl_tui.screens.way_on_dialog  # noqa: F401, PLC0415
+
+        settle_memory()
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
@@ -110,6 +124,8 @@ class CheckpointsScreen(CheckpointPlace):
                     return
                 read()
                 fresh = True
+                if time.monotonic() - self._moved_at < REST_SECONDS:
+                    time.sleep(GIVE_WAY_SECONDS)
                 if time.monotonic() - published > PUBLISH_EVERY:
                     self._publish()
                     published, fresh = time.monotonic(), False
@@ -265,6 +281,7 @@ class CheckpointsScreen(CheckpointPlace):
 
     @on(FamilyList.Moved)
     def _moved(self) -> None:
+        self._moved_at = time.monotonic()
         self.show_selected()
 
     @on(FamilyList.Unfolded)

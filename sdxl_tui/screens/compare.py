@@ -14,7 +14,8 @@ from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.checkpoint.describe import CheckpointError, CheckpointSummary
+from engine.errors import UserError
+from sdxl_tui.fleet.compared import Side
 from sdxl_tui.fleet.comparison import Comparison, compare
 from sdxl_tui.screens.place import Place, PlaceName
 from sdxl_tui.terminal.clean import clean
@@ -40,6 +41,8 @@ class ComparePage(Place):
         "profiles they were trained with. A dash: the other one has no such thing.",
         "Each curve stands on the steps of its own schedule, bright as far as the checkpoint has come. An adaptive optimizer's "
         "is multiplied by the d that the checkpoint stores.",
+        "A state or LoRA file of sd-scripts is compared by what is stored in it. Its curve is drawn where the metadata beside it "
+        "name one that its rate stands on; otherwise only where it stands.",
     )
     DEFAULT_CSS = """
     ComparePage {
@@ -87,7 +90,7 @@ class ComparePage(Place):
     def _read(self) -> None:
         try:
             found = compare(*self._folders)
-        except CheckpointError as error:
+        except (UserError, OSError) as error:
             self.app.call_from_thread(self._fail, str(error))
             return
         self.app.call_from_thread(self._show, found)
@@ -99,26 +102,28 @@ class ComparePage(Place):
         self._found = found
         self._names.update(Content("\n").join(map(self._headline, MARKS, STYLES, (found.first, found.second))))
         one, other = found.first, found.second
-        base, other_base = _peak(one), _peak(other)
-        curves: list[Curve] = [
-            *other_curve(other.schedule, other_base, other.step),
-            *stored_curve(one.schedule, base, one.step),
-        ]
-        labels = ("A", "B") if one.step != other.step else ("A, B", "A, B")
+        curves = [*_curve(other, second=True), *_curve(one, second=False)]
+        labels = ("A", "B") if one.stored.step != other.stored.step else ("A, B", "A, B")
         marks = [
-            Mark(item.step, item.schedule.lr(item.step, rate), f"{label} {format_count(item.step)}")
-            for item, rate, label in ((other, other_base, labels[1]), (one, base, labels[0]))
+            Mark(side.stored.step, _rate_at(side, side.stored.step), f"{label} {format_count(side.stored.step)}")
+            for side, label in ((other, labels[1]), (one, labels[0]))
+            if side.stored.step is not None
         ]
-        self._plot.show(curves, marks)
+        self._plot.display = bool(curves)
+        if curves:
+            self._plot.show(curves, marks)
         self._write()
 
     @staticmethod
-    def _headline(mark: str, style: str, summary: CheckpointSummary) -> Content:
+    def _headline(mark: str, style: str, side: Side) -> Content:
+        step = "step not stored" if side.stored.step is None else f"step {format_count(side.stored.step)}"
+        total = f" of {format_count(side.schedule.total_steps)}" if side.schedule else ""
         return Content.assemble(
             (f"{mark}  ", f"bold {style}"),
-            (clean(summary.run_id), "bold"),
-            (f" · step {format_count(summary.step)} of {format_count(summary.total_steps)}", MUTED),
-            (f" · {summary.schedule.kind.value}, {summary.phase.value}", MUTED),
+            (clean(side.name), "bold"),
+            (" sd-scripts" if side.is_foreign else "", MUTED),
+            (f" · {step}{total}", MUTED),
+            (f" · {clean(side.schedule_said)}", MUTED),
         )
 
     def _write(self) -> None:
@@ -137,6 +142,16 @@ class ComparePage(Place):
         self.query_one("#table-scroll").scroll_relative(y=by, animate=False)
 
 
-def _peak(summary: CheckpointSummary) -> float:
-    """The highest base rate of a group, with the d that an adaptive optimizer had found."""
-    return max((group.base_lr * (1.0 if group.d is None else group.d) for group in summary.groups), default=0.0)
+def _curve(side: Side, *, second: bool) -> tuple[Curve, ...]:
+    """Its curve as far as it is known; a place alone where only the rate there is stored."""
+    step = side.stored.step
+    if step is None:
+        return ()
+    if side.schedule is not None:
+        return (other_curve if second else stored_curve)(side.schedule, side.base_lr, step)
+    rate = side.stored.lr
+    return () if rate is None else (Curve(lambda at: rate, step, step, "other" if second else "done"),)
+
+
+def _rate_at(side: Side, step: int) -> float:
+    return side.schedule.lr(step, side.base_lr) if side.schedule else side.stored.lr or 0.0

@@ -100,7 +100,7 @@ class FileDialog(ChildDialog[FilePlan]):
                 yield SchedulePlot(id="plot")
                 yield Static(id="verdict")
                 with VerticalScroll(id="effects", can_focus=False):
-                    yield EffectTable(whose="profile")
+                    yield EffectTable("Nothing else changes: all other settings are the profile's.")
                     yield Static(id="kept")
                     yield Static(id="notes")
             yield Static(id="failure")

@@ -12,34 +12,37 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
-from textual.content import Content
-from textual.events import DescendantFocus, Mount
+from textual.events import DescendantFocus, Mount, ScreenResume
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Static, TextArea
+from textual.widgets import ContentSwitcher, TextArea
 
 from engine.errors import UserError
 from engine.profile.fields import ProfileSection, profile_sections
 from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
+from engine.routes.effects import Effect
+from engine.routes.resuming import ResumePlan
 from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.queue.chains import begin
 from sdxl_tui.fleet.queue.changes import Turn
+from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
 from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved, not_launched
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
+from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.widgets.field_help import field_help, section_help
+from sdxl_tui.widgets.field_help import EditorHelp
 from sdxl_tui.widgets.profile_form import HIDDEN, SectionForm
 from sdxl_tui.widgets.profile_plan import ProfilePlan
 from sdxl_tui.widgets.profile_sections import DraftTitle, SectionList
 from sdxl_tui.widgets.row_list import RowList
+from sdxl_tui.widgets.source_run_line import SourceRunLine
 from sdxl_tui.widgets.toml_editor import TomlEditor
 
 if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
 
-MUTED: Final = "$foreground 60%"
 JUDGE_AFTER: Final = 0.08
 """Seconds without a keystroke before the TOML text is judged."""
 
@@ -51,14 +54,16 @@ class ProfileEditor(Place):
     topic = "Profile editor"
     about = (
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
-        "An empty field goes back to its default. What a resume does with a changed value stands in the help below.",
+        "An empty field goes back to its default. What is wrong with a value, and what a resume does with a changed one, stands "
+        "in the help below.",
+        "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
+        "ignores it, ! it rules a resume out.",
     )
 
     DEFAULT_CSS = """
     ProfileEditor {
         #pages { width: 1fr; padding: 0 1; }
         ProfilePlan { display: none; width: 36%; border-left: solid $foreground 15%; }
-        #help { height: auto; min-height: 5; max-height: 7; padding: 0 1; border-top: solid $foreground 15%; }
         &.-wide ProfilePlan { display: block; }
         &.-wide SectionList { width: 22; }
     }
@@ -70,6 +75,7 @@ class ProfileEditor(Place):
         Binding("ctrl+s", "save", "Save"),
         Binding("ctrl+l", "launch", "Launch"),
         Binding("ctrl+t", "turn", "Form or TOML"),
+        Binding("ctrl+r", "show_difference", "At resume"),
         Binding("ctrl+n", "next_problem", "Next problem"),
         Binding("d", "duplicate", "Duplicate to edit"),
         Binding("pagedown", "section(1)", "Next section", show=False),
@@ -91,7 +97,11 @@ class ProfileEditor(Place):
         self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, highlight_cursor_line=False)
         self._pages = ContentSwitcher(self._form_page, self._toml, id="pages", initial="form")
         self._plan = ProfilePlan()
-        self._help = Static(id="help")
+        self._help = EditorHelp(id="help")
+        self._run: SourceRun | None = None
+        self._difference: ResumePlan | None = None
+        """What a resume of that run would do with the profile as it reads now; None while it has problems."""
+        self._run_line = SourceRunLine()
 
     @property
     def path(self) -> Path:
@@ -105,6 +115,7 @@ class ProfileEditor(Place):
 
     def compose_body(self) -> Iterable[Widget]:
         yield self._title
+        yield self._run_line
         yield Horizontal(self._sections, self._pages, self._plan)
         yield self._help
 
@@ -122,12 +133,41 @@ class ProfileEditor(Place):
 
     def _show_state(self) -> None:
         """What is wrong, or what is planned."""
+        self._difference = self._run.plan(self.draft.document.text, self.path) if self._run else None
+        effects = self._effects()
         self._title.show(self.draft, read_only=self.read_only)
-        self._sections.show(self.draft)
+        self._run_line.show(self._run, self._difference, unfinished=bool(self.draft.complaints))
+        self._sections.show(self.draft, effects.values())
         self._plan.show(self.draft.profile, self.draft.problems)
         if self._form is not None:
             self._form.show_problems(self.draft.complaints)
+            self._form.show_marks(effects)
+        self._show_help()
         self.refresh_bindings()
+
+    def _effects(self) -> dict[str, Effect]:
+        """By field, what a resume of the run would do with each value that differs from it."""
+        return {effect.field: effect for effect in self._difference.effects} if self._difference else {}
+
+    @on(ScreenResume)
+    def _look_for_run(self) -> None:
+        """Anew whenever this comes to the front: a launch from here makes a newer one."""
+        self._read_run()
+
+    @work(thread=True, exclusive=True, group="run")
+    def _read_run(self) -> None:
+        found = newest_run_of(self.path, self.workspace.runs)
+        self.app.call_from_thread(self._show_run, found)
+
+    def _show_run(self, run: SourceRun | None) -> None:
+        if run != self._run:
+            self._run = run
+            self._show_state()
+
+    def action_show_difference(self) -> None:
+        """What a resume of the run would do with each value that differs."""
+        if self._run is not None and self._difference is not None:
+            self.app.push_screen(SourceRunDialog(self._run, self._difference))
 
     # the form
 
@@ -138,6 +178,7 @@ class ProfileEditor(Place):
         await self._form_page.remove_children()
         await self._form_page.mount(self._form)
         self._form.show_problems(self.draft.complaints)
+        self._form.show_marks(self._effects())
 
     @on(RowList.Highlighted)
     async def _section_moved(self) -> None:
@@ -147,7 +188,7 @@ class ProfileEditor(Place):
         elif section is not self._section or self._form is None:
             await self._show_section(section)
         if self._sections.has_focus:
-            self._help.update(section_help(self._section))
+            self._show_help()
 
     @on(RowList.Chosen)
     def _section_chosen(self) -> None:
@@ -171,13 +212,18 @@ class ProfileEditor(Place):
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Help for what has the focus."""
-        field = self._form.field_of(event.widget) if self._form is not None else None
+        self._show_help(event.widget)
+
+    def _show_help(self, focused: Widget | None = None) -> None:
+        """Help for ``focused``, by default for what has the focus now."""
+        focused = focused or self.focused
+        field = self._form.field_of(focused) if self._form is not None else None
         if field is not None:
-            self._help.update(field_help(field, is_set=self.draft.value(field.path) is not None))
-        elif event.widget is self._sections:
-            self._help.update(section_help(self._section))
+            self._help.show_field(field, self.draft, self._run, self._effects().get(field.path))
+        elif self._pages.current == "toml":
+            self._help.show_problems(self.draft.problems)
         else:
-            self._show_toml_help()
+            self._help.show_section(self._section)
 
     async def action_section(self, by: int) -> None:
         """Go to the next or previous section, from wherever the cursor is."""
@@ -195,14 +241,7 @@ class ProfileEditor(Place):
             self._toml.load_text(self.draft.document.text)
         self._pages.current = "toml"
         self._toml.focus()
-        self._show_toml_help()
-
-    def _show_toml_help(self) -> None:
-        if self.draft.problems:
-            first = self.draft.problems[0]
-            self._help.update(Content.styled(clean(f"{first.place.rpartition('/')[2]}  {first.message}"), "$error"))
-        else:
-            self._help.update(Content.styled("Plain TOML; comments and order stay as you write them.", MUTED))
+        self._show_help(self._toml)
 
     @on(TextArea.Changed, "#toml")
     def _text_typed(self) -> None:
@@ -215,7 +254,6 @@ class ProfileEditor(Place):
     def _judge_text(self) -> None:
         self.draft.judge()
         self._show_state()
-        self._show_toml_help()
 
     async def action_turn(self) -> None:
         """From the form to the text or back; back only where the text is TOML."""
@@ -240,6 +278,8 @@ class ProfileEditor(Place):
             return not self.read_only
         if action == "duplicate":
             return self.read_only
+        if action == "show_difference":
+            return self._difference is not None
         if action == "next_problem":
             return bool(self.draft.complaints)
         return True

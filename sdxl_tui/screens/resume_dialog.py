@@ -94,8 +94,12 @@ class ResumeDialog(ModalScreen[ResumeAnswer]):
 
     @work(thread=True, exclusive=True)
     def _look(self) -> None:
-        outlook = look_ahead(self.run_directory, self.checkpoint, self.damage)
+        outlook = look_ahead(self.run_directory, self.checkpoint, self.damage, self._tell)
         self.app.call_from_thread(self._show, outlook)
+
+    def _tell(self, sentence: str) -> None:
+        """From the thread: what takes a while."""
+        self.app.call_from_thread(self.query_one("#outlook", Static).update, Content.styled(sentence, MUTED))
 
     def _show(self, outlook: ResumeOutlook) -> None:
         self.outlook = outlook
@@ -174,6 +178,8 @@ def _edited(outlook: ResumeOutlook) -> Content:
     plan = outlook.edits.plan
     if not plan.effects:
         return Content(clean(outlook.edits.remark or "not edited since"))
+    if all(effect.is_moved for effect in plan.effects):
+        return Content.styled("moved since, the same content: the resume goes on with it", "$success")
     if not outlook.decision:
         return Content.styled("edited since; every edit takes effect from the next step on", "$success")
     held = plan.fixed or plan.restored

@@ -72,6 +72,14 @@ def clean(text: str, *, limit: int = LIMIT, lines: bool = False) -> str:
     return (_UNSAFE_BUT_NEWLINE if lines else UNSAFE).sub(lambda found: _visible(ord(found[0])), text)
 
 
+def without_middle(text: str, width: int) -> str:
+    """Clean ``text`` in at most ``width`` characters: of a longer one, such as a path, the beginning and the end."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) * 2 // 3
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def clean_line(data: bytes, *, limit: int = LIMIT, unread: int = 0) -> str:
     """One line of a log as a terminal would leave it: what follows the last carriage return, decoded and cleaned.
 

@@ -21,21 +21,21 @@ def comparison_table(found: Comparison, width: int, styles: tuple[str, str]) -> 
     longest = max((cell_len(item.name) for section in found.sections for item in section.differences), default=0)
     names = min(NAME_CELLS, max(10, longest), max(12, width // 4)) + GAP
     room = max(NARROWEST, (width - names - GAP) // 2)
-    values = [text for section in found.sections for item in section.differences for text in item.texts]
+    values = [text for section in found.sections for item in section.differences for text in found.texts(item)]
     room = min(room, max([NARROWEST, *map(cell_len, values)]))
     lines: list[Content] = []
     for section in found.sections:
-        lines += _section(section, names, room, styles)
+        lines += _section(found, section, names, room, styles)
     return Content("\n").join(lines)
 
 
-def _section(section: Section, names: int, room: int, styles: tuple[str, str]) -> list[Content]:
+def _section(found: Comparison, section: Section, names: int, room: int, styles: tuple[str, str]) -> list[Content]:
     alike = f"  {format_count(section.alike)} alike" if section.alike else ""
     if not section.differences:
         return [Content.assemble((section.title, "bold"), ("  nothing differs", MUTED), (alike, MUTED)), Content("")]
     lines = [Content.assemble((section.title, "bold"), (alike, MUTED))]
     for item in section.differences:
-        columns = [_lines(text, room) for text in item.texts]
+        columns = [_lines(text, room) for text in found.texts(item)]
         name = item.name if cell_len(item.name) <= names - GAP else f"{set_cell_size(item.name, names - GAP - 1)}…"
         for at in range(max(map(len, columns))):
             first, second = (column[at] if at < len(column) else "" for column in columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -9,10 +10,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.profile.to_toml import toml_value
-from engine.routes.effects import Effect
+from engine.routes.effects import Effect, shown
 from engine.routes.plan import Plan
 from engine.routes.route import Route, kept_by, new_under
-from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
 
 MUTED: Final = "$foreground 60%"
@@ -20,6 +21,9 @@ MILD: Final = 1.5
 HARD: Final = 3.0
 """Upward jumps beyond these factors are worth a look, and dangerous."""
 WORTH_A_WARMUP: Final = 1.2
+SHORTEST: Final = 12
+HAPPENS: Final = 34
+"""Columns that a long value keeps however narrow the table is, and that two of them leave to what happens."""
 
 
 def severity(plan: Plan) -> str:
@@ -63,7 +67,7 @@ def shown_value(effect: Effect, value: Any) -> str:
         return format_lr(value)
     if isinstance(value, float):
         return clean(toml_value(value))
-    return clean(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value), limit=60)
+    return clean(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else shown(value))
 
 
 class EffectTable(Widget):
@@ -74,11 +78,13 @@ class EffectTable(Widget):
     """
     ALLOW_SELECT = False
 
-    def __init__(self, *, whose: str = "parent", id: str | None = None) -> None:
-        """whose: settings those are that do not change."""
+    def __init__(
+        self, nothing: str = "Nothing else changes: all other settings are the parent's.", *, id: str | None = None
+    ) -> None:
+        """nothing: what is said where there is no effect."""
         super().__init__(id=id)
+        self._nothing = nothing
         self._effects: tuple[Effect, ...] = ()
-        self._whose = whose
 
     def show(self, effects: tuple[Effect, ...]) -> None:
         """Show these."""
@@ -87,16 +93,18 @@ class EffectTable(Widget):
 
     def render(self) -> Content:
         if not self._effects:
-            return Content.styled(f"Nothing else changes: all other settings are the {self._whose}'s.", MUTED)
+            return Content.styled(self._nothing, MUTED)
         rows = [
             (effect.field, shown_value(effect, effect.stored), shown_value(effect, effect.new), _shortly(effect))
             for effect in self._effects
         ]
         head = ("setting", "stored", "new", "what happens")
-        widths = [max(cell_len(row[at]) for row in (head, *rows)) for at in range(3)]
+        width = max(20, self.content_size.width)
+        widths = _widths([head, *rows], width)
         lines = [Content.styled(_row(head, widths), MUTED)]
         for row in rows:
-            name, stored, new, happens = row
+            name, happens = row[0], row[3]
+            stored, new = (without_middle(row[at], widths[at]) for at in (1, 2))
             lines.append(
                 Content.assemble(
                     name.ljust(widths[0] + 2),
@@ -106,8 +114,18 @@ class EffectTable(Widget):
                     (f"  {happens}", MUTED),
                 )
             )
-        width = max(20, self.content_size.width)
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
+
+
+def _widths(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
+    """Of the first three columns; two values that are too long share what leaves room for what happens."""
+    widest = [max(cell_len(row[at]) for row in rows) for at in range(4)]
+    room = max(2 * SHORTEST, width - widest[0] - min(widest[3], HAPPENS) - 6)
+    if widest[1] + widest[2] <= room:
+        return widest[:3]
+    half = room // 2
+    stored = min(widest[1], max(half, room - widest[2]))
+    return [widest[0], stored, min(widest[2], room - stored)]
 
 
 def _shortly(effect: Effect) -> str:

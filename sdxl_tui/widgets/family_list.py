@@ -6,6 +6,7 @@ Reading is left to the screen; what a row looks like to ``family_rows`` and ``st
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import on
@@ -23,6 +24,7 @@ from sdxl_tui.fleet.foreign_states import FOREIGN_KEY, ForeignEntry, StateFolder
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.family_rows import MARKS, View, family_rows
 from sdxl_tui.widgets.filter_bar import FilterBar
+from sdxl_tui.widgets.flat_rows import flat_rows
 from sdxl_tui.widgets.row_list import RowList
 from sdxl_tui.widgets.state_rows import state_rows
 
@@ -41,6 +43,11 @@ class Selection:
 def is_checkpoint(key: str) -> bool:
     """Whether a row's key is that of one of our checkpoints: not a run's, nor of anything of sd-scripts."""
     return "/" in key and not key.startswith(FOREIGN_KEY)
+
+
+def is_comparable(key: str) -> bool:
+    """Whether it is that of a checkpoint, a state or a LoRA file: not a run's nor a folder's."""
+    return "/" in key and not (key.startswith(FOREIGN_KEY) and key.endswith("/"))
 
 
 class MarkableRows(RowList):
@@ -128,8 +135,9 @@ class FamilyList(Vertical):
     def state(self) -> ForeignEntry | StateFolder | None:
         """What of sd-scripts is under the cursor."""
         key = self._rows.key
-        if key is None or not key.startswith(FOREIGN_KEY):
-            return None
+        return self._state_of(key) if key is not None and key.startswith(FOREIGN_KEY) else None
+
+    def _state_of(self, key: str) -> ForeignEntry | StateFolder | None:
         every: list[ForeignEntry | StateFolder] = [
             *self.states,
             *(item for folder in self.states for item in folder.entries),
@@ -137,10 +145,17 @@ class FamilyList(Vertical):
         return next((item for item in every if item.key == key), None)
 
     @property
-    def marked(self) -> tuple[Selection, ...]:
-        """The marked checkpoints that are still there, in the order they were marked."""
-        found = (self._selection_of(key) for key in self.view.marked)
-        return tuple(selection for selection in found if selection is not None and selection.entry is not None)
+    def marked(self) -> tuple[Path, ...]:
+        """What is marked and still there, checkpoints and states, in the order it was marked."""
+        found = (self._path_of(key) for key in self.view.marked)
+        return tuple(path for path in found if path is not None)
+
+    def _path_of(self, key: str) -> Path | None:
+        if key.startswith(FOREIGN_KEY):
+            state = self._state_of(key)
+            return state.path if state is not None else None
+        selection = self._selection_of(key)
+        return selection.entry.folder if selection is not None and selection.entry is not None else None
 
     def _selection_of(self, key: str | None) -> Selection | None:
         if key is None or key.startswith(FOREIGN_KEY):
@@ -159,8 +174,9 @@ class FamilyList(Vertical):
         return [entry for run in runs if every or run.key not in self.view.folded for entry in run.checkpoints]
 
     def states_in_sight(self) -> list[ForeignEntry]:
-        """Those of folders that are not folded; all while something is looked for."""
-        opened = [folder for folder in self.states if self.is_filtered or folder.key not in self.view.folded]
+        """Those of folders that are not folded; all while sorted or filtered."""
+        every = self.view.sorting.is_flat or self.is_filtered
+        opened = [folder for folder in self.states if every or folder.key not in self.view.folded]
         return [entry for folder in opened for entry in folder.entries]
 
     # Showing
@@ -213,7 +229,10 @@ class FamilyList(Vertical):
         self._draw()
 
     def _draw(self) -> None:
-        rows = [*family_rows(self.families or (), self.view), *state_rows(self.states, self.view)]
+        if self.view.sorting.is_flat:
+            rows = flat_rows(self.families or (), self.states, self.view)
+        else:
+            rows = [*family_rows(self.families or (), self.view), *state_rows(self.states, self.view)]
         if list(self._rows.rows) != rows:
             self._rows.show_rows(rows)
         every = sum(len(run.checkpoints) for root in self.families or () for run in root.walk())
@@ -270,7 +289,7 @@ class FamilyList(Vertical):
     def _row_marking(self, event: MarkableRows.Marking) -> None:
         """A third mark takes the place of the first."""
         event.stop()
-        if not is_checkpoint(event.key):
+        if not is_comparable(event.key):
             return
         marked = tuple(key for key in self.view.marked if key != event.key)
         if len(marked) == len(self.view.marked):

@@ -1,4 +1,4 @@
-"""Checkpoints as rows of a list: families as a tree with guides, or one sorted list; what is folded or filtered out."""
+"""Checkpoints as rows of a list: families as a tree with guides, without what is folded or filtered out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
-from engine.checkpoint.describe import BrokenCheckpoint, CheckpointSummary
+from engine.checkpoint.describe import BrokenCheckpoint
 from engine.run.liveness import RunState
-from sdxl_tui.fleet.checkpoint_order import BY_FAMILY, Order, Sorting
+from sdxl_tui.fleet.checkpoint_order import BY_FAMILY, Sorting
 from sdxl_tui.fleet.checkpoint_query import EVERYTHING, Query
 from sdxl_tui.fleet.families import CheckpointEntry, Family
-from sdxl_tui.terminal.numbers import format_age, format_count, format_loss, format_lr, format_percent
+from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder
+from sdxl_tui.terminal.numbers import format_age, format_count, format_lr, format_percent
 from sdxl_tui.widgets.row_list import Row, Styled
 
 MUTED: Final = "$foreground 60%"
@@ -32,13 +33,17 @@ class View:
     query: Query = EVERYTHING
     sorting: Sorting = BY_FAMILY
     marked: tuple[str, ...] = ()
-    """Keys of up to two checkpoints."""
+    """Keys of up to two checkpoints or states."""
     now: float = 0.0
     """Unix seconds."""
 
     def fits(self, family: Family, entry: CheckpointEntry) -> bool:
         """Whether a checkpoint is what is looked for."""
         return self.query.is_empty or self.query.fits(family.run, entry, self.now)
+
+    def fits_state(self, folder: StateFolder, entry: ForeignEntry) -> bool:
+        """Whether a state or LoRA file is what is looked for."""
+        return self.query.is_empty or self.query.fits_state(folder, entry, self.now)
 
     def fits_any(self, family: Family) -> bool:
         """Whether anything of a family is."""
@@ -59,20 +64,12 @@ def state_mark(family: Family) -> Styled:
 
 
 def family_rows(families: Sequence[Family], view: View) -> list[Row]:
-    """The rows of all families."""
-    if view.sorting.is_flat:
-        return _flat_rows(families, view)
+    """The rows of all families as trees."""
     rows: list[Row] = []
     for family in families:
         if view.fits_any(family):
             rows += _run_rows(family, view, guides="", below="", parent=None)
     return rows
-
-
-def _flat_rows(families: Sequence[Family], view: View) -> list[Row]:
-    every = ((run, entry) for root in families for run in root.walk() for entry in run.checkpoints)
-    found = view.sorting.sorted((run, entry) for run, entry in every if view.fits(run, entry))
-    return [_flat_row(run, entry, view) for run, entry in found]
 
 
 def _run_rows(family: Family, view: View, *, guides: str, below: str, parent: str | None) -> Iterator[Row]:
@@ -119,52 +116,28 @@ def is_damaged(entry: CheckpointEntry) -> bool:
 
 def checkpoint_row(entry: CheckpointEntry, view: View, *, guides: str, parent: str) -> Row:
     """Step, the rate it stands at, its age; or that it is damaged."""
-    label = (*_mark(entry, view), (format_count(entry.step), ""), *_pin(entry))
+    label = (*mark_of(entry.key, view), (format_count(entry.step), ""), *pin_of(entry))
     if is_damaged(entry):
         return Row(entry.key, (*label, ("  ✗ damaged", "$error")), guides=guides, parent=parent)
-    found = entry.described
-    if not isinstance(found, CheckpointSummary):
+    facts = entry.facts
+    if facts is None:
         return Row(entry.key, label, guides=guides, parent=parent)
-    columns = ((format_lr(_rate(found)), "$primary"), (short_age(view.now - found.created), MUTED))
+    columns = ((format_lr(facts.lr), "$primary"), (short_age(view.now - facts.saved), MUTED))
     return Row(entry.key, label, columns, guides=guides, parent=parent)
 
 
-def _flat_row(family: Family, entry: CheckpointEntry, view: View) -> Row:
-    """Step and run; what it is sorted by, or the rate."""
-    label = (
-        *_mark(entry, view),
-        (f"{format_count(entry.step):>6}", "bold"),
-        *_pin(entry),
-        (f" {family.run.id}", MUTED),
-    )
-    if is_damaged(entry):
-        return Row(entry.key, (*label[:-1], ("  ✗ damaged", "$error"), label[-1]))
-    found = entry.described
-    if not isinstance(found, CheckpointSummary):
-        return Row(entry.key, label)
-    losses = {Order.LOSS: found.loss_avg, Order.HELD_OUT: found.validation_loss}
-    order = view.sorting.order
-    if order is Order.DATE:
-        value = short_age(view.now - found.created)
-    else:
-        value = format_loss(losses[order]) if order in losses else format_lr(_rate(found))
-    return Row(entry.key, label, ((value, "$primary"),))
-
-
-def _mark(entry: CheckpointEntry, view: View) -> tuple[Styled, ...]:
-    if entry.key not in view.marked:
+def mark_of(key: str, view: View) -> tuple[Styled, ...]:
+    """The letter of a row that is marked to be compared."""
+    if key not in view.marked:
         return ()
-    return ((f"{MARKS[view.marked.index(entry.key)]} ", "bold $accent"),)
+    return ((f"{MARKS[view.marked.index(key)]} ", "bold $accent"),)
 
 
-def _pin(entry: CheckpointEntry) -> tuple[Styled, ...]:
+def pin_of(entry: CheckpointEntry) -> tuple[Styled, ...]:
+    """The sign of a checkpoint that is kept."""
     if entry.is_replaced:
         return ((f" {PIN_OF_OLD}", "$warning"),)
     return ((f" {PIN}", "$warning"),) if entry.pinned else ()
-
-
-def _rate(found: CheckpointSummary) -> float | None:
-    return found.groups[0].used_lr if found.groups else None
 
 
 def short_age(seconds: float) -> str:

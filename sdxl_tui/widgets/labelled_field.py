@@ -38,6 +38,11 @@ class LabelledField(Horizontal):
         yield self.control
         yield Static(Content(""), classes="field-note")
 
+    def mark(self, mark: str, style: str = "") -> None:
+        """Set a sign before the label; none with an empty one."""
+        label = Content.assemble((f"{mark} ", f"bold {style}"), self.label) if mark else Content(self.label)
+        self.query_one(".field-label", Static).update(label, layout=False)
+
     def note(self, text: str | Content) -> None:
         """Say something about the value."""
         self._say(text, error=False)

@@ -20,8 +20,12 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from engine.profile.fields import STAGES, ProfileField, ProfileSection
+from engine.profile.setting import AtResume
+from engine.routes.effects import Effect
+from sdxl_tui.fleet.source_run import MARKS
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.choice import Choice
+from sdxl_tui.widgets.field_help import RESUME_STYLE
 from sdxl_tui.widgets.field_text import OFF, ON, default_text, stages_text, text_of, value_of
 from sdxl_tui.widgets.labelled_field import LabelledField
 from sdxl_tui.widgets.sources_editor import SourcesEditor
@@ -42,6 +46,7 @@ class FieldRow(LabelledField):
         self.text = self.first_text
         """What stands in the control now."""
         self._explains = False
+        self._marked: AtResume | None = None
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
 
     def on_mount(self) -> None:
@@ -56,6 +61,13 @@ class FieldRow(LabelledField):
             where = "edited as TOML: ctrl+t" if self.field.path == STAGES else self.field.unit
             words = (where, self.field.help if self._explains else "")
             self.note("  ".join(word for word in words if word))
+
+    def show_effect(self, effect: Effect | None) -> None:
+        """Mark what a resume would do with the value; None: it is the run's."""
+        kind = None if effect is None else effect.at_resume
+        if kind is not self._marked:
+            self._marked = kind
+            self.mark("" if kind is None else MARKS[kind], "" if kind is None else RESUME_STYLE[kind])
 
     def on_resize(self, event: Resize) -> None:
         """With enough room the note also says what the field is for."""
@@ -156,6 +168,11 @@ class SectionForm(VerticalScroll, can_focus=False):
         for path, row in self._rows.items():
             of_row = [text for field, text in problems.items() if field == path or field.startswith(f"{path}.")]
             row.show_problem(of_row[0] if of_row else "")
+
+    def show_marks(self, effects: Mapping[str, Effect]) -> None:
+        """Mark the fields, by path, that differ from what a run was launched with."""
+        for path, row in self._rows.items():
+            row.show_effect(effects.get(path))
 
     def focus_field(self, path: str) -> bool:
         """Put the cursor into a field; False if it is not in this section."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from textual.content import Content
 from textual.widgets import Static
 
 from engine.profile.fields import ProfileSection, profile_sections
-from sdxl_tui.fleet.profile_draft import ProfileDraft
+from engine.profile.setting import AtResume
+from engine.routes.effects import Effect
+from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of
+from sdxl_tui.fleet.source_run import MARKS
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.field_help import RESUME_STYLE
 from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.row_list import Row, RowList
 
 MUTED: Final = "$foreground 60%"
 TOP: Final = "profile"
 """What the section without a name is called."""
+GRAVITY: Final = (AtResume.APPLIED, AtResume.RESTORED, AtResume.FIXED)
 
 
 class DraftTitle(Static):
@@ -45,13 +51,18 @@ class SectionList(RowList):
     SectionList { width: 18; border-right: solid $foreground 15%; }
     """
 
-    def show(self, draft: ProfileDraft) -> None:
-        """Mark the sections that something is wrong in."""
+    def show(self, draft: ProfileDraft, effects: Collection[Effect] = ()) -> None:
+        """Mark the sections that something is wrong in, and those with values that differ from a run's."""
         rows = []
         for section in profile_sections():
             wrong = draft.complaints_in(section)
             label = (section.name or TOP, "$error" if wrong else "")
-            rows.append(Row(section.name or TOP, (label,), tail=(f"✗ {wrong}", "$error") if wrong else ("", "")))
+            differing = [effect for effect in effects if section_of(effect.field) == section.name]
+            tail = (f"✗ {wrong}", "$error") if wrong else ("", "")
+            if differing and not wrong:
+                gravest = max(differing, key=lambda effect: GRAVITY.index(effect.at_resume)).at_resume
+                tail = (f"{MARKS[gravest]} {len(differing)}", RESUME_STYLE[gravest])
+            rows.append(Row(section.name or TOP, (label,), tail=tail))
         if list(self.rows) != rows:
             self.show_rows(rows)
 

@@ -12,7 +12,7 @@ from engine.foreign.sd_scripts_state import SdScriptsState
 from sdxl_tui.fleet.foreign_states import ForeignEntry, ForeignProblem, StateFolder
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_lr
-from sdxl_tui.widgets.family_rows import MUTED, View, short_age
+from sdxl_tui.widgets.family_rows import MUTED, View, mark_of, short_age
 from sdxl_tui.widgets.row_list import Row, Styled
 
 LEADING_ZEROS: Final = re.compile(r"^0+(?=\d)")
@@ -23,13 +23,13 @@ SHORTEST: Final = 3
 def state_rows(folders: Sequence[StateFolder], view: View) -> Iterator[Row]:
     """The rows of all folders; those with nothing that fits are left out while something is looked for."""
     for folder in folders:
-        shown = [entry for entry in folder.entries if _fits(folder, entry, view)]
+        shown = [entry for entry in folder.entries if view.fits_state(folder, entry)]
         if not shown and not view.query.is_empty:
             continue
         is_folded = folder.key in view.folded and view.query.is_empty
         yield Row(
             key=folder.key,
-            label=(("◇ ", "$accent"), (clean(folder.path.name or str(folder.path)), "")),
+            label=(("◇ ", "$accent"), (clean(folder.title), "")),
             tail=("sd-scripts", MUTED),
             fold=("closed" if is_folded else "open") if shown else None,
         )
@@ -50,7 +50,7 @@ def shortened(names: Sequence[str]) -> list[str]:
 
 
 def _row(folder: StateFolder, entry: ForeignEntry, name: str, view: View, guides: str) -> Row:
-    label: list[Styled] = [(clean(name), "")]
+    label: list[Styled] = [*mark_of(entry.key, view), (clean(name), "")]
     if isinstance(entry.described, ForeignProblem):
         return Row(entry.key, (*label, ("  ✗", "$error")), guides=guides, parent=folder.key)
     columns = ((_rate(entry), "$primary"), (short_age(view.now - entry.changed), MUTED))
@@ -59,12 +59,6 @@ def _row(folder: StateFolder, entry: ForeignEntry, name: str, view: View, guides
 
 def _rate(entry: ForeignEntry) -> str:
     """The rate of a state's next step; of a LoRA file that it is one."""
-    found = entry.described
-    if isinstance(found, SdScriptsState):
-        return format_lr(found.groups[0].effective_lr if found.groups else None)
-    return "LoRA" if isinstance(found, LoraFacts) or not entry.is_state else ""
-
-
-def _fits(folder: StateFolder, entry: ForeignEntry, view: View) -> bool:
-    """By words alone: conditions are about the fields of our own checkpoints."""
-    return view.query.is_empty or view.query.fits_text(f"{entry.path}\nsd-scripts\n{folder.path}")
+    if isinstance(entry.described, SdScriptsState):
+        return format_lr(entry.facts.lr if entry.facts else None)
+    return "LoRA" if isinstance(entry.described, LoraFacts) or not entry.is_state else ""

@@ -39,6 +39,6 @@ def test_listing_checkpoints_does_not_wait_for_pydantic(module: str) -> None:
 
 
 def test_looking_at_a_data_set_loads_pillow_but_not_torch() -> None:
-    found = loaded_by("engine.data.outlook", "engine.data.order")
+    found = loaded_by("engine.data.outlook", "engine.data.order", "engine.data.content", "engine.model.content")
     assert found.isdisjoint({"torch", "diffusers", "transformers", "accelerate", "peft", "safetensors"})
     assert "PIL" in found

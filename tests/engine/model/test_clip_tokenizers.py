@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from engine.model.clip_tokenizers import VOCABULARY, clip_tokenizers
+from engine.model.clip_tokenizers import clip_tokenizers
+from engine.model.clip_vocabulary import VOCABULARY
 
 TOKENIZER = clip_tokenizers()[0]
 

@@ -151,10 +151,15 @@ def test_stored_and_edited_settings_that_contradict_each_other_are_refused() -> 
         plan.profile(keep_stored=True)
 
 
-def test_the_same_content_at_another_place_is_no_change() -> None:
+def test_the_same_content_at_another_place_is_applied_and_other_content_refused() -> None:
     moved = Profile.model_validate(BASE | {"model": {"base": "/elsewhere"}})
     stored = Profile.model_validate(BASE)
-    assert plan_resume(stored, moved, same_content=frozenset({"model.base"})).effects == ()
+    plan = plan_resume(stored, moved, same_content=frozenset({"model.base"}))
+    assert [effect.what_happens.partition(":")[0] for effect in plan.applied] == ["same base, moved"]
+    assert plan.profile(keep_stored=False) == moved
+    refused = plan_resume(stored, moved, other_content=frozenset({"model.base"}))
+    with pytest.raises(RouteError, match="was /base and is now /elsewhere, which holds other content: no exact resume"):
+        refused.profile(keep_stored=True)
     assert [effect.field for effect in plan_resume(stored, moved).fixed] == ["model.base"]
 
 

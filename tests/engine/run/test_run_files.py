@@ -207,6 +207,15 @@ def test_a_new_run_is_complete_private_and_says_where_it_came_from(tmp_path: Pat
     assert [entry.name for entry in (tmp_path / "runs").iterdir()] == [run.id]
 
 
+def test_a_source_that_was_named_from_here_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = RunRecord.read(create_run(tmp_path / "runs", PROFILE, source=Path("demo.toml")).record)
+    assert record is not None
+    assert record.source_profile == str(tmp_path / "demo.toml")
+
+
 def test_runs_of_one_second_get_different_ids(tmp_path: Path) -> None:
     ids = [create_run(tmp_path / "runs", PROFILE, source=None).id for _ in range(4)]
     assert len(set(ids)) == 4

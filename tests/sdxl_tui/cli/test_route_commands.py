@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from engine.demo import locate
 from engine.profile.load import read_snapshot
 from engine.run.metrics import MetricsReader
 from engine.run.records import RunRecord
@@ -46,7 +48,7 @@ def test_a_reschedule_keeps_the_state_and_takes_the_new_rate(copied: CommandLine
     record = RunRecord.read(copied.run(child).record)
     assert record is not None
     assert record.parent is not None
-    assert (record.parent.route, record.parent.step) == ("reschedule", 4)
+    assert (record.parent.route, record.parent.step, record.parent.attempt) == ("reschedule", 4, 1)
     assert "reschedule" in copied("tree").out
 
 
@@ -173,3 +175,47 @@ def test_a_source_that_is_broken_or_gone_is_told(copied: CommandLine) -> None:
     done = copied("resume", "latest@4", "--wait")
     assert done.code == 0
     assert "is gone" in done.err
+
+
+# Moved since
+
+
+def moved_pictures(cli: CommandLine, to: Path) -> Path:
+    """The demo's pictures and base at another place, which the profile of the run names."""
+    shutil.copytree(locate("bundled:demo-images"), to / "pictures")
+    shutil.copytree(locate("bundled:demo-base"), to / "base")
+    edited(cli, '"bundled:demo-images"', f'"{to / "pictures"}"')
+    edited(cli, '"bundled:demo-base"', f'"{to / "base"}"')
+    return to
+
+
+def test_what_was_moved_is_said_to_be_the_same_and_the_resume_goes_on(
+    copied: CommandLine, finished: Result, tmp_path: Path
+) -> None:
+    to = moved_pictures(copied, tmp_path)
+    told = copied("effect", "latest@4")
+    assert "same base, moved" in told.out
+    assert "same data, moved" in told.out
+    assert "every image is read" in told.err
+    facts = copied("effect", "latest@4", "--json").json
+    assert facts["resume"] == "possible"
+    assert [effect["is_moved"] for effect in facts["effects"]] == [True, True]
+    run = copied.run(finished.out.strip())
+    before = steps_of(copied, run.id)
+    assert copied("resume", "latest@4", "--wait").code == 0
+    assert steps_of(copied, run.id) == before
+    assert read_snapshot(run.latest_profile).model.base == str(to / "base")
+
+
+def test_other_content_at_the_new_place_is_refused_before_an_engine_starts(
+    copied: CommandLine, finished: Result, tmp_path: Path
+) -> None:
+    to = moved_pictures(copied, tmp_path)
+    (to / "base" / "tokenizer" / "merges.txt").write_text("other merges")
+    sorted((to / "pictures").glob("*.txt"))[0].write_text("another caption")
+    refused = copied("resume", "latest@4")
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert f"was bundled:demo-base and is now {to / 'base'}, which holds other content (and dataset.sources)" in said
+    assert "no exact resume is possible" in said
+    assert len(copied.run(finished.out.strip()).existing_attempts()) == 1

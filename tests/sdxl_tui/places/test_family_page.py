@@ -107,6 +107,38 @@ def test_a_run_that_goes_on_counting_its_parents_steps_lies_right_behind_them(fi
     assert history.steps == 10
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_parent_that_was_resumed_after_the_child_was_made_keeps_the_childs_past(field: Field, recorded: bool) -> None:
+    fox = field.run("fox", age=9000)
+    measured(fox, range(1, 11), 1e-3)
+    origin = Parent("fox", "step-00000006", 6, "continue", 1 if recorded else None)
+    measured(field.run("child", age=500, parent=origin), range(1, 3), 5e-4)
+    measured(fox, range(5, 11), 2e-3, attempt=2)
+    later = Parent("fox", "step-00000008", 8, "continue", 2 if recorded else None)
+    measured(field.run("later", age=100, parent=later), range(1, 3), 1e-4)
+    event = {"time": NOW, "attempt": 2, "event": "lr_scaled", "step": 5, "factor": 2.0, "base_lr": {"unet": 2e-3}}
+    with fox.events.open("a") as file:
+        file.write(json.dumps(event) + "\n")
+    by_last = {line[-1].family.key: line for line in lines(field)}
+    history = LineHistory()
+    for line, rates, seams in (
+        (by_last["child"], [1e-3] * 6 + [5e-4] * 2, [(6, "continue")]),
+        (
+            by_last["later"],
+            [1e-3] * 4 + [2e-3] * 4 + [1e-4] * 2,
+            [(4, "resume"), (5, "LR ×2.0"), (8, "continue")],
+        ),
+    ):
+        history.follow(line)
+        history.poll()
+        found = [rate for _, rate, _ in history.lr()["unet"]]
+        if recorded or line is by_last["later"]:
+            assert found == rates
+            assert [(seam.step, seam.name) for seam in history.seams()] == seams
+        else:
+            assert found[:6] == [1e-3] * 4 + [2e-3] * 2, "an older version did not say which attempt it was"
+
+
 def test_a_long_line_is_thinned_out(field: Field, tmp_path: Path) -> None:
     run = field.run("long")
     run.metrics.write_text(

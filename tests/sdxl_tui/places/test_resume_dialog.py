@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
 import sdxl_tui.screens.resume_dialog as dialog_module
+from engine.checkpoint.manifest import write_manifest
+from engine.demo import locate
+from engine.model.content import content_of
 from engine.profile.schema import Profile
 from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
@@ -226,3 +230,31 @@ async def test_an_edit_that_rules_a_resume_out_leaves_the_run_as_it_was_launched
         await pilot.press("l")
         await until(pilot, lambda: bool(resumed), "the resume")
     assert profiles == [None]
+
+
+async def test_a_moved_base_goes_on_and_another_one_is_refused(
+    field: Field, resumed: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(locate("bundled:demo-base"), base)
+    run = edited(field, '"bundled:demo-base"', f'"{base}"')
+    state = run.checkpoint(1000) / "state.json"
+    facts = json.loads(state.read_text())
+    facts["base_model"]["digest"] = content_of("bundled:demo-base")
+    state.write_text(json.dumps(facts))
+    write_manifest(run.checkpoint(1000), 1000)
+    async with shell(field).run_test(size=(100, 30)) as pilot:
+        text = await opened(pilot)
+        assert "moved since, the same content" in text
+        assert "same base, moved" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(resumed), "the resume")
+    assert [profile.model.base for profile in profiles if profile] == [str(base)]
+    (base / "tokenizer" / "merges.txt").write_text("other merges")
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        text = await opened(pilot)
+        assert "no exact resume with 1 setting; apply it by continue" in text
+        assert "other base" in text
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+    assert len(resumed) == 1
