@@ -124,7 +124,8 @@ def _backward(training: Training, share: Share, batch: Batch, draw: Draw) -> Ten
     own = batch_to_device(share.of(batch), compute.device)
     own_draw = share.of(draw).on(compute.device)
     with compute.accelerator.autocast():
-        loss = training.objective.loss(training.unet, training.conditioned(own), own_draw, dtype=compute.dtype)
+        conditioned = training.conditioned(own, batch.captions)
+        loss = training.objective.loss(training.unet, conditioned, own_draw, dtype=compute.dtype)
     if share.count < share.total:
         loss = loss * share.weight
     compute.accelerator.backward(loss)  # divides by the number of micro-batches

@@ -88,7 +88,8 @@ class Validator:
             for model in training.adapter.models.values():
                 stack.enter_context(evaluation_mode(model))
             for data, members in training.held_out.batches(training.profile.training.batch_size):
-                batch = training.conditioned(batch_to_device(data.batch(members), training.compute.device))
+                batch = batch_to_device(data.batch(members), training.compute.device)
+                batch = training.conditioned(batch, batch.captions)
                 for timestep in steps:
                     if should_stop():
                         return None
