@@ -22,6 +22,7 @@ from engine.profile.sample_prompts import SamplePrompt, sample_prompts
 from engine.profile.schema import Samples
 from engine.run.layout import RunDirectory
 from engine.train import rng
+from engine.train.compilation import eagerly
 from engine.train.reporter import Reporter
 from engine.train.training import Training
 
@@ -76,9 +77,9 @@ class Sampler:
         return None if len(files) == wanted else f"interrupted after {len(files)} of {wanted}"
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
-        settings = self._training.profile.samples
-        with self._training.averaged(self._training.profile.ema.samples):
-            return self._drawn(settings, should_stop)
+        profile = self._training.profile
+        with self._training.averaged(profile.ema.samples), eagerly(compiled=profile.launch.compile):
+            return self._drawn(profile.samples, should_stop)
 
     def _drawn(self, settings: Samples, should_stop: Callable[[], bool]) -> list[Image.Image]:
         prediction = self._training.objective.process.prediction
