@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.profile.fields import SOURCES, ProfileField, profile_sections, source_fields
+from engine.profile.fields import SOURCES, STAGES, TABLES, ProfileField, profile_field, profile_sections, table_fields
 from engine.profile.rules import RULES
 from engine.profile.to_toml import toml_value
 from engine.routes.route import STATE_PARTS, Route
+
+STAGES_TEXT = f"""\
+{profile_field(STAGES).help} {profile_field(STAGES).detail} A stage is the
+whole profile with these fields laid over it, and everything that holds for a profile holds for each. The first starts as
+any run does; each later one goes on from the last checkpoint of the one before."""
 
 TARGET = Path(__file__).parent.parent / "docs" / "profile-reference.md"
 
@@ -49,22 +54,21 @@ def _lines() -> Iterator[str]:
         yield ""
         yield section.help
         yield ""
-        yield from _table(field for field in section.fields if field.path != SOURCES)
-        yield from _details(section.fields)
+        yield from _table(field for field in section.fields if field.path not in TABLES)
+        yield from _details(tuple(field for field in section.fields if field.path != STAGES))
         if section.name == "dataset":
-            yield from (
-                "",
-                f"### [[{SOURCES}]]",
-                "",
-                "A folder of images; repeat the block for more folders. Required.",
-                "",
-            )
-            yield from _table(iter(source_fields()))
-            yield from _details(source_fields())
+            yield from _array(SOURCES, "###", "A folder of images; repeat the block for more folders. Required.")
+    yield from _array(STAGES, "##", STAGES_TEXT)
     yield ""
     yield "## Rules between fields"
     yield ""
     yield from (f"- {rule.sentence}" for rule in RULES)
+
+
+def _array(path: str, heading: str, text: str) -> Iterator[str]:
+    yield from ("", f"{heading} [[{path}]]", "", text, "")
+    yield from _table(iter(table_fields(path)))
+    yield from _details(table_fields(path))
 
 
 def _table(fields: Iterator[ProfileField]) -> Iterator[str]:

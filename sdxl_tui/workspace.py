@@ -43,6 +43,11 @@ class Workspace:
         return self.path / "cache"
 
     @property
+    def queue(self) -> Path:
+        """The runs that wait, one file per machine."""
+        return self.path / "queue"
+
+    @property
     def state_folders(self) -> Path:
         """The list of folders with states of sd-scripts that are shown beside the runs; absent until one is added."""
         return self.path / "state-folders.json"

@@ -1,9 +1,11 @@
-"""Shared by all tests: no network, few threads, and a workspace of one's own."""
+"""Shared by all tests: no network, few threads, a workspace of one's own, and locks on devices that nobody else knows."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SDXL_TUI_WORKSPACE", None)
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="sdxl-tui-tests-")

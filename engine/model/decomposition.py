@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.model.lora_weights import DOWN, UP, ModuleWeights
+from engine.model.lora_tensors import DOWN, UP
+from engine.model.lora_weights import ModuleWeights
 
 Decomposition = tuple[Tensor, Tensor, Tensor]
 """U (out, m), S (m,), largest first, Vᵀ (m, in · k · k), all float64."""

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from engine.model.decomposition import decomposed
 from engine.model.errors import AdapterError
-from engine.model.lora_weights import DOWN, MAGNITUDE, UP, LoraWeights, ModuleWeights
+from engine.model.lora_tensors import DOWN, MAGNITUDE, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights
 from engine.model.targets import kernel_of
 
 _OF_OTHER_KINDS = ("factor", "decompose_both", "use_tucker", "full_matrix")

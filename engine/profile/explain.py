@@ -10,13 +10,16 @@ from typing import Any, Final
 
 from engine.profile.fields import (
     SOURCES,
+    STAGES,
+    TABLES,
     ProfileField,
+    array_at,
     find_field,
     nearest_field,
     nearest_section,
     profile_sections,
     section_names,
-    source_fields,
+    table_fields,
 )
 from engine.profile.problems import Problem, show_value, what_it_is
 from engine.profile.source_map import Path
@@ -60,8 +63,9 @@ def explain(error: Mapping[str, Any], place: Placed) -> Problem:
         return _missing(path, place)
     if len(path) == 1 and path[0] in section_names():
         return _not_a_table(str(path[0]), value, place)
-    if path[:2] == ("dataset", "sources") and len(path) <= 3:
-        return _not_sources(path, value, place)
+    array = array_at(path)
+    if array and len(path) <= len(array.split(".")) + 1:
+        return _not_tables(array, path, value, place)
     return _wrong_value(path, value, place)
 
 
@@ -92,20 +96,26 @@ def _unknown(path: Path, value: Any, place: Placed) -> Problem:
         near = nearest_section(name)
         suggestion = f"did you mean [{near}]?" if near else f"the sections are {', '.join(section_names())}"
         return Problem(*place(path), dotted(path), None, "there is no such section", suggestion)
-    section = SOURCES if path[:2] == ("dataset", "sources") else str(path[0]) if len(path) > 1 else ""
+    section = array_at(path) or (str(path[0]) if len(path) > 1 else "")
     near = nearest_field(name, section)
     if near:
-        elsewhere = section and not near.startswith(f"{section}.") and near.rpartition(".")[2] == name
-        meant = near.rpartition(".")[2] if section == SOURCES and near.startswith(f"{SOURCES}.") else near
-        suggestion = f"it belongs into [{near.rpartition('.')[0]}]" if elsewhere else f"did you mean {meant}?"
+        is_here = near.startswith(f"{section}.") if section else "." not in near
+        last = near.rpartition(".")[2]
+        if section == STAGES and not is_here:
+            suggestion = f"write {show_value(near)} = {show_value(value)} below [{STAGES}.set]"
+        elif section and not is_here and last == name:
+            suggestion = f"it belongs into [{near.rpartition('.')[0]}]"
+        else:
+            suggestion = f"did you mean {last if section in TABLES and is_here else near}?"
     else:
-        suggestion = f"{f'[{section}]' if section else 'the top level'} has {', '.join(_names(section))}"
+        where = f"[[{section}]]" if section in TABLES else f"[{section}]" if section else "the top level"
+        suggestion = f"{where} has {', '.join(_names(section))}"
     return Problem(*place(path), dotted(path), None, "there is no such field", suggestion)
 
 
 def _names(section: str) -> tuple[str, ...]:
-    if section == SOURCES:
-        return tuple(field.name for field in source_fields())
+    if section in TABLES:
+        return tuple(field.name for field in table_fields(section))
     found = next(item for item in profile_sections() if item.name == section)
     names = tuple(field.name for field in found.fields)
     return names if section else (*names, *(f"[{name}]" for name in section_names()))
@@ -150,17 +160,19 @@ def _fields(section: str) -> tuple[ProfileField, ...]:
     return next(item.fields for item in profile_sections() if item.name == section)
 
 
-def _not_sources(path: Path, value: Any, place: Placed) -> Problem:
-    rule = f"must be {find_required(SOURCES).requirement}"
+def _not_tables(array: str, path: Path, value: Any, place: Placed) -> Problem:
+    rule = f"must be {find_required(array).requirement}"
     shown: str | None = show_value(value)
     if isinstance(value, dict):
-        shown, suggestion = None, f"write [[{SOURCES}]] with double brackets"
+        shown, suggestion = None, f"write [[{array}]] with double brackets"
+    elif array == STAGES:
+        suggestion = f"write each stage as [[{array}]] with its steps"
     elif isinstance(value, str):
-        suggestion = f"write [[{SOURCES}]] and below it path = {show_value(value)}"
+        suggestion = f"write [[{array}]] and below it path = {show_value(value)}"
     elif value == []:
-        suggestion = f"add [[{SOURCES}]] with path = {_EXAMPLES[f'{SOURCES}.path']}"
+        suggestion = f"add [[{array}]] with path = {_EXAMPLES[f'{array}.path']}"
     else:
-        suggestion = f"write each folder as [[{SOURCES}]] with path and, if you like, repeats"
+        suggestion = f"write each folder as [[{array}]] with path and, if you like, repeats"
     return Problem(*place(path), dotted(path), shown, rule, suggestion)
 
 

@@ -11,17 +11,20 @@ import types
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.profile.schema import Profile, Source
+from engine.profile.schema import Profile, Section, Source, Stage
 from engine.profile.setting import AtResume, Setting
 
-FieldKind = Literal["int", "float", "bool", "str", "choice", "strings", "numbers", "sources"]
+FieldKind = Literal["int", "float", "bool", "str", "choice", "strings", "numbers", "tables", "settings"]
 
 SOURCES: Final = "dataset.sources"
+STAGES: Final = "stages"
+TABLES: Final[dict[str, type[Section]]] = {SOURCES: Source, STAGES: Stage}
+"""Fields that are arrays of tables, ``[[dataset.sources]]``, with what one table is."""
 
 _SECTION_ALIASES: Final = {
     "adapter": "network",
@@ -56,7 +59,7 @@ class ProfileField:
     """One field: where it stands, what it may be, and what is said about it."""
 
     path: str
-    """``optimizer.lr``; a top-level field has no dot; a source's field is ``dataset.sources.path``."""
+    """``optimizer.lr``; a top-level field has no dot; the field of a table is ``dataset.sources.path``."""
     section: str
     """``optimizer``; empty for a top-level field."""
     name: str
@@ -99,10 +102,8 @@ class ProfileField:
                 return self.choices[0] if len(self.choices) == 1 else f"one of {', '.join(self.choices)}"
             case "strings" | "numbers":
                 return "a list of texts" if self.kind == "strings" else f"a list of numbers{self._range()}"
-            case "sources":
-                return "one or more [[dataset.sources]] tables, each with a path"
-            case "str":
-                return _PATTERN_WORDS.get(self.path, "text that is not empty" if self.required else "text")
+            case "tables" | "settings" | "str":
+                return _WORDS.get(self.path, "text that is not empty" if self.required else "text")
 
     def _range(self) -> str:
         low, high = self.minimum, self.maximum
@@ -116,8 +117,13 @@ class ProfileField:
         return f" {' and '.join(parts)}" if parts else ""
 
 
-_PATTERN_WORDS: Final = {
-    "name": "1 to 64 letters, digits, dots, dashes or underscores, the first one a letter or a digit",
+_NAME_WORDS: Final = "1 to 64 letters, digits, dots, dashes or underscores, the first one a letter or a digit"
+_WORDS: Final = {
+    SOURCES: "one or more [[dataset.sources]] tables, each with a path",
+    STAGES: "[[stages]] tables, each with its steps, at most 100",
+    f"{STAGES}.set": 'a table of fields by their full names, "schedule.min_factor" = 0.1',
+    "name": _NAME_WORDS,
+    f"{STAGES}.name": _NAME_WORDS,
     "launch.device": "auto, cpu, cuda or cuda:N",
 }
 
@@ -143,24 +149,34 @@ def profile_sections() -> tuple[ProfileSection, ...]:
             sections.append(ProfileSection(name, (section.__doc__ or "").strip(), fields))
         else:
             top.append(_read("", info.alias or name, info))
-    return (ProfileSection("", "Version and name.", tuple(top)), *sections)
+    return (ProfileSection("", "Version, name and stages.", tuple(top)), *sections)
 
 
 @cache
 def profile_fields() -> tuple[ProfileField, ...]:
-    """All fields in the schema's order. ``dataset.sources`` is one field; ``source_fields`` are those of its tables."""
+    """All fields in the schema's order. ``dataset.sources`` is one field; ``table_fields`` are those of its tables."""
     return tuple(field for section in profile_sections() for field in section.fields)
 
 
 @cache
-def source_fields() -> tuple[ProfileField, ...]:
-    """The fields of one ``[[dataset.sources]]`` table."""
-    return tuple(_read(SOURCES, name, info) for name, info in Source.model_fields.items())
+def table_fields(array: str) -> tuple[ProfileField, ...]:
+    """The fields of one table of ``array``, a key of ``TABLES``."""
+    return tuple(_read(array, name, info) for name, info in TABLES[array].model_fields.items())
+
+
+@cache
+def _fields_of_tables() -> tuple[ProfileField, ...]:
+    return tuple(field for array in TABLES for field in table_fields(array))
 
 
 @cache
 def _by_path() -> dict[str, ProfileField]:
-    return {field.path: field for field in (*profile_fields(), *source_fields())}
+    return {field.path: field for field in (*profile_fields(), *_fields_of_tables())}
+
+
+def array_at(path: tuple[str | int, ...]) -> str:
+    """The array of tables that a place in the profile lies in, ``dataset.sources``; empty if in none."""
+    return next((array for array in TABLES if path[: array.count(".") + 1] == tuple(array.split("."))), "")
 
 
 def profile_field(path: str) -> ProfileField:
@@ -191,10 +207,12 @@ def nearest_field(name: str, section: str = "") -> str | None:
     """The path of the field that ``name``, written in ``section``, most likely meant; None if nothing is near.
 
     Tried in this order, the same section first each time: what other trainers call it, the same name in another
-    section, a similar spelling, and a name that contains it.
+    section, a similar spelling, and a name that contains it. A stage's field is only meant in a stage: its names are those
+    of other fields.
     """
     wanted = _normal(name.rpartition(".")[2])
-    candidates = (*profile_fields(), *source_fields())
+    fields = (*profile_fields(), *_fields_of_tables())
+    candidates = [field for field in fields if field.section != STAGES or section == STAGES]
     here = [field for field in candidates if field.section == section]
     elsewhere = [field for field in candidates if field.section != section]
     for group in (here, elsewhere):
@@ -252,7 +270,7 @@ def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
             if (limit := getattr(constraint, attribute, None)) is not None:
                 limits |= {name_here: limit, **extra}
     required = info.is_required()
-    default = None if required else info.default
+    default = None if required else info.get_default()
     return ProfileField(
         path=f"{section}.{name}" if section else name,
         section=section,
@@ -273,7 +291,7 @@ def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
 
 def _without_none(annotation: Any) -> Any:
     """``float`` for ``float | None``: a field that may be left out."""
-    if isinstance(annotation, types.UnionType) and types.NoneType in get_args(annotation):
+    if get_origin(annotation) in (types.UnionType, Union) and types.NoneType in get_args(annotation):
         kinds = [kind for kind in get_args(annotation) if kind is not types.NoneType]
         return kinds[0] if len(kinds) == 1 else annotation
     return annotation
@@ -284,7 +302,9 @@ def _kind(annotation: Any) -> tuple[FieldKind, tuple[str, ...]]:
         return "choice", tuple(str(choice) for choice in get_args(annotation))
     if get_origin(annotation) is tuple:
         kinds_of_lists: dict[Any, FieldKind] = {str: "strings", float: "numbers"}
-        return kinds_of_lists.get(get_args(annotation)[0], "sources"), ()
+        return kinds_of_lists.get(get_args(annotation)[0], "tables"), ()
+    if get_origin(annotation) is dict:
+        return "settings", ()
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return "choice", tuple(member.value for member in annotation)
     kinds: dict[Any, FieldKind] = {bool: "bool", int: "int", float: "float", str: "str"}

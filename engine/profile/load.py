@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, Final
 
 from engine.demo import BUNDLED
 from engine.model.hub_id import parse_hub_id
-from engine.profile.explain import dotted, explain
-from engine.profile.fields import SOURCES, find_field
-from engine.profile.overrides import Overrides, apply_overrides
+from engine.profile.explain import dotted
+from engine.profile.fields import SOURCES, STAGES
+from engine.profile.overrides import apply_overrides
 from engine.profile.problems import Problem, ProfileConflict, ProfileError, show_value
-from engine.profile.rules import RULES, Rule
 from engine.profile.schema import Profile
 from engine.profile.source_map import Path as KeyPath
-from engine.profile.source_map import SourceMap
+from engine.profile.stage_check import check_stages
+from engine.profile.stages import stage_profile
 from engine.profile.syntax import parse_toml, read_text
 from engine.profile.to_toml import profile_to_toml, toml_value
+from engine.profile.validate import Finder, validate
 
 __all__ = [
     "LoadedProfile",
@@ -35,29 +34,6 @@ __all__ = [
     "profile_to_toml",
     "read_snapshot",
 ]
-
-
-@dataclass(frozen=True)
-class _Finder:
-    """Who set a value: the file with line and column, or an override."""
-
-    shown: str
-    places: SourceMap
-    changes: Overrides
-
-    def __call__(self, path: KeyPath) -> tuple[str, int | None, int | None]:
-        if (override := self.changes.blame(path)) is not None:
-            return override, None, None
-        line, column = self.places.key_position(path) or (None, None)
-        return self.shown, line, column
-
-    def as_written(self, problem: Problem, path: KeyPath) -> Problem:
-        """``problem`` with its value as the file writes it: ``1e400`` and not ``inf``."""
-        entry = self.places.entries.get(path)
-        if problem.value is None or problem.line is None or entry is None:
-            return problem
-        written = self.places.text[entry.start : entry.end]
-        return replace(problem, value=written) if written.isprintable() and len(written) <= 60 else problem
 
 
 @dataclass(frozen=True)
@@ -86,8 +62,13 @@ def load_profile(path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
 
 
 def read_snapshot(path: Path) -> Profile:
-    """The profile a run trains (``profile.toml`` of its folder). Raises ``ProfileError``."""
-    return load_profile(path).profile
+    """The profile a run trains (``profile.toml`` of its folder). Raises ``ProfileError``, also for one with stages."""
+    loaded = load_profile(path)
+    if loaded.profile.stages:
+        rule = f"a run trains one stage, and here are {len(loaded.profile.stages)}"
+        place = loaded.place(("stages",))
+        raise ProfileError([Problem(*place, "stages", None, rule, "launch the profile: each stage becomes a run")])
+    return loaded.profile
 
 
 def parse_profile(
@@ -101,9 +82,10 @@ def parse_profile(
     except ProfileError as error:
         raise ProfileError([*error.problems, *apply_overrides({}, overrides).problems]) from None
     changes = apply_overrides(data, overrides)
-    finder = _Finder(shown, places, changes)
-    profile, problems = _validate(data, finder)
-    if profile is not None:
+    finder = Finder(shown, places, changes)
+    profile, problems = validate(data, finder)
+    problems += check_stages(data, finder, problems)
+    if profile is not None and not problems:
         profile, path_problems = _with_absolute_paths(profile, folder.absolute(), finder)
         problems += path_problems
     problems += changes.problems
@@ -120,64 +102,49 @@ def _settled(overrides: Sequence[str], profile: Profile) -> tuple[str, ...]:
 def _settled_one(text: str, profile: Profile) -> str:
     name = text.partition("=")[0].strip()
     if name == SOURCES:
-        sources = [source.model_dump(exclude_defaults=True, by_alias=True) for source in profile.dataset.sources]
-        return f"{name}={toml_value(sources)}"
+        return f"{name}={toml_value(_source_tables(profile))}"
+    if name == STAGES:
+        return f"{name}={toml_value(profile.stages)}"
     values = profile.values()
-    for number, source in enumerate(profile.dataset.sources):
-        values |= {f"{SOURCES}.{number}.{key}": value for key, value in source.model_dump().items()}
+    for array, tables in ((SOURCES, profile.dataset.sources), (STAGES, profile.stages)):
+        for number, table in enumerate(tables):
+            values |= {f"{array}.{number}.{key}": value for key, value in table.model_dump().items()}
+    for number, stage in enumerate(profile.stages):
+        values |= {f"{STAGES}.{number}.set.{key}": value for key, value in stage.set.items()}
     value = values.get(name)
-    return f"{name}={toml_value(value)}" if isinstance(value, str | tuple) else text
+    return f"{name}={toml_value(value)}" if isinstance(value, str | tuple | list | dict) else text
 
 
-def _validate(data: dict[str, Any], place: _Finder) -> tuple[Profile | None, list[Problem]]:
-    try:
-        return Profile.model_validate(data), []
-    except ValidationError as error:
-        details = [item for item in error.errors(include_url=False) if item["type"] != "value_error"]
-    inside = {item["loc"][:length] for item in details for length in range(1, len(item["loc"]))}
-    details = [item for item in details if item["loc"] not in inside]  # a list is not to blame for its elements
-    blamed = {".".join(str(part) for part in item["loc"]) for item in details}
-    problems = [place.as_written(explain(item, place), item["loc"]) for item in details]
-    values = _rule_values(data)
-    problems += [problem for rule in RULES if (problem := _broken(rule, values, blamed, place)) is not None]
-    return None, problems
+def _with_absolute_paths(profile: Profile, folder: Path, place: Finder) -> tuple[Profile, list[Problem]]:
+    """``profile`` with every path in it absolute, those that its stages set included; and what is no path."""
+    whole, problems = _paths_made_absolute(profile, folder, place)
+    stages = []
+    for index, stage in enumerate(profile.stages):
+        here = replace(place, moved={_keys(name): ("stages", index, "set", name) for name in stage.set})
+        trained, found = _paths_made_absolute(stage_profile(profile, index + 1), folder, here)
+        problems += [problem for problem in found if problem not in problems]
+        values = trained.values() | {SOURCES: _source_tables(trained)}
+        own = {name: values[name] if name in _PATHS else value for name, value in stage.set.items()}
+        stages.append(stage.model_copy(update={"set": own}))
+    return whole.model_copy(update={"stages": tuple(stages)}), problems
 
 
-def _rule_values(data: dict[str, Any]) -> dict[str, Any]:
-    """The values rules look at, defaults filled in; a value whose section is no table is left out."""
-    values: dict[str, Any] = {}
-    for path in {path for rule in RULES for path in rule.fields}:
-        section, _, name = path.rpartition(".")
-        table = data.get(section, {})
-        declared = find_field(path)
-        if isinstance(table, dict) and declared is not None:
-            values[path] = table.get(name, declared.default)
-    return values
+_PATHS: Final = (*("model.base", "model.vae", "network.start_from", "validation.folders"), SOURCES)
 
 
-def _broken(rule: Rule, values: dict[str, Any], blamed: set[str], place: _Finder) -> Problem | None:
-    if blamed & set(rule.fields) or not set(rule.fields) <= set(values):
-        return None
-    broken = rule.check(values)
-    if broken is None:
-        return None
-    first = rule.fields[0]
-    set_by = next((path for path in rule.fields if _is_set(path, place)), first)
-    return Problem(
-        *place(tuple(set_by.split("."))), first, show_value(values[first]), broken.sentence, broken.suggestion
-    )
+def _keys(name: str) -> KeyPath:
+    return tuple(name.split("."))
 
 
-def _is_set(path: str, place: _Finder) -> bool:
-    keys = tuple(path.split("."))
-    return keys in place.places.entries or keys in place.changes.origin
+def _source_tables(profile: Profile) -> list[dict[str, Any]]:
+    return [source.model_dump(exclude_defaults=True, by_alias=True) for source in profile.dataset.sources]
 
 
-def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tuple[Profile, list[Problem]]:
+def _paths_made_absolute(profile: Profile, folder: Path, place: Finder) -> tuple[Profile, list[Problem]]:
     problems: list[Problem] = []
 
     def absolute(written: str, path: KeyPath) -> str:
-        start = Path.cwd() if place.changes.blame(path) else folder
+        start = Path.cwd() if place.is_override(path) else folder
         try:
             return absolute_path(written, start)
         except ValueError as error:
@@ -185,7 +152,7 @@ def _with_absolute_paths(profile: Profile, folder: Path, place: _Finder) -> tupl
             return written
 
     def reference(name: str, written: str | None) -> str | None:
-        start = Path.cwd() if place.changes.blame(("model", name)) else folder
+        start = Path.cwd() if place.is_override(("model", name)) else folder
         if written is None or is_hub_name(written, start):
             return written
         return absolute(written, ("model", name))

@@ -8,7 +8,7 @@ from engine.profile.optimizer_kinds import HYPERPARAMETERS, OPTIMIZERS, Optimize
 from engine.profile.rule import Broken, Rule, Values
 
 LEAST_ADAPTIVE_LR: Final = 0.01
-_PART_RATES: Final = ("optimizer.unet_lr", "optimizer.text_encoder_lr", "optimizer.text_encoder_2_lr")
+PART_RATES: Final = ("optimizer.unet_lr", "optimizer.text_encoder_lr", "optimizer.text_encoder_2_lr")
 
 
 def _kind(values: Values) -> OptimizerKind:
@@ -84,7 +84,7 @@ OPTIMIZER_RULES: Final[tuple[Rule, ...]] = (
         "they find by it; 1 is usual.",
         _adaptive_rate_is_a_multiplier,
     ),
-    *(_adaptive_has_one_rate(path) for path in _PART_RATES),
+    *(_adaptive_has_one_rate(path) for path in PART_RATES),
     Rule(
         ("optimizer.kind", "schedule.kind"),
         "`schedule.kind` is constant with `optimizer.kind` schedule_free_adamw.",

@@ -8,12 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.profile.fields import SOURCES, ProfileField, find_field, nearest_field, section_names
+from engine.profile.fields import (
+    SOURCES,
+    STAGES,
+    TABLES,
+    ProfileField,
+    array_at,
+    find_field,
+    nearest_field,
+    section_names,
+)
 from engine.profile.problems import Problem, show_value
 
 Path = tuple[str | int, ...]
 
-_SOURCE_FIELD: Final = re.compile(r"dataset\.sources\.(\d{1,4})\.([a-z_]+)")
+_OF_A_TABLE: Final = re.compile(rf"({'|'.join(map(re.escape, TABLES))})\.(\d{{1,4}})\.([a-z0-9_.]+)")
 
 
 @dataclass
@@ -57,10 +66,8 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> Overrides
         if _put(data, path, value):
             result.origin = {key: said for key, said in result.origin.items() if key[: len(path)] != path}
             result.origin[path] = shown
-        elif len(path) > 2:
-            count = len(data.get("dataset", {}).get("sources", ()))
-            rule = f"there is no source {path[2]}: the profile has {count}, counted from 0"
-            result.problems.append(Problem(shown, None, None, name, None, rule))
+        elif (array := array_at(path)) and any(isinstance(part, int) for part in path):
+            result.problems.append(Problem(shown, None, None, name, None, _no_such_table(data, array, path)))
     return result
 
 
@@ -75,9 +82,9 @@ def read_value(profile_field: ProfileField, written: str) -> Any:
             return written
         case "strings" if not written.startswith("["):
             return [_toml(written) if quoted else written]
-        case "sources" if not written.startswith(("[", "{")):
+        case "tables" if profile_field.path == SOURCES and not written.startswith(("[", "{")):
             return [{"path": _toml(written) if quoted else written}]
-        case "sources" if written.startswith("{"):
+        case "tables" if written.startswith("{"):
             return [_toml(written)]
     try:
         return _toml(written)
@@ -95,19 +102,42 @@ def _toml(written: str) -> Any:
 
 
 def _find(name: str) -> tuple[Path, ProfileField] | None:
-    if match := _SOURCE_FIELD.fullmatch(name):
-        found = find_field(f"{SOURCES}.{match.group(2)}")
-        return None if found is None else (("dataset", "sources", int(match.group(1)), match.group(2)), found)
+    if match := _OF_A_TABLE.fullmatch(name):
+        array, number, field = match.groups()
+        place: Path = (*array.split("."), int(number))
+        if array == STAGES and field.startswith("set."):
+            full_name = field.removeprefix("set.")
+            found = find_field(full_name)
+            return None if found is None or found.section in TABLES else ((*place, "set", full_name), found)
+        found = find_field(f"{array}.{field}")
+        return None if found is None else ((*place, field), found)
     found = find_field(name)
-    if found is None or found.section == SOURCES:
+    if found is None or found.section in TABLES:
         return None
     return tuple(name.split(".")), found
 
 
+def _no_such_table(data: dict[str, Any], array: str, path: Path) -> str:
+    tables: Any = data
+    for key in array.split("."):
+        tables = tables.get(key) if isinstance(tables, dict) else None
+    count = len(tables) if isinstance(tables, list) else 0
+    number = next(part for part in path if isinstance(part, int))
+    return f"there is no {_one_of(array)} {number}: the profile has {count}, counted from 0"
+
+
+def _one_of(array: str) -> str:
+    """``source`` for ``dataset.sources``."""
+    return array.rpartition(".")[2].removesuffix("s")
+
+
 def _unknown(name: str, written: str, shown: str) -> Problem:
     section, _, last = name.rpartition(".")
-    if section == SOURCES and find_field(name):
-        return Problem(shown, None, None, name, None, "does not say which source", f"write {SOURCES}.0.{last}=…")
+    if section in TABLES and find_field(name):
+        rule = f"does not say which {_one_of(section)}"
+        return Problem(shown, None, None, name, None, rule, f"write {section}.0.{last}=…")
+    if match := _OF_A_TABLE.fullmatch(name):
+        section = match.group(1)
     if name in section_names():
         return Problem(shown, None, None, name, None, "is a section, not a field", f"write {name}.field=value")
     near = nearest_field(last, section)

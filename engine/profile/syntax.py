@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from engine.profile.fields import TABLES
 from engine.profile.problems import Problem, ProfileError
 from engine.profile.source_map import SourceMap, scan
 
@@ -194,8 +195,8 @@ def _leftover(line: str, column: int, rest: str) -> tuple[str, str]:
 
 def _declared_twice(reason: str) -> tuple[str, str]:
     path = ".".join(re.findall(r"'([^']*)'", reason))
-    if path == "dataset.sources":
-        return "[dataset.sources] is declared twice", "write [[dataset.sources]] with double brackets for each folder"
+    if path in TABLES:
+        return f"[{path}] is declared twice", f"write [[{path}]] with double brackets for each of them"
     return f"[{path}] is declared twice", "put all of its fields under one of them"
 
 

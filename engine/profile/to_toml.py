@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from engine.profile.fields import profile_sections
-from engine.profile.schema import Profile, Source, plain
+from engine.profile.fields import SOURCES, STAGES, TABLES, profile_sections
+from engine.profile.schema import Profile, Section, plain
 
 _HEAD: Final = ("schema", "name")
 
@@ -26,15 +26,21 @@ def toml_value(value: Any) -> str:
             text = toml_float(number)
         case str() as words:
             text = toml_text(words)
-        case Source() as source:
-            text = toml_value(source.model_dump(exclude_defaults=True))
+        case Section() as table:
+            text = toml_value(table.model_dump(exclude_defaults=True))
         case Mapping() as table:
-            text = f"{{ {', '.join(f'{key} = {toml_value(item)}' for key, item in table.items())} }}"
+            pairs = ", ".join(f"{toml_key(key)} = {toml_value(item)}" for key, item in table.items())
+            text = f"{{ {pairs} }}" if pairs else "{}"
         case Sequence() as items:
             text = f"[{', '.join(toml_value(item) for item in items)}]"
         case _:
             raise TypeError(f"TOML has no value for {value!r}")
     return text
+
+
+def toml_key(key: str) -> str:
+    """``key`` as it stands before the ``=``: in quotes where it is no bare word."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_text(key)
 
 
 def toml_text(text: str) -> str:
@@ -67,11 +73,17 @@ def profile_to_toml(profile: Profile) -> str:
         lines += [
             f"{field.name} = {toml_value(values[field.path])}"
             for field in section.fields
-            if field.kind != "sources" and values[field.path] is not None
+            if field.path not in TABLES and values[field.path] is not None
         ]
         if section.name == "dataset":
-            for source in profile.dataset.sources:
-                lines += ["", "[[dataset.sources]]"]
-                values_of = source.model_dump(exclude_none=True)
-                lines += [f"{name} = {toml_value(value)}" for name, value in values_of.items()]
+            lines += _array(SOURCES, profile.dataset.sources)
+    lines += _array(STAGES, profile.stages)
     return "\n".join(lines) + "\n"
+
+
+def _array(path: str, tables: Sequence[Section]) -> list[str]:
+    lines = []
+    for table in tables:
+        lines += ["", f"[[{path}]]"]
+        lines += [f"{name} = {toml_value(value)}" for name, value in table.model_dump(exclude_none=True).items()]
+    return lines

@@ -93,6 +93,15 @@ def applied_by(path: str) -> tuple[Route, ...]:
     return (Route.CONTINUE,)
 
 
+def refused(path: str, route: Route) -> str | None:
+    """Why a child run of ``route`` cannot have a changed value of a field, as a clause; None if it can."""
+    if profile_field(path).at_resume is AtResume.APPLIED or path in RATE_FIELDS or path == "training.steps":
+        return None
+    if route.keeps_state:
+        return "the optimizer's state would not fit"
+    return "the weights would not fit" if path.startswith("network.") else None
+
+
 def differences(stored: Profile, wanted: Profile) -> list[tuple[str, Any, Any]]:
     """(path, stored, wanted) of every field that differs, in the schema's order."""
     before, after = stored.values(), wanted.values()

@@ -1,9 +1,11 @@
 """The keeper: the small process that starts a run's engine, holds its lock, waits, and records how it ended.
 
 Only a parent learns an exit status, and the manager may be gone by then. Run as ``python -I -S keeper.py RUN_DIR ATTEMPT
-LOCK_FD -- ARGV...`` in its own session, standard library only, with its output going to the attempt's ``engine.log``. The
-readings of ``/proc`` that tell a process from its successor under the same pid live here, because nothing outside the
-standard library can be imported; ``process.py`` builds on them. Formats: docs/files.md.
+LOCK_FD [THEN...] -- [NAME=VALUE...] ARGV...`` in its own session, standard library only, with its output going to the
+attempt's ``engine.log``. THEN is the command it becomes once everything of the attempt is gone (with it the queue goes on);
+NAME=VALUE is set for the engine alone. The readings of ``/proc`` that tell a process from its successor under the same pid
+live here, because nothing outside the standard library can be imported; ``process.py`` builds on them. Formats:
+docs/files.md.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import itertools
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -28,6 +32,7 @@ LEFTOVER_SECONDS = 10.0
 OOM_SAMPLE_SECONDS = 5.0
 ENGINE_OOM_SCORE = 300
 PR_SET_CHILD_SUBREAPER = 36
+_SETTING = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*=")
 
 
 class ProcessStat(NamedTuple):
@@ -162,8 +167,10 @@ class StartError(OSError):
 class Keeper:
     """Starts the engine of one attempt and stays until it and what it left behind are gone."""
 
-    def __init__(self, run: Path, attempt: Path, lock: int, argv: Sequence[str]) -> None:
-        self.run, self.attempt, self.lock, self.argv = run, attempt, lock, list(argv)
+    def __init__(self, run: Path, attempt: Path, lock: int, words: Sequence[str]) -> None:
+        settings = list(itertools.takewhile(_SETTING.match, words))
+        self.run, self.attempt, self.lock, self.argv = run, attempt, lock, list(words[len(settings) :])
+        self.environment = {name: value for name, _, value in (word.partition("=") for word in settings)}
         self._engine: int | None = None
         self._asked: int | None = None
         self._wakeup, write_end = os.pipe()
@@ -183,8 +190,8 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 send_signal(self._engine, number)
 
-    def keep(self) -> None:
-        """Run the engine to its end and record it."""
+    def keep(self) -> bool:
+        """Run the engine to its end and record it; False if it could not be started."""
         exit_record = reserve_exit_record(self.attempt / "exit.json")
         with contextlib.suppress(OSError, AttributeError):
             # Orphans of the engine become our children, so that they can be waited for.
@@ -194,7 +201,7 @@ class Keeper:
         except StartError as error:
             message = f"{error.strerror}: {error.filename} (errno {error.errno})"
             write_exit_record(exit_record, cause="exec_failed", message=message)
-            return
+            return False
         status, peak, out_of_memory = self._wait(engine)
         if os.WIFSIGNALED(status):
             cause = "out_of_memory" if out_of_memory else "killed"
@@ -202,6 +209,7 @@ class Keeper:
         else:
             write_exit_record(exit_record, cause="exited", code=os.WEXITSTATUS(status), max_rss_kb=peak)
         self._end_leftovers()
+        return True
 
     def _start(self) -> int:
         """Fork, exec and record the engine; its pid."""
@@ -239,7 +247,7 @@ class Keeper:
             os.chdir(self.run)
             os.set_inheritable(self.lock, True)
             _offer_to_oom_killer()
-            os.execvp(self.argv[0], self.argv)
+            os.execvpe(self.argv[0], self.argv, {**os.environ, **self.environment})
         except OSError as error:
             os.write(report, str(error.errno or errno.EIO).encode())
         finally:
@@ -348,14 +356,31 @@ def _offer_to_oom_killer() -> None:
         path.write_text(str(max(ENGINE_OOM_SCORE, int(path.read_text(encoding="ascii")))), encoding="ascii")
 
 
+def become(command: Sequence[str]) -> None:
+    """Go on as ``command``, with every lock let go. Returns if there is no such program."""
+    os.chdir("/")
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        with contextlib.suppress(OSError):
+            if descriptor > 2:
+                os.close(descriptor)
+    with contextlib.suppress(OSError):
+        os.execvp(command[0], list(command))
+
+
 def main(arguments: Sequence[str]) -> int:
-    """``RUN_DIR ATTEMPT LOCK_FD -- ARGV...``"""
-    run, attempt, lock, separator, *argv = arguments
-    if separator != "--" or not argv:
-        print("usage: keeper.py RUN_DIR ATTEMPT LOCK_FD -- ARGV...", file=sys.stderr)
+    """``RUN_DIR ATTEMPT LOCK_FD [THEN...] -- [NAME=VALUE...] ARGV...``"""
+    own = list(itertools.takewhile(lambda word: word != "--", arguments))
+    argv = arguments[len(own) + 1 :]
+    if len(own) < 3 or not argv:
+        print("usage: keeper.py RUN_DIR ATTEMPT LOCK_FD [THEN...] -- [NAME=VALUE...] ARGV...", file=sys.stderr)
         return 2
-    folder = Path(run).absolute()
-    Keeper(folder, folder / "attempts" / f"{int(attempt):03d}", int(lock), argv).keep()
+    folder, then = Path(own[0]).absolute(), own[3:]
+    keeper = Keeper(folder, folder / "attempts" / f"{int(own[1]):03d}", int(own[2]), argv)
+    if keeper.keep() and then:
+        become(then)
     return 0
 
 

@@ -92,7 +92,6 @@ def assemble(
     if compute.exchange.rank == 0:
         compute.exchange.data_is_ready()
     reporter.state("starting")
-    parent = parent_of(run)
     origin = Origin(run.id, attempt, _digest(run.profile_of(attempt)))
     training = _build(origin, profile, schedule, base=base, compute=compute, data=data, held_out=held_out)
     if profile.launch.compile:
@@ -104,8 +103,8 @@ def assemble(
             reporter.resumed(stored.folder.name, stored.summary.step)
     else:
         warnings += _start_weights(run, training)
-    if parent is not None and checkpoint is None:
-        reporter.continued(parent)
+    if checkpoint is None:
+        _say_where_from(run, reporter)
     if training.ema is not None and stored is None:
         training.ema.restart()  # with the weights the training really starts from
     for warning in warnings:
@@ -123,6 +122,15 @@ def _start_weights(run: RunDirectory, training: Training) -> tuple[str, ...]:
     named = training.profile.network.start_from
     file = run.start_lora if run.start_lora.exists() else Path(named) if named is not None else None
     return () if file is None else tuple(start_from_file(training.adapter, file, names_of(training.base)))
+
+
+def _say_where_from(run: RunDirectory, reporter: Reporter) -> None:
+    """Of a run that began with something: whose checkpoint or which file that was."""
+    record = RunRecord.read(run.record)
+    if record is not None and record.parent is not None:
+        reporter.continued(record.parent)
+    elif record is not None and record.origin is not None:
+        reporter.started_from(record.origin)
 
 
 def _stored_state(run: RunDirectory, checkpoint: Path | None) -> tuple[StoredCheckpoint | None, Route]:

@@ -13,14 +13,17 @@ from engine.run.events import JsonLines, read_events
 from engine.run.liveness import Liveness, RunState, assess
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from sdxl_tui.cli.output import Printer, err, shorten
+from sdxl_tui.fleet.queue.look import why_it_waits
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_duration, format_loss, format_lr, format_percent, format_speed
+from sdxl_tui.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.run.layout import RunDirectory
 
 POLL_SECONDS: Final = 0.2
 PLAIN_SECONDS: Final = 30.0
+QUEUE_SECONDS: Final = 0.5
 _PREPARING: Final = frozenset({RunState.STARTING, RunState.CACHING})
 _ENDING: Final = frozenset({RunState.FINISHED, RunState.STOPPED, RunState.FAILED, RunState.KILLED, RunState.LOST})
 _IN_PASSING: Final = frozenset({RunState.SAVING, RunState.SAMPLING, RunState.VALIDATING})
@@ -37,6 +40,7 @@ def follow(run: RunDirectory, program: str) -> int:
     events = JsonLines(run.events)
     ended_at: float | None = None
     try:
+        _await_its_turn(run, printer, shown)
         while (liveness := assess(run)).alive:
             if liveness.exit is not None:  # what it left behind holds the lock; the run itself has ended
                 ended_at = ended_at or time.monotonic()
@@ -53,6 +57,18 @@ def follow(run: RunDirectory, program: str) -> int:
     _print_warnings(printer, shown, events, liveness)
     shown.clear()
     return report_outcome(run, liveness, program)
+
+
+def _await_its_turn(run: RunDirectory, printer: Printer, shown: _Shown) -> None:
+    """Return once ``run`` waits in no queue (any more)."""
+    said = ""
+    while why := why_it_waits(Workspace(run.workspace), run.id):
+        if why != said:
+            shown.clear()
+            printer.line(f"{run.id} waits: {why}")
+            printer.flush()
+            said = why
+        time.sleep(QUEUE_SECONDS)
 
 
 def _print_warnings(printer: Printer, shown: _Shown, events: JsonLines, liveness: Liveness) -> None:

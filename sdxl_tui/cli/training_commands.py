@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
+from engine.run.liveness import RunState, assess
 from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.opening import program, require_terminal, run_app_on
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
+from sdxl_tui.cli.queueing import add_queue_options, chosen_gpus, go_on_now, say_what_began, turn_of
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace, find_workspace
@@ -18,6 +20,7 @@ from sdxl_tui.workspace import Workspace, find_workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engine.profile.load import LoadedProfile
     from engine.run.layout import RunDirectory
 
 DEMO_FOLDER: Final = "~/sdxl-tui-demo"
@@ -55,41 +58,63 @@ def add_commands(commands: Commands) -> None:
             "sdxl-tui launch character",
             "sdxl-tui launch ./my.toml --set optimizer.lr=5e-5 --wait",
             "RUN=$(sdxl-tui launch demo)",
+            "sdxl-tui launch style --queue --gpu 1",
+            "sdxl-tui launch demo --after latest --set optimizer.lr=5e-5",
         ],
         exits=WAIT_EXITS,
     )
     launch.add_argument("profile", metavar="PROFILE", help="file or name of a profile")
     add_overrides_option(launch, "change a field for this run only; may be repeated")
+    add_queue_options(launch)
     add_wait_option(launch)
 
 
 def launch_profile(arguments: argparse.Namespace) -> int:
     """``sdxl-tui launch PROFILE``."""
     from engine.profile.shipped import find_profile  # noqa: PLC0415
+    from sdxl_tui.fleet.queue.chains import begin  # noqa: PLC0415
 
     workspace = find_workspace(getattr(arguments, "workspace", None))
-    run = _start(workspace, find_profile(arguments.profile, workspace.profiles), arguments.overrides)
-    out().line(run.id)
+    loaded = _checked(workspace, find_profile(arguments.profile, workspace.profiles), arguments.overrides)
+    turn = turn_of(arguments, workspace)
+    runs = begin(workspace, loaded, turn, share=arguments.share, gpus=() if arguments.share else chosen_gpus(arguments))
+    if turn is not None or len(runs) > 1:
+        went = go_on_now(workspace)
+    for run in runs:
+        out().line(run.id)
     out().flush()
+    if turn is not None:
+        say_what_began(went, workspace, runs[0], program(arguments))
+    if len(runs) > 1:
+        err().line(f"{len(runs)} stages, each in a run of its own that begins when the one before has finished.")
     if arguments.wait:
-        return follow(run, program(arguments))
-    _say_how_to_watch(run, program(arguments))
+        return _follow_all(runs, program(arguments))
+    if assess(runs[0]).alive:
+        _say_how_to_watch(runs[0], program(arguments))
     return EXIT_OK
 
 
-def _start(workspace: Workspace, path: Path, overrides: Sequence[str] = ()) -> RunDirectory:
-    """Check everything, then make and start the run; on an error nothing is made, not even the workspace."""
+def _follow_all(runs: Sequence[RunDirectory], begin: str) -> int:
+    """Follow one after another, as long as each finishes."""
+    for run in runs:
+        code = follow(run, begin)
+        if code != EXIT_OK or assess(run).state is not RunState.FINISHED:
+            return code
+    return EXIT_OK
+
+
+def _checked(workspace: Workspace, path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
+    """The profile, its warnings said; on an error nothing is made, not even the workspace."""
     from engine.estimate.estimate import estimate  # noqa: PLC0415
     from engine.profile.load import load_profile  # noqa: PLC0415
     from engine.profile.preflight import check_inputs  # noqa: PLC0415
-    from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
 
     loaded = load_profile(path, overrides)
     printer = err()
     warnings = [str(warning) for warning in check_inputs(loaded.profile, loaded)]
     for warning in [*warnings, *estimate(loaded.profile, workspace.runs).warnings()]:
         printer.line(f"{printer.paint('warning:', 'yellow')} {clean(warning)}")
-    return launch(workspace, loaded)
+    return loaded
 
 
 def _say_how_to_watch(run: RunDirectory, begin: str) -> None:
@@ -102,13 +127,15 @@ def _say_how_to_watch(run: RunDirectory, begin: str) -> None:
 
 def run_demo(arguments: argparse.Namespace) -> int:
     """``sdxl-tui demo``."""
+    from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
+
     if not arguments.no_app:
         require_terminal("sdxl-tui demo --no-app --wait")
     workspace = _demo_workspace(arguments)
     arguments.workspace = str(workspace.path)  # for hints: later commands have to be told
     profile = _own_profile(workspace)
     live = next((run for run in list_runs(workspace) if run.alive), None)
-    run = live.directory if live else _start(workspace, profile)
+    run = live.directory if live else launch(workspace, _checked(workspace, profile))
     if not arguments.no_app:
         code = run_app_on(workspace, open_run=run.id)
         err().line(f"The demo's runs stay in {clean(str(workspace.path))}. Open them again: {program(arguments)}")

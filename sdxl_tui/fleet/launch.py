@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,9 @@ from engine.run.errors import RunBusy, RunError
 from engine.run.layout import AttemptDirectory, RunDirectory
 from engine.run.liveness import Liveness, assess, running_elsewhere
 from engine.run.lock import RunLock
-from engine.run.records import ExitRecord
+from engine.run.records import ExitRecord, RunRecord
+from sdxl_tui.fleet.devices import Claim, DevicesBusy, Needs, claim, needs_of
+from sdxl_tui.fleet.gpus import list_gpus
 
 if TYPE_CHECKING:
     from engine.profile.load import LoadedProfile
@@ -38,12 +41,16 @@ def launch(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
     Raises ``ProfileError`` if the folders it names rule it out, ``WorkspaceError`` or ``RunError`` if it cannot be
     written or started; nothing of it is left behind then.
     """
+    return start_new(make_run(workspace, loaded))
+
+
+def make_run(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
+    """A run of the profile, not started. Raises as ``launch`` does."""
     from engine.profile.preflight import check_inputs  # noqa: PLC0415 - pydantic, only where a run is made
 
     check_inputs(loaded.profile, loaded)
     workspace.create()
-    run = create_run(workspace.runs, loaded.profile, source=loaded.source, overrides=loaded.overrides)
-    return start_new(run)
+    return create_run(workspace.runs, loaded.profile, source=loaded.source, overrides=loaded.overrides)
 
 
 def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profile | None = None) -> int:
@@ -80,13 +87,23 @@ def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profil
     return start(run, from_checkpoint=checkpoint, profile=profile)
 
 
-def start(run: RunDirectory, *, from_checkpoint: Path | None = None, profile: Profile | None = None) -> int:
+def start(
+    run: RunDirectory,
+    *,
+    from_checkpoint: Path | None = None,
+    profile: Profile | None = None,
+    devices: Claim | None = None,
+) -> int:
     """Start the engine of ``run`` under a keeper; returns the attempt's number once the engine runs.
 
-    profile: what this attempt trains if that is not what the one before did. A run that has checkpoints goes on from its
-    newest whole one unless another is given. Raises ``RunBusy`` if the run is alive (of several who start it at once, one
-    succeeds), ``RunError`` if the engine cannot be started; the attempt's folder is removed then.
+    profile: what this attempt trains if that is not what the one before did. devices: what was taken for it, let go here by
+    the caller; by default what its profile needs and is free. A run that has checkpoints goes on from its newest whole one
+    unless another is given. Raises ``RunBusy`` if the run is alive (of several who start it at once, one succeeds),
+    ``DevicesBusy`` if its GPUs are in use, ``RunError`` if the engine cannot be started; the attempt's folder is removed then.
     """
+    if devices is None:
+        with _free_devices(run, profile) as found:
+            return start(run, from_checkpoint=from_checkpoint, profile=profile, devices=found)
     if from_checkpoint is None:
         from_checkpoint = _newest_whole(run)
     elif from_checkpoint.absolute().parent != run.checkpoints.absolute():
@@ -95,11 +112,13 @@ def start(run: RunDirectory, *, from_checkpoint: Path | None = None, profile: Pr
         hint = "If that machine is gone, try again in a minute."
         raise RunBusy(f"this run is already running on {host}", where=run.id, hint=hint)
     with RunLock.acquire(run.lock) as lock:
+        _take_over(run)
         attempt = begin_attempt(run)
         try:
             if profile is not None:
                 _write_profile(attempt, profile)
-            process = _spawn_keeper(run, attempt, lock, engine_command(run, attempt, lock, from_checkpoint))
+            command = engine_command(run, attempt, lock, from_checkpoint)
+            process = _spawn_keeper(run, attempt, lock, devices, command)
         except OSError as error:
             shutil.rmtree(attempt.path, ignore_errors=True)
             raise RunError(f"the engine cannot be started: {error.strerror}", where=run.id) from error
@@ -128,15 +147,43 @@ def wait(run: RunDirectory, timeout: float | None = None) -> Liveness:
         pause = min(0.25, pause * 1.5)
 
 
-def start_new(run: RunDirectory) -> RunDirectory:
-    """Start a run that has just been made; it is gone again if that fails."""
+def start_new(run: RunDirectory, *, share: bool = False, gpus: Sequence[str] = ()) -> RunDirectory:
+    """Start a run that has just been made; it is gone again if that fails.
+
+    share: on GPUs that other runs use, too. gpus: UUIDs of those it is to have, by default whichever are free.
+    """
     try:
-        start(run)
+        with Claim() if share else _free_devices(run, chosen=gpus) as devices:
+            start(run, devices=devices)
     except BaseException:
         if not assess(run).alive:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     return run
+
+
+def _take_over(run: RunDirectory) -> None:
+    """See ``children.take_over``; most runs need not load that."""
+    record = RunRecord.read(run.record)
+    if record is not None and record.parent is not None and not record.parent.checkpoint:
+        from sdxl_tui.fleet.children import take_over  # noqa: PLC0415 - it imports this module
+
+        take_over(run)
+
+
+def _free_devices(run: RunDirectory, profile: Profile | None = None, chosen: Sequence[str] = ()) -> Claim:
+    """What a run takes that is started at once: GPUs for itself, the processor together with others."""
+    from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic, only where a run is started
+
+    gpus = list_gpus()
+    needs = needs_of(profile or read_snapshot(run.latest_profile), chosen) if gpus else Needs(0)
+    try:
+        return claim(needs, gpus, run.id, alone=False)
+    except DevicesBusy as error:
+        hint = "Let it wait for its turn with --queue, or train beside what runs there with --share."
+        if run.existing_attempts():
+            hint = f"Let it wait for its turn: sdxl-tui queue add {run.id}"
+        raise DevicesBusy(error.what, by_strangers=error.by_strangers, hint=hint) from error
 
 
 def _write_profile(attempt: AttemptDirectory, profile: Profile) -> None:
@@ -164,21 +211,27 @@ def engine_command(
     return command if from_checkpoint is None else [*command, "--from", from_checkpoint.name]
 
 
+def go_on_command(workspace: Path) -> list[str]:
+    """What a keeper becomes when its run has ended: whoever ends starts the next of the queue."""
+    return [sys.executable, "-P", "-m", "sdxl_tui", "--workspace", str(workspace), "queue", "go-on", "--log"]
+
+
 def _spawn_keeper(
-    run: RunDirectory, attempt: AttemptDirectory, lock: RunLock, command: list[str]
+    run: RunDirectory, attempt: AttemptDirectory, lock: RunLock, devices: Claim, command: list[str]
 ) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve())]
-    arguments = [str(run.path), str(attempt.number), str(lock.fileno()), "--"]
+    arguments = [str(run.path), str(attempt.number), str(lock.fileno()), *go_on_command(run.workspace)]
+    settings = [f"{name}={value}" for name, value in devices.environment.items()]
     with attempt.log.open("ab") as log:
         return subprocess.Popen(
-            [*program, *arguments, *command],
+            [*program, *arguments, "--", *settings, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=run.path,
             env=engine_environment(),
             start_new_session=True,
-            pass_fds=(lock.fileno(),),
+            pass_fds=(lock.fileno(), *devices.descriptors),
         )
 
 

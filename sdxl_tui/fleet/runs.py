@@ -14,7 +14,9 @@ from typing import Final
 from engine.run.errors import RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
-from engine.run.records import Parent, RunRecord, Status
+from engine.run.records import Origin, Parent, RunRecord, Status
+from sdxl_tui.fleet.queue.record import QueueError, read_queue
+from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
 
@@ -35,6 +37,8 @@ class RunSummary:
     """The id of the run this one continues."""
     origin: Parent | None
     """The checkpoint this run came from, and how."""
+    started_from: Origin | None
+    """The state or file it started from, if that was no checkpoint of ours."""
     step: int
     total_steps: int
     """0 while unknown."""
@@ -50,17 +54,26 @@ class RunSummary:
     """The newest, by name."""
     message: str
     """What the engine last said."""
-    reason: str
-    """Why the run is in its state, in a few words; empty where the state says it all."""
+    own_reason: str
+    """Why the run is in its state, as far as its folder tells; see ``reason``."""
     validation_loss: float | None = None
     """On held-out images, as last measured."""
+    waits: str = ""
+    """What it waits for, if it is in the queue of this machine."""
+    turn: int = 0
+    """Its place in the queue, 1 for the next; 0 if it does not wait."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
     @property
     def state(self) -> RunState:
-        """What it does or how it ended."""
-        return self.liveness.state
+        """What it does or how it ended; one that is to be resumed from the queue is queued."""
+        return RunState.QUEUED if self.waits else self.liveness.state
+
+    @property
+    def reason(self) -> str:
+        """Why the run is in its state, in a few words; empty where the state says it all."""
+        return self.waits or self.own_reason
 
     @property
     def alive(self) -> bool:
@@ -81,7 +94,27 @@ def list_runs(workspace: Workspace, previous: Iterable[RunSummary] = ()) -> list
     """
     known = {summary.directory: summary for summary in previous if summary.unchanged_while is not None}
     summaries = [_still_true(known.get(run)) or summarize(run) for run in run_directories(workspace)]
+    summaries = _with_queue(workspace, summaries)
     return sorted(summaries, key=lambda summary: (summary.created, summary.id), reverse=True)
+
+
+def _with_queue(workspace: Workspace, summaries: list[RunSummary]) -> list[RunSummary]:
+    """The same, each with what it waits for."""
+    try:
+        queue = read_queue(workspace)
+    except QueueError:
+        waiting = [summary.id for summary in summaries if summary.liveness.state is RunState.QUEUED]
+        words = dict.fromkeys(waiting, "the queue cannot be read: see sdxl-tui queue")
+    else:
+        words = waiting_words(queue, {summary.id: summary.liveness.state for summary in summaries})
+    turns = {run_id: turn for turn, run_id in enumerate(words, 1)}
+    return [_in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0)) for summary in summaries]
+
+
+def _in_line(summary: RunSummary, waits: str, turn: int) -> RunSummary:
+    if (summary.waits, summary.turn) == (waits, turn):
+        return summary
+    return replace(summary, waits=waits, turn=turn)
 
 
 def _still_true(summary: RunSummary | None) -> RunSummary | None:
@@ -129,6 +162,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         created=record.created if record else _made(run),
         parent=parent.run if parent else None,
         origin=parent,
+        started_from=_started_from(record),
         step=status.step,
         total_steps=status.total_steps or _planned_steps(run),
         loss=status.loss,
@@ -140,7 +174,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         device=clean(status.device),
         checkpoint=clean(status.checkpoint) if status.checkpoint else None,
         message=clean(status.message),
-        reason=clean(reason),
+        own_reason=clean(reason),
         unchanged_while=times if has_ended else None,
     )
 
@@ -151,6 +185,14 @@ def _origin(record: RunRecord | None) -> Parent | None:
         return None
     parent = record.parent
     return Parent(clean(parent.run), clean(parent.checkpoint), parent.step, clean(parent.route))
+
+
+def _started_from(record: RunRecord | None) -> Origin | None:
+    """The record's origin, safe to print."""
+    if record is None or record.origin is None:
+        return None
+    origin = record.origin
+    return replace(origin, path=clean(origin.path), kind=clean(origin.kind), route=clean(origin.route))
 
 
 def _made(run: RunDirectory) -> float:

@@ -42,7 +42,7 @@ class FieldRow(LabelledField):
         self.text = self.first_text
         """What stands in the control now."""
         self._explains = False
-        self.set_class(field.kind in {"strings", "sources"} or (field.kind == "str"), "-broad")
+        self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
 
     def on_mount(self) -> None:
         """Say the unit until there is something else to say."""
@@ -76,7 +76,7 @@ def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
             return TextArea(
                 text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder="none; one a line"
             )
-        case "sources":
+        case "tables":
             sources = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
             return SourcesEditor(sources, disabled=read_only)
     return Input(text_of(field, value), placeholder=default_text(field), compact=True, disabled=read_only)

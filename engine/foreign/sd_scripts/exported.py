@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.profile.fields import ProfileField, find_field, profile_fields
+from engine.profile.fields import SOURCES, ProfileField, find_field, profile_fields
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
 
@@ -99,7 +99,7 @@ NOTHING_LIKE_IT = "sd-scripts has nothing like it"
 
 
 def _is_default(declared: ProfileField, value: Any) -> bool:
-    return value is None or value == declared.default or declared.kind == "sources"
+    return value is None or value == declared.default or declared.path == SOURCES
 
 
 def source_default(name: str) -> Any:

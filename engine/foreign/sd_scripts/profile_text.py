@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.foreign.sd_scripts.translation import Translation
 from engine.foreign.sd_scripts.values import shown
-from engine.profile.fields import ProfileField, profile_sections, source_fields
+from engine.profile.fields import SOURCES, ProfileField, profile_sections, table_fields
 from engine.profile.schema import SCHEMA_VERSION
 from engine.profile.to_toml import toml_value
 
@@ -38,14 +38,14 @@ def _lines(t: Translation, remarks: Iterable[str]) -> Iterator[str]:
 
 def _line(t: Translation, field: ProfileField) -> str | None:
     value = t.values.get(field.path)
-    if field.kind == "sources" or value is None or (value == field.default and field.path not in _ALWAYS):
+    if field.path == SOURCES or value is None or (value == field.default and field.path not in _ALWAYS):
         return None
     comment = t.comments.get(field.path)
     return f"{field.name} = {toml_value(value)}" + (f"  # {comment}" if comment else "")
 
 
 def _source(source: dict[str, Any]) -> Iterator[str]:
-    for field in source_fields():
+    for field in table_fields(SOURCES):
         value = source.get(field.name)
         if value is not None and (value != field.default or field.required or field.name == "repeats"):
             yield f"{field.name} = {toml_value(value)}"

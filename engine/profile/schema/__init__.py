@@ -21,6 +21,7 @@ from engine.profile.schema.samples import Samples
 from engine.profile.schema.schedule import Schedule
 from engine.profile.schema.section import Section
 from engine.profile.schema.source import Source
+from engine.profile.schema.stage import Stage
 from engine.profile.schema.training import Training
 from engine.profile.schema.validation import Validation
 
@@ -46,6 +47,7 @@ __all__ = [
     "Schedule",
     "Section",
     "Source",
+    "Stage",
     "Training",
     "Validation",
     "plain",

@@ -21,7 +21,8 @@ from engine.profile.schema.optimizer import Optimizer
 from engine.profile.schema.precision import Precision
 from engine.profile.schema.samples import Samples
 from engine.profile.schema.schedule import Schedule
-from engine.profile.schema.section import APPLIED, Section
+from engine.profile.schema.section import APPLIED, FIXED, Section
+from engine.profile.schema.stage import Stage
 from engine.profile.schema.training import Training
 from engine.profile.schema.validation import Validation
 from engine.profile.setting import Setting
@@ -40,6 +41,15 @@ class Profile(Section):
         Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
         Setting("Name of the run and of the LoRA.", APPLIED, aliases=("output_name",)),
     ] = "lora"
+    stages: Annotated[
+        tuple[Stage, ...],
+        Field(strict=False, max_length=100),
+        Setting(
+            "Parts of the training, one after another, each a run of its own.",
+            FIXED,
+            detail="Without any the training is one run. With stages training.steps is not used: each has its own.",
+        ),
+    ] = ()
     model: Model
     network: Network = Network()
     dataset: Dataset
@@ -58,6 +68,8 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:
+        if self.stages:  # what is trained is each stage's profile, and that has none
+            return self
         values = self.values()
         for rule in RULES:
             if broken := rule.check(values):

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from engine.profile.fields import ProfileField, find_field, profile_field, profile_fields
+from engine.profile.fields import STAGES, ProfileField, find_field, profile_field, profile_fields
 from engine.profile.rules import RULES
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
@@ -50,7 +50,7 @@ def values(field: ProfileField) -> st.SearchStrategy[Any]:
         "choice": st.sampled_from([1] if field.path == "schema" else list(field.choices or ("",))),
         "strings": st.lists(texts, max_size=4),
         "numbers": st.lists(_numbers(field), max_size=4),
-        "sources": st.lists(source, min_size=1, max_size=3),
+        "tables": st.lists(source, min_size=1, max_size=3),
         "str": texts,
     }
     by_path: dict[str, st.SearchStrategy[Any]] = {
@@ -90,7 +90,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     """A valid profile as ``tomllib`` would give it: required fields and some of the others."""
     found: dict[str, Any] = {}
     for field in profile_fields():
-        if not (field.required or field.path in _LIMITS or draw(st.booleans())):
+        if field.path == STAGES or not (field.required or field.path in _LIMITS or draw(st.booleans())):
             continue
         place = found.setdefault(field.section, {}) if field.section else found
         place[field.name] = draw(values(field))

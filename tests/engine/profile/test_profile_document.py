@@ -17,7 +17,7 @@ from engine.profile.load import ProfileConflict, ProfileError, parse_profile
 from engine.schedule import Kind
 from tests.engine.profile.profile_strategies import texts_of_profiles, values
 
-FIELDS = [field for field in profile_fields() if field.kind != "sources"]
+FIELDS = [field for field in profile_fields() if field.kind != "tables"]
 
 
 def document(text: str) -> ProfileDocument:

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.profile.fields import (
+    TABLES,
     nearest_field,
     nearest_section,
     profile_field,
     profile_fields,
     profile_sections,
     section_names,
-    source_fields,
+    table_fields,
 )
 from engine.profile.load import ProfileError, parse_profile
 from engine.profile.schema import Profile
@@ -39,7 +40,7 @@ def test_every_field_of_the_schema_is_listed_in_its_order() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
-    for field in (*profile_fields(), *source_fields()):
+    for field in (*profile_fields(), *(field for array in TABLES for field in table_fields(array))):
         assert field.help.endswith(".")
         assert isinstance(field.at_resume, AtResume)
         assert field.requirement
@@ -68,7 +69,7 @@ def test_limits_are_read_from_the_declaration() -> None:
     assert profile_field("schedule.kind").choices[:3] == ("constant", "linear", "cosine")
     assert profile_field("schedule.kind").at_resume is AtResume.RESTORED
     assert profile_field("samples.prompts").kind == "strings"
-    assert profile_field("dataset.sources").kind == "sources"
+    assert profile_field("dataset.sources").kind == "tables"
     assert profile_field("launch.device").pattern
     assert profile_field("name").max_length == 64
 
@@ -152,7 +153,7 @@ def test_a_foreign_or_misspelt_name_finds_its_field(name: str, section: str, pat
 
 
 def test_every_alias_finds_a_field_that_has_it() -> None:
-    for field in (*profile_fields(), *source_fields()):
+    for field in (*profile_fields(), *(field for array in TABLES for field in table_fields(array))):
         for alias in field.aliases:
             assert (
                 nearest_field(alias, field.section) == field.path

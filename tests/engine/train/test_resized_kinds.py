@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from engine.__main__ import main
 from engine.checkpoint.describe import describe
 from engine.model.lora_read import read_lora
-from engine.model.lora_weights import MAGNITUDE, delta
+from engine.model.lora_tensors import MAGNITUDE
+from engine.model.lora_weights import delta
 from engine.profile.load import read_snapshot
 from engine.routes.continuing import plan_continuation
 from engine.routes.route import RouteError

@@ -150,7 +150,7 @@ def files_of(exported: Exported) -> tuple[str, str, tuple[str, ...]]:
 
 @pytest.mark.parametrize(
     "field",
-    [field for field in profile_fields() if field.kind != "sources" and field.path not in _SAME],
+    [field for field in profile_fields() if field.kind != "tables" and field.path not in _SAME],
     ids=lambda field: field.path,
 )
 def test_a_field_that_is_changed_changes_the_files_or_is_named(field: ProfileField) -> None:
