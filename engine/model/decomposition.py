@@ -58,6 +58,12 @@ def _of_factor(tensors: dict[str, Tensor], name: str) -> Decomposition:
 
 def _of_kronecker(scale: float, one: Decomposition, other: Decomposition) -> Decomposition:
     values, order = torch.kron(one[1], other[1]).sort(descending=True)
-    left = torch.kron(one[0].contiguous(), other[0].contiguous())[:, order]
-    right = torch.kron(one[2].contiguous(), other[2].contiguous())[order]
+    left = _kronecker(one[0], other[0])[:, order]
+    right = _kronecker(one[2], other[2])[order]
     return left * (-1 if scale < 0 else 1), abs(scale) * values, right
+
+
+def _kronecker(one: Tensor, other: Tensor) -> Tensor:
+    """``torch.kron`` refuses some layouts that a decomposition comes in."""
+    sides = one.shape[0] * other.shape[0], one.shape[1] * other.shape[1]
+    return (one[:, None, :, None] * other[None, :, None, :]).reshape(sides)
