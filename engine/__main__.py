@@ -115,6 +115,7 @@ def _add_resize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     resize.add_argument("--keep", type=float, metavar="SHARE", help="of the sum of singular values")
     resize.add_argument("--keep-frobenius", type=float, metavar="SHARE", help="of the Frobenius norm")
     resize.add_argument("--keep-ratio", type=float, metavar="R", help="singular values down to the largest / R")
+    resize.add_argument("--to-lora", action="store_true", help="make a LoRA of a LoHa or LoKr")
     resize.set_defaults(run=_resize)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from engine.data.placing import fingerprint, groups, in_order
 from engine.data.report import DatasetReport, report_on
 from engine.data.scan import Skipped
 from engine.data.views import PlacedImage, View
+
+CHUNK: Final = 75
+"""Tokens a caption has room for in one chunk."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class TrainingSet:
         skipped: Sequence[Skipped] = (),
         cached: Sequence[Cached] = (),
         tokens: Mapping[str, int] | None = None,
-        max_tokens: int = 75,
+        max_tokens: int = CHUNK,
     ) -> None:
         """Take ``items`` in their canonical order.
 
@@ -100,6 +103,11 @@ class TrainingSet:
     def groups(self) -> list[list[int]]:
         """Indices by bucket, narrowest bucket first, each as often as its image is repeated in an epoch."""
         return groups(self.items)
+
+    def chunks(self, index: int) -> int:
+        """How many chunks an image's caption without chance fills."""
+        tokens = min(self._tokens.get(self.items[index].plain_caption, 0), self._max_tokens)
+        return max(1, -(-tokens // CHUNK))
 
     def order(self, batch_size: int, seed: int) -> BatchOrder:
         """The order in which to read this set."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from engine.data.batches import Cached, TrainingSet
+from engine.data.batches import CHUNK, Cached, TrainingSet
 from engine.data.buckets import BucketRules, bucket_sizes
 from engine.data.cache import TensorMemory
 from engine.data.embeddings import Embeddings, LiveEmbeddings, TextSource
@@ -26,8 +26,6 @@ from engine.data.scan import Skipped, folders_of, nothing_left, scan_sources
 from engine.data.views import PlacedImage, View
 from engine.profile.schema import Captions, Dataset
 
-CHUNK: Final = 75
-"""Tokens a caption has room for in one chunk."""
 DEFAULT_MEMORY_BYTES: Final = 2**30
 LIVE_TEXT_BYTES: Final = 64 * 2**20
 """Embeddings of varying captions that are remembered, on the device: a hundred at SDXL's size."""

@@ -54,8 +54,20 @@ def tokenize(tokenizer: Any, caption: str, rules: TextRules) -> Tokens:
     return Tokens(tuple(ids), tuple(weights))
 
 
+def chunks_of(tokenizer: Any, captions: Sequence[str], rules: TextRules) -> int:
+    """How many chunks the longest of ``captions`` fills."""
+    if rules.max_chunks == 1:
+        return 1
+    return _chunks(max(len(tokenize(tokenizer, caption, rules).ids) for caption in captions), rules)
+
+
 def encode_prompts(
-    tokenizers: Sequence[Any], encoders: Sequence[Any], captions: Sequence[str], rules: TextRules | None = None
+    tokenizers: Sequence[Any],
+    encoders: Sequence[Any],
+    captions: Sequence[str],
+    rules: TextRules | None = None,
+    *,
+    at_least: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """B captions (at least one) to prompt embeddings (B, 77·k, D1 + D2) and pooled embeddings (B, P).
 
@@ -64,15 +76,16 @@ def encode_prompts(
 
     Beyond 75 tokens a caption becomes chunks, each with a beginning and an end of its own, as in A1111 and diffusers'
     community pipelines; a chunk ends after exactly 75 tokens, wherever a comma stands. k is the number of chunks of the
-    longest caption here, at most ``rules.max_chunks``; a shorter one is followed by empty chunks, each the encoding of the
-    empty text. Pooled is that of the first chunk. A weight multiplies the hidden states of its tokens, in both encoders;
-    the mean is not restored (A1111's emphasis "No norm", the one made for SDXL), the pooled output not touched.
+    longest caption here, at most ``rules.max_chunks``, or ``at_least`` if that is more; a shorter one is followed by empty
+    chunks, each the encoding of the empty text. Pooled is that of the first chunk. A weight multiplies the hidden states of
+    its tokens, in both encoders; the mean is not restored (A1111's emphasis "No norm", the one made for SDXL), the pooled
+    output not touched.
     """
     rules = rules or TextRules()
     states, pooled = [], None
     for tokenizer, encoder in zip(tokenizers, encoders, strict=True):
         tokens = [tokenize(tokenizer, caption, rules) for caption in captions]
-        ids, weights = _chunked(tokenizer, tokens, rules)
+        ids, weights = _chunked(tokenizer, tokens, rules, at_least)
         device = next(encoder.parameters()).device
         count, chunks = ids.shape[:2]
         output = encoder(_to(device, ids.flatten(0, 1)), output_hidden_states=True)
@@ -86,10 +99,14 @@ def encode_prompts(
     return torch.cat(states, dim=-1), pooled.unflatten(0, (count, chunks))[:, 0]
 
 
-def _chunked(tokenizer: Any, tokens: Sequence[Tokens], rules: TextRules) -> tuple[Tensor, Tensor | None]:
+def _chunks(longest: int, rules: TextRules) -> int:
+    """The chunks that ``longest`` tokens fill."""
+    return max(1, min(-(-longest // CHUNK), rules.max_chunks))
+
+
+def _chunked(tokenizer: Any, tokens: Sequence[Tokens], rules: TextRules, at_least: int) -> tuple[Tensor, Tensor | None]:
     """Ids (B, k, 77) with beginning, end and padding, and their weights, None where all are 1."""
-    longest = max(len(one.ids) for one in tokens)
-    chunks = max(1, min(-(-longest // CHUNK), rules.max_chunks))
+    chunks = max(at_least, _chunks(max(len(one.ids) for one in tokens), rules))
     begin, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     ids = torch.full((len(tokens), chunks, CHUNK + 2), pad, dtype=torch.long)
     weights = torch.ones(ids.shape)

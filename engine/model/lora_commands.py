@@ -30,6 +30,7 @@ def resize_file(arguments: argparse.Namespace) -> int:
         keep_frobenius=arguments.keep_frobenius,
         keep_ratio=arguments.keep_ratio,
         alpha=arguments.alpha,
+        to_lora=arguments.to_lora,
     )
     if problem := wanted.problem():
         raise UserError(problem, hint="Give --rank N, or one of --keep, --keep-frobenius, --keep-ratio.")

@@ -1,8 +1,8 @@
 """Gives a LoRA another rank by singular value decomposition, module by module, and says what of each was kept.
 
-The best approximation of a matrix at a lower rank keeps its largest singular values (Eckart & Young, 1936). ΔW = s · B A is
-never formed: with B = Qb Rb and Aᵀ = Qa Ra (QR) the singular values are those of the small s · Rb Raᵀ, and its vectors, turned by
-Qb and Qa, are ΔW's. A convolution's A is taken as a matrix over channels and kernel. Computed in float64.
+The best approximation of a matrix at a lower rank keeps its largest singular values (Eckart & Young, 1936), which
+``decomposition.py`` finds. A DoRA keeps its magnitudes, one for each row: only the direction they scale is resized. A LoHa or
+LoKr has no best approximation of its own kind that could be computed; it can become a LoRA.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.model.decomposition import decomposed
 from engine.model.errors import AdapterError
-from engine.model.lora_tensors import DOWN, UP
+from engine.model.lora_tensors import DOWN, MAGNITUDE, UP
 from engine.model.lora_weights import LoraWeights, ModuleWeights
+from engine.model.targets import kernel_of
+
+_OF_OTHER_KINDS = ("factor", "decompose_both", "use_tucker", "full_matrix")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Wanted:
 
     rank: for all modules; conv_rank: for convolutions wider than a pixel, by default as ``rank``. keep: share of the sum of
     singular values, keep_frobenius: share of the Frobenius norm, keep_ratio: all values down to the largest divided by it.
-    alpha: of every module; by default each keeps its alpha / rank.
+    alpha: of every module; by default each keeps its alpha / rank. to_lora: a LoHa or LoKr may become a LoRA.
     """
 
     rank: int | None = None
@@ -36,6 +40,7 @@ class Wanted:
     keep_frobenius: float | None = None
     keep_ratio: float | None = None
     alpha: float | None = None
+    to_lora: bool = False
 
     @property
     def is_dynamic(self) -> bool:
@@ -85,43 +90,38 @@ def resize(weights: LoraWeights, wanted: Wanted) -> tuple[LoraWeights, list[Kept
     """``weights`` at the wanted ranks, in float32, with what was kept of each module.
 
     A rank above a module's own adds directions that do nothing yet and can learn: as in a fresh LoRA, random in A and zero in
-    B. Raises ``AdapterError`` for anything but plain LoRAs.
+    B. Raises ``AdapterError`` for a LoHa or LoKr that is not to become a LoRA, and for a DoRA that is.
     """
     generator = torch.Generator().manual_seed(0)
     resized: LoraWeights = {}
     report = []
     for module, own in weights.items():
-        if own.kind != "lora" or own.is_dora:
-            kind = "a DoRA" if own.is_dora else f"a {own.kind}"
-            raise AdapterError(f"{module} is {kind}", hint="Only plain LoRAs (and LoCons) can be resized.")
+        _require_possible(module, own, wanted)
         resized[module], kept = _resize(module, own, wanted, generator)
         report.append(kept)
     return resized, report
 
 
-def singular_values(weights: ModuleWeights) -> Tensor:
-    """Those of ΔW, largest first, float64; as many as the module has ranks (or fewer, if the matrix is smaller)."""
-    return _decomposed(weights)[1]
-
-
-def _decomposed(weights: ModuleWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """U (out, m), S (m,), Vᵀ (m, in · k · k) of ΔW."""
-    up = weights.tensors[UP].to(torch.float64).flatten(1)
-    down = weights.tensors[DOWN].to(torch.float64).flatten(1)
-    up_basis, up_core = torch.linalg.qr(up)
-    down_basis, down_core = torch.linalg.qr(down.T)
-    left, values, right = torch.linalg.svd(weights.scale * (up_core @ down_core.T), full_matrices=False)
-    return up_basis @ left, values, right @ down_basis.T
-
-
-def _resize(module: str, own: ModuleWeights, wanted: Wanted, generator: torch.Generator) -> tuple[ModuleWeights, Kept]:
-    old_rank = own.tensors[DOWN].shape[0]
-    shape = own.tensors[DOWN].shape[1:]
+def _require_possible(module: str, own: ModuleWeights, wanted: Wanted) -> None:
+    if own.kind != "lora" and not wanted.to_lora:
+        raise AdapterError(
+            f"{module} is a {own.kind}, which cannot have another rank and stay one",
+            hint="Add --to-lora: the file then holds the LoRA that comes closest to it.",
+        )
+    if own.is_dora and wanted.to_lora:
+        raise AdapterError(
+            f"{module} is a DoRA: without its base no LoRA can stand for its magnitudes",
+            hint="Leave --to-lora out: it stays a DoRA at the other rank.",
+        )
     if not all(torch.isfinite(tensor).all() for tensor in own.tensors.values()):
         raise AdapterError(
             f"{module} has weights that are not finite", hint="The file is damaged, or its training diverged."
         )
-    left, values, right = _decomposed(own)
+
+
+def _resize(module: str, own: ModuleWeights, wanted: Wanted, generator: torch.Generator) -> tuple[ModuleWeights, Kept]:
+    left, values, right = decomposed(own)
+    shape = _input_shape(module, own, right.shape[1])
     limit = wanted.limit(is_wide=math.prod(shape[1:]) > 1)
     rank = limit if not wanted.is_dynamic and limit is not None else _enough(values, wanted)
     rank = min(rank, limit) if limit is not None else rank
@@ -140,9 +140,19 @@ def _resize(module: str, own: ModuleWeights, wanted: Wanted, generator: torch.Ge
         down[used:] = (2 * fresh - 1) * bound
     tensors = {
         DOWN: down.to(torch.float32).reshape(rank, *shape),
-        UP: up.to(torch.float32).reshape(-1, rank, *own.tensors[UP].shape[2:]),
+        UP: up.to(torch.float32).reshape(-1, rank, *[1] * (len(shape) - 1)),
     }
-    return ModuleWeights(tensors, alpha), _kept(module, old_rank, rank, values, used)
+    if own.is_dora:
+        tensors[MAGNITUDE] = own.tensors[MAGNITUDE].to(torch.float32)
+    return ModuleWeights(tensors, alpha), _kept(module, own.rank or len(values), rank, values, used)
+
+
+def _input_shape(module: str, own: ModuleWeights, width: int) -> tuple[int, ...]:
+    """(in,) of a linear layer, (in, k, k) of a convolution, whose matrix has ``width`` columns."""
+    if DOWN in own.tensors:
+        return tuple(own.tensors[DOWN].shape[1:])
+    side = kernel_of(module)
+    return (width,) if side is None else (width // side**2, side, side)
 
 
 def _enough(values: Tensor, wanted: Wanted) -> int:
@@ -185,8 +195,12 @@ def resized_metadata(metadata: Mapping[str, str], weights: LoraWeights) -> dict[
     old = metadata.get("ss_network_dim", "unknown")
     dim, alpha = _one({own.rank for own in narrow}), _one({own.alpha for own in narrow})
     found |= {"ss_network_dim": dim, "ss_network_alpha": alpha}
+    arguments = _json_object(metadata.get("ss_network_args"))
+    if arguments.pop("algo", "lora") not in ("lora", "locon"):
+        found["ss_network_module"] = "networks.lora"
+        arguments = {name: value for name, value in arguments.items() if name not in _OF_OTHER_KINDS}
+        found["ss_network_args"] = json.dumps(arguments)
     if wide:
-        arguments = _json_object(metadata.get("ss_network_args"))
         arguments |= {"conv_dim": _one({own.rank for own in wide}), "conv_alpha": _one({own.alpha for own in wide})}
         found["ss_network_args"] = json.dumps(arguments)
     comment = f"resized from rank {old} to {dim}"

@@ -49,6 +49,11 @@ def target_modules(unet: nn.Module, network: Network | None = None) -> tuple[str
     return tuple(target.path for target in unet_targets(unet, network or Network()))
 
 
+def kernel_of(name: str) -> int | None:
+    """The side of the kernel of SDXL's convolution of that name; None for a linear layer. Not every file tells."""
+    return {"conv": 3, "conv1": 3, "conv2": 3, "conv_shortcut": 1}.get(name.rpartition(".")[2])
+
+
 def unet_targets(unet: nn.Module, network: Network) -> tuple[Target, ...]:
     """The targets in the UNet, in the order of its modules."""
     found = []

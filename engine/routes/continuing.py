@@ -71,9 +71,13 @@ def _state_note(route: Route, checkpoint: CheckpointSummary) -> str:
 def _resized(parent: Profile, rank: int | None, alpha: float | None) -> dict[str, Any]:
     """The fields of ``[network]`` at another rank. Raises ``RouteError``."""
     network = parent.network
-    if network.kind != "lora" or network.dora:
-        kind = "a DoRA" if network.dora else f"a {network.kind}"
-        raise RouteError(f"{kind} cannot be resized", field="network.rank", hint="Only plain LoRAs and LoCons can.")
+    if network.kind != "lora":
+        raise RouteError(
+            f"a {network.kind} cannot have another rank",
+            field="network.rank",
+            hint="Make a LoRA of its lora.safetensors (sdxl-tui resize FILE -o OTHER --to-lora --rank N), and launch a profile "
+            'with network.kind = "lora" and network.start_from.',
+        )
     own_ranks = [
         name for name, value in network.model_dump().items() if name.endswith(("_rank", "_alpha")) and value is not None
     ]

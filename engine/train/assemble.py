@@ -30,7 +30,7 @@ from engine.run.records import Parent, RunRecord
 from engine.schedule import Schedule
 from engine.train import rng
 from engine.train.checkpointing import checkpoint_activations
-from engine.train.compilation import compile_blocks
+from engine.train.compilation import compile_blocks, require_compiler
 from engine.train.compute import DTYPES, Compute, set_up_compute
 from engine.train.crew import Place
 from engine.train.ema import WeightAverage
@@ -84,6 +84,8 @@ def assemble(
         device=compute.label,
         versions=versions(),
     )
+    if profile.launch.compile:
+        require_compiler(compute.device)
     if compute.exchange.rank:
         compute.exchange.order()  # the data is ready
     data, held_out = _prepare_data(run, profile, base=base, compute=compute, reporter=reporter, requests=requests)
@@ -92,17 +94,15 @@ def assemble(
     reporter.state("starting")
     origin = Origin(run.id, attempt, _digest(run.profile_of(attempt)))
     training = _build(origin, profile, schedule, base=base, compute=compute, data=data, held_out=held_out)
+    if profile.launch.compile:
+        compile_blocks(training.unet, profile.network, lambda what: reporter.warning(what, "launch.compile"))
     if stored is not None:
         warnings += changed_surroundings(stored, training)
         warnings += restore(training, stored, route)
         if route is Route.RESUME:
             reporter.resumed(stored.folder.name, stored.summary.step)
-    elif run.start_weights.exists():
-        training.adapter.load_state_dict(load_tensors(run.start_weights))
-    elif run.start_lora.exists():
-        warnings += start_from_file(training.adapter, run.start_lora, names_of(base))
-    elif profile.network.start_from is not None:
-        warnings += start_from_file(training.adapter, Path(profile.network.start_from), names_of(base))
+    else:
+        warnings += _start_weights(run, training)
     if checkpoint is None:
         _say_where_from(run, reporter)
     if training.ema is not None and stored is None:
@@ -112,6 +112,16 @@ def assemble(
     if requests.should_stop():
         raise StopBeforeTraining
     return training
+
+
+def _start_weights(run: RunDirectory, training: Training) -> tuple[str, ...]:
+    """Put in the weights that a training without a stored state starts from, if any are named; what to warn of."""
+    if run.start_weights.exists():
+        training.adapter.load_state_dict(load_tensors(run.start_weights))
+        return ()
+    named = training.profile.network.start_from
+    file = run.start_lora if run.start_lora.exists() else Path(named) if named is not None else None
+    return () if file is None else tuple(start_from_file(training.adapter, file, names_of(training.base)))
 
 
 def _say_where_from(run: RunDirectory, reporter: Reporter) -> None:
@@ -235,8 +245,6 @@ def _build(
         ParameterGroup(name, profile.optimizer.lr_of(name), parameters) for name, parameters in adapter.groups().items()
     ]
     optimizer = NamedOptimizer(groups, profile.optimizer.hyperparameters(), profile.optimizer.kind)
-    if profile.launch.compile:
-        compile_blocks(unet, compute.device)
     # Loading models may draw random numbers, and how much is loaded depends on the cache: seed after it.
     rng.seed_everything(rng.derived_seed(seed, "training"))
     return Training(

@@ -122,6 +122,7 @@ class Crew:
         self._loss_is_known.set()
         # A broken connection is an error in rank 0, which then asks. One that waits for a card notices nothing.
         if not self._noticed.wait(NOTICE_SECONDS):
+            shutil.rmtree(self._folder, ignore_errors=True)  # nobody comes back to close
             self._on_lost(error)
 
 

@@ -25,12 +25,19 @@ class HeldOut:
         return next((chosen for part, chosen in self.parts if part is data), frozenset())
 
     def batches(self, size: int) -> Iterator[tuple[TrainingSet, list[int]]]:
-        """The images in batches of at most ``size``, each of one bucket, in an order that never changes."""
+        """The images in batches of at most ``size``, each of one bucket, in an order that never changes.
+
+        The captions of a batch fill equally many chunks: none is followed by empty ones, whatever ``size`` puts beside it.
+        """
         for data, chosen in self.parts:
             for group in data.groups:
-                members = [index for index in dict.fromkeys(group) if index in chosen]
-                for start in range(0, len(members), size):
-                    yield data, members[start : start + size]
+                by_length: dict[int, list[int]] = {}
+                for index in dict.fromkeys(group):
+                    if index in chosen:
+                        by_length.setdefault(data.chunks(index), []).append(index)
+                for _, members in sorted(by_length.items()):
+                    for start in range(0, len(members), size):
+                        yield data, members[start : start + size]
 
 
 def choose_held_out(data: TrainingSet, share: float, seed: int) -> frozenset[int]:

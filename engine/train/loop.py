@@ -120,11 +120,14 @@ def _backward(training: Training, share: Share, batch: Batch, draw: Draw) -> Ten
     """Add the gradients of this process's share of a batch; what the share adds to the loss of the whole, a scalar."""
     compute = training.compute
     if not share.count:
-        return torch.zeros((), device=compute.device)
+        nothing = torch.zeros((), device=compute.device)
+        # A scaler that has scaled nothing yet refuses to unscale the sum.
+        return nothing if compute.scaler is None else compute.scaler.scale(nothing) * 0
     own = batch_to_device(share.of(batch), compute.device)
     own_draw = share.of(draw).on(compute.device)
     with compute.accelerator.autocast():
-        loss = training.objective.loss(training.unet, training.conditioned(own), own_draw, dtype=compute.dtype)
+        conditioned = training.conditioned(own, batch.captions)
+        loss = training.objective.loss(training.unet, conditioned, own_draw, dtype=compute.dtype)
     if share.count < share.total:
         loss = loss * share.weight
     compute.accelerator.backward(loss)  # divides by the number of micro-batches

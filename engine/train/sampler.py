@@ -18,10 +18,11 @@ from PIL import Image
 from engine.durable import write_atomically
 from engine.model.sampling import Picture, draw_samples
 from engine.model.vae import vae_dtype
-from engine.profile.sample_prompts import sample_prompts
+from engine.profile.sample_prompts import SamplePrompt, sample_prompts
 from engine.profile.schema import Samples
 from engine.run.layout import RunDirectory
 from engine.train import rng
+from engine.train.compilation import eagerly
 from engine.train.reporter import Reporter
 from engine.train.training import Training
 
@@ -76,22 +77,25 @@ class Sampler:
         return None if len(files) == wanted else f"interrupted after {len(files)} of {wanted}"
 
     def _pictures(self, should_stop: Callable[[], bool]) -> list[Image.Image]:
-        settings = self._training.profile.samples
-        with self._training.averaged(self._training.profile.ema.samples):
-            return self._drawn(settings, should_stop)
+        profile = self._training.profile
+        with self._training.averaged(profile.ema.samples), eagerly(compiled=profile.launch.compile):
+            return self._drawn(profile.samples, should_stop)
 
     def _drawn(self, settings: Samples, should_stop: Callable[[], bool]) -> list[Image.Image]:
-        prediction, texts = self._training.objective.process.prediction, prompts_of(settings)
-        prompt_embeds, pooled = self._training.encoded(texts)
-        encoded = {text: (prompt_embeds[at : at + 1], pooled[at : at + 1]) for at, text in enumerate(texts)}
-        pictures = [Picture(how, encoded[how.prompt], encoded[how.negative]) for how in sample_prompts(settings)]
+        prediction = self._training.objective.process.prediction
         return draw_samples(
             self._training.unet,
             self._vae_in_place(),
-            pictures,
+            [self._encoded(how) for how in sample_prompts(settings)],
             scheduler=lambda sampler: self._training.base.sampling_scheduler(prediction, sampler),
             should_stop=should_stop,
         )
+
+    def _encoded(self, how: SamplePrompt) -> Picture:
+        """The picture to draw; as long as its own texts, whatever the other prompts are."""
+        texts = (how.prompt, how.negative) if how.guidance > 1 else (how.prompt,)
+        prompt_embeds, pooled = self._training.encoded(texts)
+        return Picture(how, (prompt_embeds[:1], pooled[:1]), (prompt_embeds[-1:], pooled[-1:]))
 
     def _vae_in_place(self) -> Any:
         if self._vae is None:

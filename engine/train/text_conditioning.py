@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.data.batches import Batch
-from engine.model.conditioning import TextRules, encode_prompts
+from engine.model.conditioning import TextRules, chunks_of, encode_prompts
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,17 @@ class TextConditioning:
     rules: TextRules = field(default_factory=TextRules)
     """How captions are read; the same as for the cache."""
 
-    def conditioned(self, batch: Batch) -> Batch:
-        """``batch`` with its captions encoded, with gradients."""
-        prompt_embeds, pooled = encode_prompts(self.tokenizers, self.encoders, batch.captions, self.rules)
+    def conditioned(self, batch: Batch, together: Sequence[str]) -> Batch:
+        """``batch`` with its captions encoded, with gradients.
+
+        together: the captions of the whole batch that this is a part of. All parts have the chunks of its longest one, so
+        that an image is conditioned alike however the batch is shared out.
+        """
+        is_whole = len(together) == len(batch.captions)
+        at_least = 1 if is_whole else chunks_of(self.tokenizers[0], together, self.rules)
+        prompt_embeds, pooled = encode_prompts(
+            self.tokenizers, self.encoders, batch.captions, self.rules, at_least=at_least
+        )
         return replace(batch, prompt_embeds=prompt_embeds, pooled=pooled)
 
     @torch.no_grad()

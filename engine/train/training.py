@@ -132,9 +132,12 @@ class Training:
         """The next batch of the order, of all processes together, on the CPU."""
         return self.data.batch(self.order.next_batch())
 
-    def conditioned(self, batch: Batch) -> Batch:
-        """``batch`` with its captions encoded by the text encoders as they stand, where those are trained; else as it is."""
-        return batch if self.text is None else self.text.conditioned(batch)
+    def conditioned(self, batch: Batch, together: Sequence[str]) -> Batch:
+        """``batch`` with its captions encoded by the text encoders as they stand, where those are trained; else as it is.
+
+        together: the captions of the whole batch that it is a part of.
+        """
+        return batch if self.text is None else self.text.conditioned(batch, together)
 
     def encoded(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """N texts as the text encoders stand, (N, 77·k, D) and (N, P), without gradients."""

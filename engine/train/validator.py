@@ -18,6 +18,7 @@ from torch import Tensor
 from engine.data.batches import Batch, TrainingSet
 from engine.model.sampling import evaluation_mode
 from engine.train import rng
+from engine.train.compilation import eagerly
 from engine.train.objective.loss import predict
 from engine.train.reporter import Reporter
 from engine.train.training import Training
@@ -85,10 +86,12 @@ class Validator:
         found: dict[int, list[Tensor]] = {timestep: [] for timestep in steps}
         with ExitStack() as stack:
             stack.enter_context(training.averaged(training.profile.ema.validation))
+            stack.enter_context(eagerly(compiled=training.profile.launch.compile))
             for model in training.adapter.models.values():
                 stack.enter_context(evaluation_mode(model))
             for data, members in training.held_out.batches(training.profile.training.batch_size):
-                batch = training.conditioned(batch_to_device(data.batch(members), training.compute.device))
+                batch = batch_to_device(data.batch(members), training.compute.device)
+                batch = training.conditioned(batch, batch.captions)
                 for timestep in steps:
                     if should_stop():
                         return None

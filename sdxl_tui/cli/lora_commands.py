@@ -36,10 +36,12 @@ def add_commands(commands: Commands) -> None:
         the most. What was kept of each module is printed.
 
         alpha / rank stays what it was, unless --alpha says otherwise; the strength never changes. A rank above a module's own
-        adds directions that do nothing yet, for training on. Plain LoRAs and LoCons of sd-scripts, diffusers and peft.""",
+        adds directions that do nothing yet, for training on. LoRAs, LoCons and DoRAs of sd-scripts, diffusers and peft; a DoRA
+        keeps its magnitudes. A LoHa or LoKr has no other rank, but can become the LoRA that comes closest (--to-lora).""",
         examples=[
             "sdxl-tui resize style.safetensors -o style-r8.safetensors --rank 8",
             "sdxl-tui resize big.safetensors -o small.safetensors --keep 0.95 --rank 32",
+            "sdxl-tui resize loha.safetensors -o lora.safetensors --to-lora --keep-frobenius 0.99",
         ],
         json=True,
     )
@@ -51,6 +53,7 @@ def add_commands(commands: Commands) -> None:
     kept.add_argument("--keep", type=float, metavar="SHARE", help="share of the sum of singular values, 0.95")
     kept.add_argument("--keep-frobenius", type=float, metavar="SHARE", help="share of the Frobenius norm, 0.95")
     kept.add_argument("--keep-ratio", type=float, metavar="R", help="values of at least the largest / R, 20")
+    resize.add_argument("--to-lora", action="store_true", default=None, help="make a LoRA of a LoHa or LoKr")
     export = add_command(
         commands,
         "export-lora",
@@ -74,7 +77,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def resize_lora(arguments: argparse.Namespace) -> int:
     """``sdxl-tui resize LORA -o OUT``."""
-    options = ("rank", "conv_rank", "alpha", "keep", "keep_frobenius", "keep_ratio")
+    options = ("rank", "conv_rank", "alpha", "keep", "keep_frobenius", "keep_ratio", "to_lora")
     report = _run_engine("resize", arguments, {name: getattr(arguments, name) for name in options})
     if arguments.json:
         out().json(report)
@@ -116,7 +119,7 @@ def _run_engine(command: str, arguments: argparse.Namespace, options: dict[str, 
     words = ["--output", output]
     for name, value in (*options.items(), ("dtype", arguments.dtype)):
         if value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     if arguments.overwrite:
         words.append("--overwrite")
     return ask_engine(command, file, *words)

@@ -35,7 +35,8 @@ class Launch(Section):
             "Compile the UNet's repeated blocks with torch.compile: a slower start, faster steps.",
             APPLIED,
             detail="Worth while for long trainings on a GPU: one to three minutes at the start, then often a tenth to a third "
-            "faster. The last bits of results change with it. On a CPU it needs a C++ compiler.",
+            "faster. The last bits of results change with it. Samples and validations are computed without. DoRA, LoHa and "
+            "LoKr are compiled in pieces and may gain nothing. On a CPU it needs g++, on a GPU gcc.",
             aliases=("torch_compile", "dynamo_backend", "use_compile"),
         ),
     ] = False

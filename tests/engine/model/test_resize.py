@@ -154,11 +154,80 @@ def test_what_makes_no_sense_is_named(wanted: dict[str, Any], words: str) -> Non
     assert Wanted(rank=4, keep=0.5).problem() is None
 
 
+@st.composite
+def other_kinds(draw: st.DrawFn) -> tuple[str, ModuleWeights]:
+    """A LoHa or LoKr by the name of a linear layer or a convolution."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
+    out, inputs, rank = draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 3))
+    name, side = draw(st.sampled_from([("attn1.to_q", 0), ("resnets.0.conv1", 3), ("resnets.0.conv_shortcut", 1)]))
+    alpha = draw(st.floats(0.1, 16))
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    if draw(st.booleans()):
+        width = inputs * max(1, side) ** 2
+        factors = {"hada_w1_a": random(out, rank), "hada_w1_b": random(rank, width)}
+        return name, ModuleWeights({**factors, "hada_w2_a": random(out, rank), "hada_w2_b": random(rank, width)}, alpha)
+    first = (
+        {"lokr_w1": random(2, 3)}
+        if draw(st.booleans())
+        else {"lokr_w1_a": random(2, rank), "lokr_w1_b": random(rank, 3)}
+    )
+    kernel = (side, side) if side else ()
+    if draw(st.booleans()):
+        return name, ModuleWeights({**first, "lokr_w2": random(out, inputs, *kernel)}, alpha)
+    width = inputs * max(1, side) ** 2
+    return name, ModuleWeights({**first, "lokr_w2_a": random(out, rank), "lokr_w2_b": random(rank, width)}, alpha)
+
+
+@settings(max_examples=100, deadline=None)
+@given(other_kinds(), st.integers(1, 12))
+def test_a_loha_or_lokr_becomes_the_lora_that_comes_closest(named: tuple[str, ModuleWeights], rank: int) -> None:
+    name, own = named
+    whole = delta(own)
+    values = torch.linalg.svdvals(whole.double())
+    resized, (kept,) = resize({name: own}, Wanted(rank=rank, to_lora=True))
+    new = resized[name]
+    assert new.kind == "lora"
+    side = {"conv1": (3, 3), "conv_shortcut": (1, 1)}.get(name.rpartition(".")[2], ())
+    assert new.tensors[DOWN].shape[2:] == side
+    assert new.tensors[UP].shape[2:] == (1,) * len(side)
+    # Eckart & Young: what is lost is the rest of the singular values, and nothing of that rank loses less.
+    assert float((delta(new) - whole).norm()) == pytest.approx(float(values[rank:].norm()), abs=1e-4 * float(values[0]))
+    assert kept.frobenius == pytest.approx(float(values[:rank].norm() / values.norm()), abs=1e-5)
+    exact = resize({name: own}, Wanted(keep=1.0, to_lora=True))[0][name]
+    assert close(delta(exact), whole)
+
+
+@settings(max_examples=40, deadline=None)
+@given(modules(), st.integers(1, 10))
+def test_a_dora_keeps_its_magnitudes_and_its_direction_is_the_closest(own: ModuleWeights, rank: int) -> None:
+    magnitudes = torch.arange(1.0, own.tensors[UP].shape[0] + 1)
+    dora = ModuleWeights({**own.tensors, MAGNITUDE: magnitudes}, own.alpha)
+    plain, dora_resized = (resize({"m": one}, Wanted(rank=rank))[0]["m"] for one in (own, dora))
+    assert torch.equal(dora_resized.tensors[MAGNITUDE], magnitudes)
+    assert all(torch.equal(dora_resized.tensors[name], plain.tensors[name]) for name in (DOWN, UP))
+
+
+def test_metadata_of_a_converted_file_are_a_loras() -> None:
+    factors = ModuleWeights({"lokr_w1": torch.randn(2, 2), "lokr_w2": torch.randn(3, 3)}, 1.0)
+    resized, _ = resize({"attn1.to_q": factors}, Wanted(rank=2, to_lora=True))
+    arguments = {"algo": "lokr", "factor": "-1", "rank_dropout": "0.1"}
+    found = resized_metadata(
+        {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps(arguments), "ss_network_dim": "4"}, resized
+    )
+    assert found["ss_network_module"] == "networks.lora"
+    assert json.loads(found["ss_network_args"]) == {"rank_dropout": "0.1"}
+    assert found["ss_network_dim"] == "2"
+
+
 def test_other_kinds_and_damage_are_refused() -> None:
     plain = {DOWN: torch.ones(1, 2), UP: torch.ones(2, 1)}
     with pytest.raises(AdapterError, match="a DoRA"):
-        resize({"m": ModuleWeights({**plain, MAGNITUDE: torch.ones(2)}, 1.0)}, Wanted(rank=1))
-    with pytest.raises(AdapterError, match="a loha"):
+        resize({"m": ModuleWeights({**plain, MAGNITUDE: torch.ones(2)}, 1.0)}, Wanted(rank=1, to_lora=True))
+    with pytest.raises(AdapterError, match="a loha, which cannot") as refused:
         resize({"m": ModuleWeights({"hada_w1_a": torch.ones(2, 1)}, 1.0)}, Wanted(rank=1))
+    assert "--to-lora" in (refused.value.hint or "")
     with pytest.raises(AdapterError, match="not finite"):
         resize({"m": ModuleWeights({**plain, UP: torch.full((2, 1), torch.nan)}, 1.0)}, Wanted(rank=1))

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from engine.checkpoint.manifest import verify
 from engine.run.layout import RunDirectory
-from tests.engine.train.train_runs import EVERYTHING_RANDOM, Lab, arithmetic, metrics, same_tensors, state, train
+from tests.engine.train.train_runs import EVERYTHING_RANDOM, Lab, arithmetic, metrics, same_tensors, start, state, train
 
-ROOT = Path(__file__).parents[3]
 # A checkpoint is being written nearly all the time.
 SETTINGS = ("training.steps=10", "checkpoints.every_steps=1", "checkpoints.keep_last=2", "ema.decay=0.9")
 
 
 def train_until_killed(run: RunDirectory, saved: int, moment: float) -> None:
     """Kill the engine ``moment`` seconds after it has made the checkpoint of step ``saved``."""
-    command = [sys.executable, "-P", "-m", "engine", "train", str(run.path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    engine = subprocess.Popen(command, cwd=run.path, env=environment, stderr=subprocess.DEVNULL)
+    engine = start(run)
     deadline = time.monotonic() + 300
     while not run.checkpoint(saved).exists() and engine.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,21 +21,14 @@ from tests.engine.train.train_runs import (
     events,
     metrics,
     same_tensors,
+    start,
     state,
     status,
     train,
 )
 
-ROOT = Path(__file__).parents[3]
 # 6 pictures in batches of 4: every other batch is short, and an odd accumulation mixes them.
 SETTINGS = ("training.steps=4", "training.gradient_accumulation=3", "checkpoints.every_steps=2")
-
-
-def start(run: RunDirectory, *arguments: str) -> subprocess.Popen[bytes]:
-    """The engine of ``run`` as a process of its own."""
-    command = [sys.executable, "-P", "-m", "engine", "train", str(run.path), *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=run.path, env=environment, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")

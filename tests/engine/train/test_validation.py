@@ -6,6 +6,7 @@ import random
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -189,11 +190,12 @@ def test_the_choice_follows_content_alone(names: list[tuple[int, int]], share: f
     assert not choose_held_out(data, 0.0, seed)
 
 
-def test_batches_keep_buckets_apart_and_take_each_image_once() -> None:
-    data: Any = type("Data", (), {"groups": [[0, 0, 1, 2], [3, 4, 4]]})()
-    held = HeldOut(((data, frozenset({0, 1, 2, 4})),))
-    assert [members for _, members in held.batches(2)] == [[0, 1], [2], [4]]
-    assert len(held) == 4
+def test_batches_keep_buckets_and_lengths_apart_and_take_each_image_once() -> None:
+    chunks = {0: 1, 1: 2, 2: 1, 3: 1, 4: 3, 5: 1}
+    data: Any = SimpleNamespace(groups=[[0, 0, 1, 2, 5], [3, 4, 4]], chunks=chunks.__getitem__)
+    held = HeldOut(((data, frozenset({0, 1, 2, 4, 5})),))
+    assert [members for _, members in held.batches(2)] == [[0, 2], [5], [1], [4]]
+    assert len(held) == 5
 
 
 def test_timesteps_are_the_middles_of_equal_parts() -> None:

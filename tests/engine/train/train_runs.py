@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from engine.run.records import Parent, Status, read_json_object
 from engine.train.attempt import run_engine
 from engine.train.requests import Requests, StopRequest
 
+ROOT = Path(__file__).parents[3]
 PICTURES = 6
 PROFILE = """
 schema = 1
@@ -89,6 +93,13 @@ def train(run: RunDirectory, *, stop_at: int | None = None, save: bool = True, c
     if stop_at is not None:
         requests.stop = StopRequest("command", save, stop_at)
     return run_engine(run.path, attempt=None, lock_fd=None, from_checkpoint=checkpoint, requests=requests)
+
+
+def start(run: RunDirectory, *arguments: str) -> subprocess.Popen[bytes]:
+    """The engine of ``run`` as a process of its own."""
+    command = [sys.executable, "-P", "-m", "engine", "train", str(run.path), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=run.path, env=environment, stderr=subprocess.DEVNULL)
 
 
 def events(run: RunDirectory, *kinds: str, attempt: int | None = None) -> list[dict[str, Any]]:
