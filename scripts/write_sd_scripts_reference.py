@@ -56,6 +56,40 @@ has all of it.
 
 `export` writes a config_file, its dataset_config and a file of prompts. What sd-scripts has no words for stands at the head of
 the config as comments, and in the output of the command.
+
+## Going on from a state or a LoRA
+
+```sh
+sdxl-tui continue output/last-state --lr x0.5 --profile mine         # a folder of --save_state
+sdxl-tui continue output/last.safetensors --lr 1e-5 --profile mine   # a LoRA file: sd-scripts', LyCORIS', ours, diffusers'
+sdxl-tui continue peft-folder --lr 1e-4 --profile mine               # adapter_model.safetensors, below unet/ or right in it
+sdxl-tui continue output/last.safetensors --rank 8 --lr 1e-4 --profile mine   # its weights at another rank
+```
+
+This starts a run of its own with the weights of the file. `--dry-run` shows the plan and starts nothing, `--json` has all of
+it. In the app, `c` on a state or LoRA file among the checkpoints (`sdxl-tui states add DIR`) does the same, with the stored
+curve beside the new one.
+
+| what | where it comes from |
+| --- | --- |
+| weights | the file; of a state its `model.safetensors`. The run has its own copy, so the file may go |
+| kind, parts, rank and alpha | the file, part by part. What the profile says otherwise loses, and is named |
+| all other settings | `--profile`; without it what the `ss_*` metadata tell, of a state those of the LoRA file beside it |
+| schedule, warmup, steps | options, else the profile's; without one the stored kind, no warmup, and the steps that were left |
+| learning rate | `--lr`: absolute, a factor of the stored base (`base x0.5`), or of where a state's rate stood (`x0.5`) |
+| optimizer moments, data position, random state | new: `resume`, `reschedule` and `extend`, which need them, are refused |
+
+- **The stored schedule** of sd-scripts' own kinds stands in the metadata alone. Of a state it is believed where it meets the
+  rate that the scheduler stores; torch's `CosineAnnealingLR` is known by its own parameters. Otherwise the plan says that it
+  is not stored, and why.
+- **Base and images** are names without a path in the metadata. They are named by field; `sdxl-tui import FILE` writes a
+  profile to fill in, or `--set model.base=...` gives one.
+- **Another base** than the file was made for is told by the widths of its modules, before a run is made.
+- **Ranks that differ** within a part (a file resized to ranks of its own) need `--rank N`. LoHa, LoKr and DoRA go on as they
+  are; only plain LoRAs and LoCons can be resized.
+- **Where it came from** stands in `run.json`, in `sdxl-tui tree`, on the family's page and on the run's.
+
+## Options
 """
 
 SECTIONS: tuple[tuple[str, Sequence[Option]], ...] = (

@@ -20,6 +20,7 @@ from textual.reactive import var
 from textual.screen import Screen
 
 from engine.run.liveness import RunState
+from sdxl_tui.fleet.queue.watch import QueueWatch
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
@@ -30,6 +31,7 @@ from sdxl_tui.theme import CALM
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
 
@@ -53,6 +55,20 @@ class RunsSeen(Message):
 @dataclass
 class RunsUnreadable(Message):
     """The runs folder cannot be read."""
+
+    reason: str
+
+
+@dataclass
+class QueueWentOn(Message):
+    """Runs of the queue were started, or could not be."""
+
+    went: WentOn
+
+
+@dataclass
+class QueueStopped(Message):
+    """The queue cannot go on."""
 
     reason: str
 
@@ -102,6 +118,11 @@ class SdxlTui(App[None]):
             lambda runs: self._tell(RunsSeen(runs)),
             lambda reason: self._tell(RunsUnreadable(reason)),
         )
+        self._queue_watch = QueueWatch(
+            workspace,
+            lambda went: self._tell(QueueWentOn(went)),
+            lambda reason: self._tell(QueueStopped(reason)),
+        )
         self._is_listening = False
         self._watch.start()
         self.register_theme(CALM)
@@ -125,12 +146,14 @@ class SdxlTui(App[None]):
                 self._tell(RunsUnreadable(reason))
             case tuple(runs):
                 self.runs = runs
+        self._queue_watch.start()
         if self._open_run is not None:
             self.post_message(OpenRun(self._open_run))
 
     def on_unmount(self) -> None:
         """Stop watching."""
         self._watch.stop()
+        self._queue_watch.stop()
 
     def _tell(self, message: Message) -> None:
         """Called in the watch's thread; what is found before the app runs is taken at its start."""
@@ -155,6 +178,19 @@ class SdxlTui(App[None]):
         self.runs_problem = message.reason
         self.runs = ()
 
+    def on_queue_went_on(self, message: QueueWentOn) -> None:
+        """A run's turn has come, or it could not be started."""
+        self._watch.look_now()
+        for run_id in message.went.started:
+            self.notify("its turn has come: it starts", title=clean(run_id), markup=False)
+        for run_id, reason in message.went.refused.items():
+            words = f"could not be started and is held: {clean(reason)}"
+            self.notify(words, title=clean(run_id), severity="error", markup=False, timeout=12)
+
+    def on_queue_stopped(self, message: QueueStopped) -> None:
+        """The queue cannot be read or changed."""
+        self.notify(clean(message.reason, lines=True), title="Queue", severity="error", markup=False, timeout=12)
+
     # Going places
 
     def action_place(self, place: str) -> None:
@@ -174,6 +210,11 @@ class SdxlTui(App[None]):
             place, self._came_from = self._came_from, None
             self.switch_mode(place)
 
+    def on_look_now(self) -> None:
+        """A screen has done something to runs."""
+        self._watch.look_now()
+        self._queue_watch.look_now()
+
     def on_open_place(self, message: OpenPlace) -> None:
         """A screen asks for a place."""
         self._go_from_here(message.place)
@@ -192,7 +233,7 @@ class SdxlTui(App[None]):
         """A screen asks for a run's page: it is put on the Runs place in the place of another run's page."""
         from sdxl_tui.screens.run import RunScreen  # noqa: PLC0415 - not needed for the first frame
 
-        self._watch.look_now()
+        self.on_look_now()
         self._go_from_here(PlaceName.RUNS)
         while len(self.screen_stack) > 1:
             await self.pop_screen()

@@ -6,11 +6,12 @@ Built from ``state.json`` by ``describe.py``; never from tensor data. Rates of s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from engine.checkpoint.manifest import CheckpointError, Manifest
+from engine.run.layout import checkpoint_name
 from engine.run.records import as_float, as_int
 from engine.schedule import Phase, Schedule, ScheduleError
 
@@ -136,6 +137,24 @@ class CheckpointSummary:
     def steps_left(self) -> int:
         """Optimizer steps until the schedule's end."""
         return max(0, self.schedule.total_steps - self.step)
+
+    def at_end(self) -> Self:
+        """What the run's last checkpoint will say if the steps that are left are trained as planned; no losses yet."""
+        total = self.total_steps
+        groups = (
+            replace(group, last_lr=self.schedule.lr(total - 1, group.base_lr), effective_lr=None)
+            for group in self.groups
+        )
+        return replace(
+            self,
+            folder=self.folder.with_name(checkpoint_name(total)),
+            step=total,
+            groups=tuple(groups),
+            loss=None,
+            loss_avg=None,
+            validation_loss=None,
+            validated_step=None,
+        )
 
     def next_lrs(self, count: int = 5) -> dict[str, tuple[float, ...]]:
         """By group the rates that an exact resume would use next: ``count`` of them, fewer near the end, none at it."""

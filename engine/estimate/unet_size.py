@@ -16,6 +16,7 @@ from engine.demo import locate
 from engine.errors import UserError
 from engine.model.architecture import published_config
 from engine.model.base_check import find_weights
+from engine.model.hub_id import base_in, cached_snapshot, parse_hub_id
 from engine.model.original_layout import UNET
 from engine.model.safetensors_header import read_header
 from engine.model.single_file import read_single_file
@@ -86,6 +87,26 @@ def unet_size(reference: str) -> UNetSize:
         config = published_config("unet")
         levels = tuple(_levels(config))
         return UNetSize(dict(_transformer_weights(levels, int(config["cross_attention_dim"]))), SDXL_VALUES, levels)
+
+
+def unet_shapes(reference: str) -> dict[str, Shape] | None:
+    """The weights of two dimensions or more of the UNet that ``model.base`` names, with their shapes.
+
+    Named as in diffusers or in the original layout. None where the base is not on this machine or cannot be read.
+    """
+    path = locate(reference)
+    try:
+        if not path.exists():
+            hub_id = parse_hub_id(reference)
+            snapshot = cached_snapshot(hub_id) if hub_id else None
+            found = base_in(snapshot) or snapshot if snapshot else None
+            if found is None:
+                return None
+            path = found
+        _, weights = _file(path) if path.is_file() else _folder(path)
+    except (UserError, OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return {name: shape for name, shape in weights.items() if len(shape) > 1}
 
 
 def _folder(path: Path) -> tuple[Mapping[str, Any], dict[str, Shape]]:

@@ -10,7 +10,7 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from engine.foreign.errors import ForeignFileError
 from engine.model.errors import ModelError
@@ -107,14 +107,20 @@ def read_lora_facts(path: Path) -> LoraFacts:
 
 
 def _alphas(header: Header, entries: list[TensorEntry]) -> tuple[float, ...]:
-    """The values of the alphas: single numbers of a few bytes each."""
-    found: Counter[float] = Counter()
+    """The values of the alphas."""
     with header.path.open("rb") as file:
-        for entry in entries:
-            file.seek(entry.start)
-            data = file.read(min(8, entry.end - entry.start))
-            if entry.dtype == "BF16" and len(data) == 2:
-                found[struct.unpack("<f", b"\0\0" + data)[0]] += 1
-            elif (layout := _ALPHA_FORMATS.get(entry.dtype)) and len(data) == struct.calcsize(layout):
-                found[struct.unpack(layout, data)[0]] += 1
+        found = Counter(value for entry in entries if (value := single_number(file, entry)) is not None)
     return tuple(alpha for alpha, _ in found.most_common())
+
+
+def single_number(file: BinaryIO, entry: TensorEntry) -> float | None:
+    """The number that a tensor of one value holds; None for any other, or one of a format that no alpha has."""
+    size = entry.end - entry.start
+    if size > 8:
+        return None
+    file.seek(entry.start)
+    data = file.read(size)
+    if entry.dtype == "BF16" and len(data) == 2:
+        return float(struct.unpack("<f", b"\0\0" + data)[0])
+    layout = _ALPHA_FORMATS.get(entry.dtype)
+    return float(struct.unpack(layout, data)[0]) if layout and len(data) == struct.calcsize(layout) else None

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from engine.model.adapter_layers import inject, layer_parameters, match_base_with, scale_of
 from engine.model.errors import AdapterError
-from engine.model.lora_weights import MAGNITUDE, UP, LoraWeights, ModuleWeights
+from engine.model.lora_tensors import MAGNITUDE, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights
 from engine.model.max_norm import limit_norms
 from engine.model.targets import (
     TEXT_ENCODERS,

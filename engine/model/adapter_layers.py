@@ -17,7 +17,7 @@ import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from engine.model.lora_weights import DOWN, LOHA, LOKR, MAGNITUDE, UP
+from engine.model.lora_tensors import DOWN, LOHA, LOKR, MAGNITUDE, UP
 from engine.model.targets import Target
 from engine.profile.schema import Network, NetworkKind
 

@@ -19,15 +19,11 @@ from torch import Tensor
 
 from engine.durable import write_atomically
 from engine.model.errors import AdapterError
-from engine.model.lora_names import PREFIX, TEXT_PREFIXES
-from engine.model.lora_weights import DOWN, LOHA, LOKR, MAGNITUDE, UP, LoraWeights, ModuleWeights, require_whole
+from engine.model.lora_names import PREFIX, TEXT_PREFIXES, modules_by_file_name
+from engine.model.lora_tensors import ALPHA, DOWN, MAGNITUDE, OURS, THEIRS, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights, require_whole
 
-ALPHA: Final = "alpha"
 PREFIXES: Final = (PREFIX, *TEXT_PREFIXES.values())
-_THEIRS: Final = {DOWN: "lora_down.weight", UP: "lora_up.weight", MAGNITUDE: "dora_scale"} | {
-    name: name for name in (*LOHA, *LOKR)
-}
-_OURS: Final = {theirs: ours for ours, theirs in _THEIRS.items()}
 _LEGACY_START, _LEGACY_BYTES = 0x100000, 0x10000
 
 
@@ -51,9 +47,7 @@ def write_lora(
         if module not in names:
             raise AdapterError(f"{module} is no module of this base model")
         for name, weight in own.tensors.items():
-            tensors[f"{names[module]}.{_THEIRS[name]}"] = stored(
-                f"{module}.{name}", _laid_out(name, weight, own), dtype
-            )
+            tensors[f"{names[module]}.{THEIRS[name]}"] = stored(f"{module}.{name}", _laid_out(name, weight, own), dtype)
         tensors[f"{names[module]}.{ALPHA}"] = torch.tensor(own.alpha, dtype=torch.float32)
     write_atomically(path, serialized(tensors, metadata))
 
@@ -77,19 +71,18 @@ def weights_from_sd_scripts(tensors: Mapping[str, Tensor], names: Mapping[str, s
     A module without an alpha has its rank as alpha, as in sd-scripts. Raises ``AdapterError`` for a key that belongs to no
     module and for modules that are not complete.
     """
-    modules = {theirs: ours for ours, theirs in names.items()}
-    modules |= {PREFIX + ours.replace(".", "_"): ours for ours, theirs in names.items() if theirs.startswith(PREFIX)}
+    modules = modules_by_file_name(names)
     found: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
     for key, tensor in tensors.items():
         theirs, _, name = key.partition(".")
         module = modules.get(theirs)
-        if module is None or (name not in _OURS and name != ALPHA):
+        if module is None or (name not in OURS and name != ALPHA):
             raise AdapterError(f"{key} belongs to no module of this base model", where=where, hint=_stranger(key))
         if name == ALPHA:
             alphas[module] = float(tensor)
         else:
-            found.setdefault(module, {})[_OURS[name]] = tensor
+            found.setdefault(module, {})[OURS[name]] = tensor
     weights = {}
     for module, own in found.items():
         rank = ModuleWeights(own, 1.0).rank
@@ -106,7 +99,7 @@ def _stranger(key: str) -> str:
     if not key.startswith(PREFIXES):
         return "LoRAs of SDXL in the formats of sd-scripts, diffusers and peft are read."
     name = key.partition(".")[2]
-    if name in _OURS or name == ALPHA:
+    if name in OURS or name == ALPHA:
         return "The LoRA was made for another base model, or trains modules that are not adapted here."
     return f"Weights of the kind {name} are not read."
 

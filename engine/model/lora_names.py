@@ -72,6 +72,17 @@ def names_in(keys: Iterable[str]) -> dict[str, str]:
     return sd_scripts_names({**SDXL_UNET, "transformer_layers_per_block": depth}, (layers, layers))
 
 
+def modules_by_file_name(names: Mapping[str, str]) -> dict[str, str]:
+    """The adapter's name of a module by what stands before the first dot of a key in sd-scripts' format.
+
+    names: as of ``sd_scripts_names``. Blocks of the UNet may be numbered as in diffusers.
+    """
+    found = {theirs: ours for ours, theirs in names.items()}
+    return found | {
+        PREFIX + ours.replace(".", "_"): ours for ours, theirs in names.items() if theirs.startswith(PREFIX)
+    }
+
+
 def _unet_modules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for ours, original, depth in _transformers(config):
         for inside in _inside(depth):

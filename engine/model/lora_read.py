@@ -13,7 +13,8 @@ from engine.model.errors import AdapterError
 from engine.model.lora_file import weights_from_sd_scripts
 from engine.model.lora_names import names_in
 from engine.model.lora_weights import LoraWeights, require_whole
-from engine.model.peft_file import COMPONENTS, WEIGHTS_NAME, is_peft, weights_from_peft
+from engine.model.peft_file import weights_from_peft
+from engine.model.peft_names import is_peft, lora_files
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def read_lora(path: Path, names: Mapping[str, str] | None = None) -> LoraFile:
     names: the modules of the base (``sd_scripts_names``); by default those of any SDXL. Nothing is converted: tensors are in the
     file's number format. Raises ``AdapterError`` if it is damaged, not a LoRA of SDXL, or not complete.
     """
-    files = _files(path)
+    files = lora_files(path)
     tensors = {file: _open(file) for file in files}
     if names is None:
         names = names_in(key for own, _ in tensors.values() for key in own)
@@ -43,17 +44,6 @@ def read_lora(path: Path, names: Mapping[str, str] | None = None) -> LoraFile:
             weights |= weights_from_sd_scripts(own, names, str(file))
     require_whole(weights, str(path))
     return LoraFile(weights, names, dict(tensors[files[0]][1]))
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    folders = [path, *(path / component for component in COMPONENTS.values())]
-    files = [folder / WEIGHTS_NAME for folder in folders if (folder / WEIGHTS_NAME).is_file()]
-    if not files:
-        hint = f"Name a .safetensors file, or a folder of peft's with {WEIGHTS_NAME}."
-        raise AdapterError("there is no LoRA in this folder", where=str(path), hint=hint)
-    return files
 
 
 def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

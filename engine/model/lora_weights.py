@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from engine.model.errors import AdapterError
-
-DOWN: Final = "lora_A.weight"
-UP: Final = "lora_B.weight"
-MAGNITUDE: Final = "lora_magnitude_vector.weight"
-LOHA: Final = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
-LOKR: Final = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
-TENSORS: Final = (DOWN, UP, MAGNITUDE, *LOHA, *LOKR)
+from engine.model.lora_tensors import DOWN, MAGNITUDE, UP, kind_of, problem_of, rank_of
 
 
 @dataclass(frozen=True)
@@ -37,8 +30,7 @@ class ModuleWeights:
     @property
     def kind(self) -> str:
         """``lora``, ``loha`` or ``lokr``."""
-        first = next(iter(self.tensors))
-        return "loha" if first.startswith("hada") else "lokr" if first.startswith("lokr") else "lora"
+        return kind_of(self.tensors)
 
     @property
     def is_dora(self) -> bool:
@@ -48,10 +40,7 @@ class ModuleWeights:
     @property
     def rank(self) -> int | None:
         """The inner dimension; None for a LoKr whose two factors are full matrices."""
-        for name in (DOWN, "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
-            if name in self.tensors:
-                return int(self.tensors[name].shape[0])
-        return None
+        return rank_of(self._shapes)
 
     @property
     def scale(self) -> float:
@@ -60,21 +49,11 @@ class ModuleWeights:
 
     def problem(self) -> str | None:
         """What is missing or does not fit together, as words after the module's name; None if nothing is."""
-        names = set(self.tensors)
-        if not names:
-            return "has no weights"
-        needed = {"lora": {DOWN, UP}, "loha": set(LOHA)}.get(self.kind)
-        if needed is None:
-            halves = [
-                ("lokr_w1" in names, {"lokr_w1_a", "lokr_w1_b"}),
-                ("lokr_w2" in names, {"lokr_w2_a", "lokr_w2_b"}),
-            ]
-            needed = {name for is_full, parts in halves if not is_full for name in parts}
-        if missing := sorted(needed - names):
-            return f"lacks {missing[0]}"
-        if self.kind == "lora" and self.tensors[DOWN].shape[0] != self.tensors[UP].shape[1]:
-            return f"has {self.tensors[DOWN].shape[0]} ranks in one half and {self.tensors[UP].shape[1]} in the other"
-        return None
+        return problem_of(self._shapes)
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
 
 LoraWeights = dict[str, ModuleWeights]

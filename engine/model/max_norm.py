@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.model.adapter_layers import layer_parameters, scale_of
-from engine.model.lora_weights import DOWN, UP
+from engine.model.lora_tensors import DOWN, UP
 
 
 @torch.no_grad()

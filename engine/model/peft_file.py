@@ -8,8 +8,6 @@ has its strength in the weights (alpha = rank), since not every loader of these 
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,25 +19,21 @@ from torch import Tensor
 from engine.durable import write_atomically
 from engine.model.errors import AdapterError
 from engine.model.lora_file import serialized, stored
-from engine.model.lora_weights import DOWN, MAGNITUDE, UP, LoraWeights, ModuleWeights, require_whole
+from engine.model.lora_tensors import ALPHA, DOWN, MAGNITUDE, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights, require_whole
+from engine.model.peft_names import (
+    COMPONENTS,
+    CONFIG_KEY,
+    CONFIG_NAME,
+    PEFT_PREFIX,
+    WEIGHTS_NAME,
+    configs_of,
+    place_of,
+    scale_in,
+)
 from engine.model.targets import TEXT_ENCODERS, UNET
 
-COMPONENTS: Final = {UNET: "unet", "text_encoder_1": "text_encoder", "text_encoder_2": "text_encoder_2"}
-"""diffusers' name of the model that a group's modules lie in."""
-PEFT_PREFIX: Final = "base_model.model."
-CONFIG_KEY: Final = "lora_adapter_metadata"
-WEIGHTS_NAME: Final = "adapter_model.safetensors"
-CONFIG_NAME: Final = "adapter_config.json"
 _MAGNITUDE: Final = "lora_magnitude_vector"
-_PROJECTIONS: Final = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
-_ENDINGS: Final = (
-    (re.compile(r"\.lora_A(\.[^.]+)?\.weight$"), DOWN),
-    (re.compile(r"\.lora_B(\.[^.]+)?\.weight$"), UP),
-    (re.compile(r"\.lora_magnitude_vector(\.[^.]+)?(\.weight)?$"), MAGNITUDE),
-    (re.compile(r"[._]lora(_linear_layer)?\.down\.weight$"), DOWN),
-    (re.compile(r"[._]lora(_linear_layer)?\.up\.weight$"), UP),
-    (re.compile(r"([._]lora(_linear_layer)?)?\.alpha$"), "alpha"),
-)
 
 
 def write_diffusers(
@@ -130,11 +124,6 @@ def _short(module: str) -> str:
     return module.removeprefix("text_model.")
 
 
-def is_peft(keys: Mapping[str, Any]) -> bool:
-    """Whether a file with these keys has peft's or diffusers' names."""
-    return all(key.startswith((*(f"{name}." for name in COMPONENTS.values()), PEFT_PREFIX)) for key in keys)
-
-
 def weights_from_peft(
     tensors: Mapping[str, Tensor], names: Mapping[str, str], metadata: Mapping[str, str], path: Path
 ) -> LoraWeights:
@@ -146,74 +135,19 @@ def weights_from_peft(
     found: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
     for key, tensor in tensors.items():
-        module, name = _place(key, path)
+        module, name = place_of(key, path)
         if module not in names:
             hint = "The LoRA was made for another base model, or trains modules that are not adapted here."
             raise AdapterError(f"{key} belongs to no module of this base model", where=str(path), hint=hint)
-        if name == "alpha":
+        if name == ALPHA:
             alphas[module] = float(tensor)
         else:
             found.setdefault(module, {})[name] = tensor
-    configs = _configs(metadata, path)
+    configs = configs_of(metadata, path)
     weights = {}
     for module, own in found.items():
         rank = ModuleWeights(own, 1.0).rank or 1
-        scale = _scale(configs, module, rank)
+        scale = scale_in(configs, module, rank)
         weights[module] = ModuleWeights(own, alphas.get(module, scale * rank))
     require_whole(weights, str(path))
     return weights
-
-
-def _place(key: str, path: Path) -> tuple[str, str]:
-    """The module and the tensor's name that ``key`` stands for; the module is "" for a key of no known form."""
-    for pattern, name in _ENDINGS:
-        if (found := pattern.search(key)) is None:
-            continue
-        module = key[: found.start()].replace(".processor.", ".")
-        if module.startswith(PEFT_PREFIX):
-            module = f"{_component_of(path, module)}.{module.removeprefix(PEFT_PREFIX)}"
-        component, _, inside = module.partition(".")
-        head, _, last = inside.rpartition(".")
-        if component == "unet":
-            return (f"{head}.to_out.0" if last == "to_out" else inside), name
-        inside = f"{head}.{_PROJECTIONS.get(last, last)}"
-        group = "text_encoder_2" if component == "text_encoder_2" else "text_encoder_1"
-        return f"{group}.text_model.{inside.removeprefix('text_model.')}", name
-    return "", ""
-
-
-def _component_of(path: Path, module: str) -> str:
-    """Which model a file of peft's is about: a text encoder is told by the folder's name, as ``write_peft`` names it."""
-    if "encoder.layers." not in module:
-        return "unet"
-    return "text_encoder_2" if path.parent.name == "text_encoder_2" else "text_encoder"
-
-
-def _configs(metadata: Mapping[str, str], path: Path) -> dict[str, dict[str, Any]]:
-    """The settings for peft by group, as far as the file or the one beside it tells them."""
-    try:
-        flat = json.loads(metadata.get(CONFIG_KEY) or "{}")
-        beside = path.with_name(CONFIG_NAME)
-        alone = json.loads(beside.read_bytes()) if path.name == WEIGHTS_NAME and beside.is_file() else None
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"its configuration cannot be read: {error}", where=str(path)) from error
-    found: dict[str, dict[str, Any]] = {}
-    for group, component in COMPONENTS.items():
-        prefix = f"{component}."
-        own = {name.removeprefix(prefix): value for name, value in flat.items() if name.startswith(prefix)}
-        if config := own or alone:
-            found[group] = config
-    return found
-
-
-def _scale(configs: Mapping[str, dict[str, Any]], module: str, rank: int) -> float:
-    group = module.partition(".")[0]
-    config = configs.get(group if group in TEXT_ENCODERS else UNET)
-    if not config:
-        return 1.0
-    alpha = config.get("lora_alpha", rank)
-    for pattern, own in (config.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            alpha = own
-            break
-    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)

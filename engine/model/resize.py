@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from engine.model.errors import AdapterError
-from engine.model.lora_weights import DOWN, UP, LoraWeights, ModuleWeights
+from engine.model.lora_tensors import DOWN, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights
 
 
 @dataclass(frozen=True)

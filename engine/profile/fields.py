@@ -184,6 +184,12 @@ def profile_field(path: str) -> ProfileField:
     return _by_path()[path]
 
 
+def ended_name(name: str, ending: str) -> str:
+    """``name`` with ``ending``, cut before it where it would be too long for a run."""
+    longest = profile_field("name").max_length or len(name) + len(ending)
+    return f"{name[: longest - len(ending)]}{ending}"
+
+
 def find_field(path: str) -> ProfileField | None:
     """The field at ``path``, or None if there is none."""
     return _by_path().get(path)

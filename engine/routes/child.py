@@ -1,10 +1,9 @@
-"""A child run before it is made: its profile, what becomes of the learning rate at the seam, what is worth reading first."""
+"""The profile of a child run: rates, schedule and overrides that are asked for, checked and put into its parent's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Final
@@ -18,132 +17,16 @@ from engine.profile.overrides import read_value
 from engine.profile.schema import Profile
 from engine.profile.schema import Schedule as ScheduleFields
 from engine.profile.to_toml import profile_to_toml
-from engine.routes.effects import RATE_FIELDS, Effect, child_effects, differences, refused, shown
+from engine.routes.effects import RATE_FIELDS, differences, refused, shown
+from engine.routes.plan import lr_text
 from engine.routes.route import Route, RouteError
-from engine.schedule import SETTINGS, Schedule, is_used, settings_of
-
-USELESS: Final = 0.01
-"""A rate that stays below this share of the stored base LR changes next to nothing."""
-
-
-@dataclass(frozen=True)
-class ChildPlan:
-    """A run that trains on from a checkpoint of another one."""
-
-    route: Route
-    checkpoint: CheckpointSummary
-    profile: Profile
-    """What the child trains."""
-    old: Schedule
-    old_step: int
-    old_base_lr: float
-    new: Schedule
-    new_base_lr: float
-    first_step: int
-    """Completed steps that the child begins with: 0, or the checkpoint's where steps are counted on."""
-    first_lr: float
-    """The rate of the child's very first step: 0 with a warmup, else mostly its base."""
-    jump: float | None
-    """``jump_to / jump_from``; None where ``jump_from`` is 0."""
-    jump_from: float
-    """Where the rate stood: what the checkpoint's last step used; at step 0 what its first step would use."""
-    jump_to: float
-    """The highest rate of the child's first steps: its base; with a warmup it is reached at the warmup's end."""
-    suggested_warmup: int | None
-    """Steps, by the rule of ``suggested_warmup``; None where the rate does not jump up, the schedule has no warmup or one
-    step is all there is."""
-    effects: tuple[Effect, ...]
-    """Fields that differ from the parent's profile."""
-    notes: tuple[str, ...]
-    """Sentences worth reading first: what the stored schedule had left, what is new."""
-    warnings: tuple[str, ...] = ()
-    """Sentences about what is probably not meant."""
-
-    @property
-    def warmup_is_advised(self) -> bool:
-        """The rate jumps up and the planned warmup is shorter than the suggested one."""
-        return self.suggested_warmup is not None and self.new.warmup_steps < self.suggested_warmup
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps that the child makes."""
-        return self.new.total_steps - self.first_step
-
-
-def child_plan(
-    route: Route,
-    checkpoint: CheckpointSummary,
-    parent: Profile,
-    profile: Profile,
-    *,
-    new: Schedule,
-    notes: Sequence[str],
-    own_from: int = 0,
-) -> ChildPlan:
-    """The plan of a child whose profile and schedule are settled; the seam is worked out here.
-
-    own_from: the first step of ``new`` whose rate is not the stored schedule's.
-    """
-    old, group = checkpoint.schedule, checkpoint.groups[0]
-    base_lr = profile.optimizer.lr_of(group.name)
-    first = checkpoint.step if route.keeps_step else 0
-    jump_from = stands_at(checkpoint)
-    if first:
-        jump_to = new.lr(first, base_lr)
-        suggested = None
-    else:
-        jump_to = new.lr(min(new.risen_at, new.total_steps - 1), base_lr)
-        rises = jump_from <= 0 or jump_to > jump_from
-        suggested = (suggested_warmup(new.total_steps) or None) if is_used(new.kind, "warmup_steps") and rises else None
-    return ChildPlan(
-        route=route,
-        checkpoint=checkpoint,
-        profile=profile,
-        old=old,
-        old_step=checkpoint.step,
-        old_base_lr=group.base_lr,
-        new=new,
-        new_base_lr=base_lr,
-        first_step=first,
-        first_lr=new.lr(first, base_lr),
-        jump=jump_to / jump_from if jump_from > 0 else None,
-        jump_from=jump_from,
-        jump_to=jump_to,
-        suggested_warmup=suggested,
-        effects=child_effects(parent, profile, route),
-        notes=tuple(notes),
-        warnings=_warnings(new, base_lr, own_from=own_from, stored_base=group.base_lr),
-    )
-
-
-def _warnings(new: Schedule, base_lr: float, *, own_from: int, stored_base: float) -> tuple[str, ...]:
-    """Whether the steps from ``own_from`` on, which are not the stored schedule's, will change next to nothing."""
-    stride = max(1, (new.total_steps - own_from) // 200)
-    highest = max(new.lr(step, base_lr) for step in range(own_from, new.total_steps, stride))
-    if highest >= USELESS * stored_base:
-        return ()
-    steps = f"The {new.total_steps - own_from:,} steps added" if own_from else "These steps"
-    return (
-        f"{steps} will change next to nothing: the LR is at most {lr_text(highest)}, below 1 % of the stored base "
-        f"{lr_text(stored_base)}.",
-    )
+from engine.schedule import SETTINGS, Schedule, settings_of
 
 
 def require_whole(checkpoint: CheckpointSummary) -> None:
     """Raises ``RouteError`` for a damaged checkpoint."""
     if not checkpoint.is_whole:
         raise RouteError(f"{checkpoint.name} is damaged: {checkpoint.integrity}", hint="Use an older checkpoint.")
-
-
-def stands_at(checkpoint: CheckpointSummary, name: str | None = None) -> float:
-    """The rate of a group, by default the first, that the last step used; at step 0 what the first step would use."""
-    group = next((one for one in checkpoint.groups if one.name == name), checkpoint.groups[0])
-    return checkpoint.schedule.lr(checkpoint.step, group.base_lr) if group.last_lr is None else group.last_lr
-
-
-def suggested_warmup(steps: int) -> int:
-    """Warmup that softens an upward jump: 5 % of ``steps``, at least 10, at most 100, at most half of ``steps``."""
-    return min(max(10, min(100, round(steps * 0.05))), steps // 2)
 
 
 _GROUP_RATES: Final = {
@@ -155,18 +38,18 @@ _GROUP_RATES: Final = {
 
 def child_profile(
     parent: Profile,
-    checkpoint: CheckpointSummary,
     *,
-    new: Schedule,
+    new: Schedule | None,
     rates: Mapping[str, float],
     network: Mapping[str, Any] | None = None,
 ) -> Profile:
-    """The parent's profile with the new schedule and a base rate for every group of the checkpoint.
+    """The parent's profile with the new schedule and a base rate for every group that is trained, the first one first.
 
-    network: fields of ``[network]`` that change. Raises ``RouteError`` where it makes no profile.
+    new: None where the profile's own schedule stays. network: fields of ``[network]`` that change. Raises ``RouteError`` where
+    it makes no profile.
     """
     tables = parent.model_dump(by_alias=True)
-    lr = rates[checkpoint.groups[0].name]
+    lr = next(iter(rates.values()))
     optimizer = tables["optimizer"]
     optimizer["lr"] = lr
     for group, field in _GROUP_RATES.items():
@@ -175,8 +58,9 @@ def child_profile(
         optimizer["text_encoder_2_lr"] = rates["text_encoder_2"]
     tables["network"]["start_from"] = None  # the weights are the checkpoint's
     tables["network"] |= network or {}
-    tables["schedule"] |= settings_of(new)
-    tables["training"]["steps"] = new.total_steps
+    if new is not None:
+        tables["schedule"] |= settings_of(new)
+        tables["training"]["steps"] = new.total_steps
     try:
         return Profile.model_validate(tables)
     except ValidationError as error:
@@ -277,9 +161,3 @@ def checked_count(path: str, value: int | None, *, default: int) -> int:
     if isinstance(value, bool) or not low <= value <= high:
         raise RouteError(f"must be {field.requirement}, not {value:,}", field=path)
     return value
-
-
-def lr_text(rate: float) -> str:
-    """``1.00e-4``."""
-    mantissa, _, power = f"{rate:.2e}".partition("e")
-    return f"{mantissa}e{int(power)}" if rate else "0"

@@ -8,17 +8,8 @@ from typing import Any
 from engine.checkpoint.summary import CheckpointSummary
 from engine.profile.fields import profile_field
 from engine.profile.schema import Profile
-from engine.routes.child import (
-    ChildPlan,
-    checked_count,
-    child_plan,
-    child_profile,
-    group_rates,
-    lr_text,
-    rate_notes,
-    require_whole,
-    with_overrides,
-)
+from engine.routes.child import checked_count, child_profile, group_rates, rate_notes, require_whole, with_overrides
+from engine.routes.plan import ChildPlan, child_plan, lr_text
 from engine.routes.route import Route, RouteError
 from engine.schedule import SETTINGS, Kind, Phase, Schedule, ScheduleError, from_settings, is_used, settings_of
 
@@ -55,8 +46,8 @@ def plan_continuation(
     old = checkpoint.schedule
     rates = group_rates(checkpoint, lr, group_lrs)
     total = checked_count("training.steps", steps, default=checkpoint.steps_left or old.total_steps)
-    new = _new_schedule(old, _checked_kind(kind or old.kind), total, warmup_steps, dict(shape or {}))
-    profile = child_profile(parent_profile, checkpoint, new=new, rates=rates, network=network)
+    new = new_schedule(old, checked_kind(kind or old.kind), total, warmup_steps, dict(shape or {}))
+    profile = child_profile(parent_profile, new=new, rates=rates, network=network)
     if overrides:
         profile = with_overrides(profile, overrides, route)
     notes = [*_schedule_notes(checkpoint, new), *rate_notes(checkpoint, parent_profile, rates)]
@@ -102,9 +93,13 @@ def _resized(parent: Profile, rank: int | None, alpha: float | None) -> dict[str
     return {"rank": rank, "alpha": float(alpha)}
 
 
-def _new_schedule(
+def new_schedule(
     old: Schedule, kind: Kind, total_steps: int, warmup_steps: int | None, shape: dict[str, Any]
 ) -> Schedule:
+    """``old`` over ``total_steps`` as ``kind``, with what of its shape the kind has, changed by ``shape``; without its tail.
+
+    warmup_steps: by default none. Raises ``RouteError``.
+    """
     warmup = checked_count("schedule.warmup_steps", warmup_steps, default=0)
     if warmup > total_steps:
         what = f"a warmup of {warmup:,} steps does not fit into {total_steps:,} steps"
@@ -118,7 +113,8 @@ def _new_schedule(
         raise RouteError(error.what, field=f"schedule.{error.parameter}", hint=hint) from None
 
 
-def _checked_kind(kind: Kind | str) -> Kind:
+def checked_kind(kind: Kind | str) -> Kind:
+    """``kind`` if it is one. Raises ``RouteError``."""
     try:
         return Kind(kind)
     except ValueError:

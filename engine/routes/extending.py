@@ -9,16 +9,8 @@ from typing import Any
 from engine.checkpoint.summary import CheckpointSummary
 from engine.profile.fields import profile_field
 from engine.profile.schema import Profile
-from engine.routes.child import (
-    ChildPlan,
-    checked_lr,
-    child_plan,
-    child_profile,
-    group_rates,
-    lr_text,
-    rate_notes,
-    require_whole,
-)
+from engine.routes.child import checked_lr, child_profile, group_rates, rate_notes, require_whole
+from engine.routes.plan import ChildPlan, child_plan, lr_text
 from engine.routes.route import Route, RouteError
 from engine.schedule import Schedule, ScheduleError, TailShape
 
@@ -63,7 +55,7 @@ def plan_extension(
     _require_used(how, lr, end_lr)
     new = _extended(old, how, steps, factor=_share(lr, base), end=_share(end_lr, base))
     rates = group_rates(checkpoint, None)
-    profile = child_profile(parent_profile, checkpoint, new=new, rates=rates)
+    profile = child_profile(parent_profile, new=new, rates=rates)
     notes = [*_notes(checkpoint, new, how), *rate_notes(checkpoint, parent_profile, rates)]
     own_from = checkpoint.step if how is Extension.STRETCH else old.total_steps
     return child_plan(Route.EXTEND, checkpoint, parent_profile, profile, new=new, notes=notes, own_from=own_from)

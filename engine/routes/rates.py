@@ -6,6 +6,8 @@ import math
 import re
 from typing import Final
 
+from engine.routes.plan import lr_text
+
 _FACTOR: Final = re.compile(
     r"^(?:(?P<of>base|current)\s*)?(?:[x×*]\s*(?P<before>\S+)|(?P<percent>[^\s%]+)\s*%)$|^(?P<after>[^\s%x×*]+)\s*[x×*]$",
     re.IGNORECASE,
@@ -19,11 +21,11 @@ def is_factor(text: str) -> bool:
     return text.lower() in _ALONE or _FACTOR.match(text) is not None
 
 
-def read_rate(text: str, *, current: float, base: float) -> float:
+def read_rate(text: str, *, current: float | None, base: float | None, source: str = "the checkpoint") -> float:
     """The rate that ``text`` means.
 
-    current: what the checkpoint's last step used, which plain factors multiply; base: the stored base LR.
-    Raises ValueError with a sentence for the person who typed it.
+    current: what the checkpoint's last step used, which plain factors multiply; base: the stored base LR; None where it is not
+    stored. source: what stores them. Raises ValueError with a sentence for the person who typed it.
     """
     text = text.strip()
     if not text:
@@ -38,9 +40,13 @@ def read_rate(text: str, *, current: float, base: float) -> float:
         if factor["percent"]:
             share /= 100
     reference = base if of_base else current
+    if reference is None:
+        what = "its base LR" if of_base else "the LR it stood at"
+        hint = f", or a factor of its base LR ({lr_text(base)}) like base x0.5" if base and not of_base else ""
+        raise ValueError(f"{source} does not store {what}, so there is no {text} of it: type a rate like 1e-4{hint}")
     if not reference:
         hint = "" if of_base or not base else ", or a factor of the base like base x0.5"
-        raise ValueError(f"the checkpoint's rate is 0, so a factor of it is 0 too: type a rate like 1e-4{hint}")
+        raise ValueError(f"{source}'s rate is 0, so a factor of it is 0 too: type a rate like 1e-4{hint}")
     return share * reference
 
 

@@ -15,7 +15,7 @@ from engine import __version__
 from engine.durable import sync_directory, write_atomically, write_json_atomically
 from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
-from engine.run.records import Parent, RunRecord
+from engine.run.records import Origin, Parent, RunRecord
 
 if TYPE_CHECKING:
     from engine.profile.schema import Profile
@@ -53,14 +53,16 @@ def create_run(
     parent: Parent | None = None,
     inherits: Inheritance | None = None,
     overrides: Sequence[str] = (),
+    origin: Origin | None = None,
     stage: int | None = None,
 ) -> RunDirectory:
     """Make the folder of a new run of ``profile`` in ``runs_root``, readable by its owner only.
 
     source and overrides: the file the profile came from and what changed it, for the record. parent and inherits: for a
-    child run, the checkpoint it comes from and what of it to copy. stage: which of the source's stages ``profile`` is, from
-    1. The id is the profile's name and the local time, with a number if that is taken. Raises ``RunError`` if the profile has
-    stages, of which a run trains one, or if the folder cannot be written; nothing is left behind then.
+    child run, the checkpoint it comes from and what of it to copy; origin: what it comes from if that is no checkpoint of ours.
+    stage: which of the source's stages ``profile`` is, from 1. The id is the profile's name and the local time, with a number
+    if that is taken. Raises ``RunError`` if the profile has stages, of which a run trains one, or if the folder cannot be
+    written; nothing is left behind then.
     """
     if profile.stages:
         count = len(profile.stages)
@@ -73,7 +75,8 @@ def create_run(
         try:
             _fill(RunDirectory(build), profile, inherits)
             from_file = None if source is None else str(source)
-            record = RunRecord("", profile.name, created, from_file, __version__, parent, tuple(overrides), stage)
+            said = tuple(overrides)
+            record = RunRecord("", profile.name, created, from_file, __version__, parent, said, origin, stage)
             return _publish(build, record)
         except BaseException:
             shutil.rmtree(build, ignore_errors=True)
@@ -95,11 +98,38 @@ def _fill(build: RunDirectory, profile: Profile, inherits: Inheritance | None) -
         folder.mkdir(mode=0o700)
     write_atomically(build.profile, profile_to_toml(profile).encode(), mode=0o400)
     if inherits is not None:
-        build.start_weights.parent.mkdir(mode=0o700)
-        for source, target in inherits.copies(build):
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            _copy_durably(source, target)
-        sync_directory(build.start_weights.parent)
+        _copy_all(build, inherits)
+
+
+def _copy_all(build: RunDirectory, inherits: Inheritance) -> None:
+    build.start.mkdir(mode=0o700)
+    for source, target in inherits.copies(build):
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        _copy_durably(source, target)
+    sync_directory(build.start)
+
+
+def give_start(run: RunDirectory, inherits: Inheritance, parent: Parent) -> None:
+    """Give a run that was made without it what it starts from; from then on its record names ``parent``.
+
+    The caller holds the run's lock. Nothing half is left at any moment: the record is replaced last. Raises ``RunError``.
+    """
+    record = RunRecord.read(run.record)
+    if record is None:
+        raise RunError("run.json is missing or damaged", where=run.id)
+    build = RunDirectory(run.path / f"{BUILD_PREFIX}start")
+    try:
+        for old in (build.path, run.start):
+            shutil.rmtree(old, ignore_errors=True)
+        build.path.mkdir(mode=0o700)
+        _copy_all(build, inherits)
+        build.start.rename(run.start)
+        build.path.rmdir()
+        sync_directory(run.path)
+        write_json_atomically(run.record, replace(record, parent=parent).to_json())
+    except OSError as error:
+        shutil.rmtree(build.path, ignore_errors=True)
+        raise RunError(f"what it starts from cannot be copied: {error.strerror}", where=run.id) from error
 
 
 def _publish(build: Path, record: RunRecord) -> RunDirectory:

@@ -15,6 +15,11 @@ REPLACED_NAME = re.compile(r"^replaced-step-(\d{8})-(\d+)$")
 """A pinned checkpoint whose step was reached again: (step, the attempt that replaced it)."""
 
 
+def checkpoint_name(step: int) -> str:
+    """The name of the checkpoint taken after ``step`` optimizer steps."""
+    return f"step-{step:08d}"
+
+
 @dataclass(frozen=True)
 class AttemptDirectory:
     """``attempts/NNN``: one start of the engine."""
@@ -109,19 +114,24 @@ class RunDirectory:
         return self.path / "pins.json"
 
     @property
+    def start(self) -> Path:
+        """A child run's own copy of what it starts from."""
+        return self.path / "start"
+
+    @property
     def start_weights(self) -> Path:
         """A child run's own copy of the LoRA weights it starts from (safetensors, training precision)."""
-        return self.path / "start" / "trainable.safetensors"
+        return self.start / "trainable.safetensors"
 
     @property
     def start_lora(self) -> Path:
         """A child run's own LoRA file to start from: its parent's at another rank."""
-        return self.path / "start" / "lora.safetensors"
+        return self.start / "lora.safetensors"
 
     @property
     def start_checkpoint(self) -> Path:
         """A child run's own copy of the whole checkpoint whose state it goes on with."""
-        return self.path / "start" / "checkpoint"
+        return self.start / "checkpoint"
 
     @property
     def workspace(self) -> Path:
@@ -161,7 +171,7 @@ class RunDirectory:
 
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint taken after ``step`` optimizer steps."""
-        return self.checkpoints / f"step-{step:08d}"
+        return self.checkpoints / checkpoint_name(step)
 
     def checkpoint_folders(self) -> list[Path]:
         """Visible checkpoints by step, lowest first; leftovers and strangers are not among them."""

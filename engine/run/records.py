@@ -61,8 +61,49 @@ class Parent:
 
     run: str
     checkpoint: str
+    """Its name; empty for a child that begins when its parent has finished, until it does."""
     step: int
     route: str
+
+    @property
+    def place(self) -> str:
+        """``demo-20261124-093000/step-00000020``."""
+        return f"{self.run}/{self.checkpoint}" if self.checkpoint else f"the end of {self.run}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run started from that is no checkpoint of ours, and how. The run has its own copy of the weights."""
+
+    path: str
+    """Absolute, as it was then."""
+    kind: str
+    """``sd-scripts state``, ``LoRA file`` or ``peft folder``."""
+    route: str
+    """``continue`` or ``resize``."""
+    step: int | None = None
+    """Steps that were made there; None where nothing tells them."""
+    sha256: str | None = None
+    """Of the file with the weights; None for a folder of several."""
+
+    @property
+    def label(self) -> str:
+        """``sd-scripts state PATH at step N``."""
+        return f"{self.kind} {self.path}" + ("" if self.step is None else f" at step {self.step:,}")
+
+    @classmethod
+    def of(cls, stored: object) -> Self | None:
+        """What ``run.json`` holds; None where it holds none, or none that is readable."""
+        if not isinstance(stored, dict) or not isinstance(stored.get("path"), str):
+            return None
+        digest = stored.get("sha256")
+        return cls(
+            path=stored["path"],
+            kind=str(stored.get("kind", "")),
+            route=str(stored.get("route", "")),
+            step=as_int(stored.get("step")),
+            sha256=digest if isinstance(digest, str) else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -77,6 +118,8 @@ class RunRecord:
     parent: Parent | None = None
     overrides: tuple[str, ...] = ()
     """What changed the source profile: ``section.field=value``, as it was said."""
+    origin: Origin | None = None
+    """What it started from, if that was no checkpoint of ours."""
     stage: int | None = None
     """Which of the source profile's stages it trains, from 1; None for a profile without stages."""
 
@@ -102,6 +145,7 @@ class RunRecord:
                 if not isinstance(parent, dict)
                 else Parent(str(parent["run"]), str(parent["checkpoint"]), int(parent["step"]), str(parent["route"])),
                 overrides=tuple(str(one) for one in overrides) if isinstance(overrides, list) else (),
+                origin=Origin.of(stored.get("origin")),
                 stage=as_int(stored.get("stage")),
             )
         except (KeyError, OverflowError, TypeError, ValueError):

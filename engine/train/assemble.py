@@ -90,7 +90,6 @@ def assemble(
     if compute.exchange.rank == 0:
         compute.exchange.data_is_ready()
     reporter.state("starting")
-    parent = parent_of(run)
     origin = Origin(run.id, attempt, _digest(run.profile_of(attempt)))
     training = _build(origin, profile, schedule, base=base, compute=compute, data=data, held_out=held_out)
     if stored is not None:
@@ -104,8 +103,8 @@ def assemble(
         warnings += start_from_file(training.adapter, run.start_lora, names_of(base))
     elif profile.network.start_from is not None:
         warnings += start_from_file(training.adapter, Path(profile.network.start_from), names_of(base))
-    if parent is not None and checkpoint is None:
-        reporter.continued(parent)
+    if checkpoint is None:
+        _say_where_from(run, reporter)
     if training.ema is not None and stored is None:
         training.ema.restart()  # with the weights the training really starts from
     for warning in warnings:
@@ -113,6 +112,15 @@ def assemble(
     if requests.should_stop():
         raise StopBeforeTraining
     return training
+
+
+def _say_where_from(run: RunDirectory, reporter: Reporter) -> None:
+    """Of a run that began with something: whose checkpoint or which file that was."""
+    record = RunRecord.read(run.record)
+    if record is not None and record.parent is not None:
+        reporter.continued(record.parent)
+    elif record is not None and record.origin is not None:
+        reporter.started_from(record.origin)
 
 
 def _stored_state(run: RunDirectory, checkpoint: Path | None) -> tuple[StoredCheckpoint | None, Route]:

@@ -17,7 +17,7 @@ from engine.estimate.estimate import Estimate, Took, compared, compared_text
 from engine.run.events import EventLog
 from engine.run.layout import RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, ValidationPoint
-from engine.run.records import Parent, Progress
+from engine.run.records import Origin, Parent, Progress
 from engine.run.status import StatusWriter
 from engine.train.requests import StopRequest
 
@@ -83,6 +83,11 @@ class Reporter:
         """What a child takes of another run's checkpoint is in place."""
         self._events.write("continued", parent_run=parent.run, checkpoint=parent.checkpoint, route=parent.route)
         log.info("%s from %s of %s", parent.route, parent.checkpoint, parent.run)
+
+    def started_from(self, origin: Origin) -> None:
+        """The weights of a file that is no checkpoint of ours are in place."""
+        self._events.write("continued", origin=origin.path, kind=origin.kind, step=origin.step, route=origin.route)
+        log.info("%s from %s", origin.route, origin.label)
 
     def dataset(self, report: DatasetReport) -> None:
         """The data is known."""

@@ -57,9 +57,9 @@ def add_commands(commands: Commands) -> None:
     )
 
 
-def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+def add_checkpoint_argument(parser: argparse.ArgumentParser, help: str = CHECKPOINT_HELP) -> None:
     """``CHECKPOINT``."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=help)
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:
@@ -129,9 +129,17 @@ def inspect_checkpoint(arguments: argparse.Namespace) -> int:
     run = run_of(folder)
     record = RunRecord.read(run.record) if run else None
     if arguments.json:
-        lineage = record.to_json()["parent"] if record else None
+        lineage = record.to_json() if record else {}
         shown = checkpoint_as_json(summary, arguments.next)
-        out().json(shown | {"integrity": damage or "whole", "digests_compared": True, "parent": lineage})
+        out().json(
+            shown
+            | {
+                "integrity": damage or "whole",
+                "digests_compared": True,
+                "parent": lineage.get("parent"),
+                "origin": lineage.get("origin"),
+            }
+        )
     else:
         print_checkpoint(out(), summary, damage=damage, record=record, count=arguments.next)
     if damage is not None:

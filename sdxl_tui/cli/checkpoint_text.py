@@ -206,7 +206,9 @@ def _validation_field(summary: CheckpointSummary) -> list[tuple[str, str]]:
 def _state_fields(summary: CheckpointSummary, record: RunRecord | None) -> list[tuple[str, str]]:
     network = summary.network
     parent = record.parent if record else None
-    origin = f"{parent.route} from {parent.run}/{parent.checkpoint}" if parent else "a fresh start"
+    origin = f"{parent.route} from {parent.place}" if parent else "a fresh start"
+    if record and record.origin:
+        origin = clean(f"{record.origin.route} from {record.origin.label}")
     return [
         ("loss", f"{format_loss(summary.loss_avg)} average, {format_loss(summary.loss)} at the last step"),
         *_validation_field(summary),

@@ -18,7 +18,9 @@ from sdxl_tui.cli.arguments import (
     rate_or_factor,
     whole_number,
 )
-from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of
+from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument, run_of
+from sdxl_tui.cli.file_starts import continue_from_file, is_start, refuse
+from sdxl_tui.cli.finishing import add_finish_first_option, finish_first
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from engine.checkpoint.describe import CheckpointSummary
     from engine.profile.schema import Profile
-    from engine.routes.child import ChildPlan
+    from engine.routes.plan import ChildPlan
     from engine.run.layout import RunDirectory
     from sdxl_tui.fleet.children import ResizeReport
 
@@ -51,11 +53,15 @@ def _add_continue(commands: Commands) -> None:
     onward = add_command(
         commands,
         "continue",
-        lambda arguments: _go_on(arguments, partial(_planned, route="continue")),
-        summary="train on from a checkpoint's weights with a new learning rate",
+        _continue,
+        summary="train on from a checkpoint's weights, or a LoRA file's, with a new learning rate",
         about="""Start a child run from a checkpoint's weights with a new learning rate. The optimizer and the schedule
         start anew, so the new rate takes effect at once; the parent run stays as it is. With --rank the weights are first
         brought to that rank, by singular value decomposition.
+
+        A training state of sd-scripts, a LoRA file (sd-scripts', ours, diffusers') or a folder of peft's can stand in the
+        checkpoint's place. The network is then the file's; all other settings are those of --profile, or what the file's
+        ss_ metadata tell. What is not stored is said to be not stored. The run gets a copy of the weights.
 
         Prints what is kept, what is new and by what factor the rate jumps, then the id of the new run.
         With --dry-run nothing is started.""",
@@ -64,17 +70,26 @@ def _add_continue(commands: Commands) -> None:
             "sdxl-tui continue demo@20 --lr 1e-4 --schedule constant --warmup 10 --wait",
             "sdxl-tui continue demo@20 --lr x0.5 --schedule rex --shape min_factor=0.1",
             "sdxl-tui continue demo@20 --lr base --rank 8",
+            "sdxl-tui continue latest --lr x0.5 --finish-first",
+            "sdxl-tui continue output/last-state --lr x0.5 --profile mine",
+            "sdxl-tui continue mine.safetensors --lr 1e-5 --dry-run",
         ],
         exits=WAIT_EXITS,
         json=True,
     )
-    add_checkpoint_argument(onward)
+    add_checkpoint_argument(onward, f"{CHECKPOINT_HELP}; or a state of sd-scripts, a LoRA file, a folder of peft's")
+    onward.add_argument(
+        "--profile",
+        metavar="PROFILE",
+        help="of a state or LoRA file: the profile with all other settings, by name or path (default: what its metadata tell)",
+    )
     onward.add_argument(
         "--lr", type=rate_or_factor, required=True, metavar="LR", help=f"new base learning rate: {RATE_HELP}"
     )
     _add_schedule_options(onward)
     onward.add_argument("--rank", type=whole_number(1), metavar="N", help="bring the LoRA to this rank first")
     onward.add_argument("--alpha", type=float, metavar="A", help="its alpha then (default: alpha / rank stays)")
+    add_finish_first_option(onward)
     _add_common_options(onward, "samples.every_steps=50")
 
 
@@ -82,7 +97,7 @@ def _add_reschedule(commands: Commands) -> None:
     reschedule = add_command(
         commands,
         "reschedule",
-        lambda arguments: _go_on(arguments, partial(_planned, route="reschedule")),
+        lambda arguments: _go_on(arguments, partial(_planned, route="reschedule"), "reschedule"),
         summary="go on with the optimizer's moments under a new learning rate or schedule",
         about="""Start a child run that goes on with everything of a checkpoint but its schedule: weights, the optimizer's
         moments, data position and random state stay, the learning rate follows a new schedule from here. Its steps are
@@ -102,6 +117,7 @@ def _add_reschedule(commands: Commands) -> None:
         "--lr", type=rate_or_factor, metavar="LR", help=f"new base LR (default: the stored one): {RATE_HELP}"
     )
     _add_schedule_options(reschedule)
+    add_finish_first_option(reschedule)
     _add_common_options(reschedule, "samples.every_steps=50")
 
 
@@ -109,7 +125,7 @@ def _add_extend(commands: Commands) -> None:
     extend = add_command(
         commands,
         "extend",
-        lambda arguments: _go_on(arguments, _plan_extension),
+        lambda arguments: _go_on(arguments, _plan_extension, "extend"),
         summary="train more steps than planned, and say what the rate does in them",
         about="""Start a child run that goes on exactly from a checkpoint and trains more steps than were planned. The steps
         that were left are trained as planned, to the bit. What the learning rate does in the added ones is to be said:
@@ -176,14 +192,26 @@ def _add_common_options(parser: argparse.ArgumentParser, example: str | None) ->
     add_wait_option(parser)
 
 
-def _go_on(arguments: argparse.Namespace, planner: Planner) -> int:
+def _continue(arguments: argparse.Namespace) -> int:
+    if is_start(arguments.checkpoint):
+        return continue_from_file(arguments)
+    if arguments.profile is not None:
+        hint = "Change single fields with --set; a LoRA file or state takes a profile."
+        raise UserError("a checkpoint brings its run's own profile", where="--profile", hint=hint)
+    return _go_on(arguments, partial(_planned, route="continue"), "continue")
+
+
+def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
     from sdxl_tui.cli.plan_text import plan_as_json, print_plan  # noqa: PLC0415
     from sdxl_tui.fleet.children import inheritance, make_child  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
+    refuse(arguments.checkpoint, route)
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    if getattr(arguments, "finish_first", False):
+        return finish_first(arguments, workspace, folder, planner)
     plan = planner(describe(folder), read_snapshot(run_that_holds(folder).latest_profile), arguments)
     if not arguments.json:
         print_plan(err(), plan)
@@ -223,8 +251,8 @@ def _planned(summary: CheckpointSummary, parent: Profile, arguments: argparse.Na
     return plan_continuation(
         summary,
         parent,
-        lr=_rate(arguments.lr, summary),
-        group_lrs=dict(_group_rate(text, summary) for text in arguments.group_lr),
+        lr=rate_of(arguments.lr, summary),
+        group_lrs=dict(group_rate(text, summary) for text in arguments.group_lr),
         kind=arguments.schedule,
         warmup_steps=arguments.warmup,
         steps=arguments.steps,
@@ -244,13 +272,16 @@ def _plan_extension(summary: CheckpointSummary, parent: Profile, arguments: argp
         parent,
         steps=arguments.steps,
         how=Extension(arguments.then),
-        lr=_rate(arguments.lr, summary),
-        end_lr=0.0 if arguments.end_lr in {"0", "0.0"} else _rate(arguments.end_lr, summary, "--end-lr"),
+        lr=rate_of(arguments.lr, summary),
+        end_lr=0.0 if arguments.end_lr in {"0", "0.0"} else rate_of(arguments.end_lr, summary, "--end-lr"),
     )
 
 
-def _rate(text: str | None, summary: CheckpointSummary, option: str = "--lr", group: str | None = None) -> float | None:
-    from engine.routes.child import stands_at  # noqa: PLC0415
+def rate_of(
+    text: str | None, summary: CheckpointSummary, option: str = "--lr", group: str | None = None
+) -> float | None:
+    """The rate that an option means; None without one. Raises ``UserError``."""
+    from engine.routes.plan import stands_at  # noqa: PLC0415
     from engine.routes.rates import read_rate  # noqa: PLC0415
 
     if text is None:
@@ -266,11 +297,12 @@ def base_lr_of(summary: CheckpointSummary, group: str | None) -> float:
     return next((one.base_lr for one in summary.groups if one.name == group), summary.groups[0].base_lr)
 
 
-def _group_rate(text: str, summary: CheckpointSummary) -> tuple[str, float]:
+def group_rate(text: str, summary: CheckpointSummary) -> tuple[str, float]:
+    """``GROUP=LR`` as the group and its rate. Raises ``UserError``."""
     name, equals, written = (part.strip() for part in text.partition("="))
     groups = ", ".join(group.name for group in summary.groups)
     if not equals:
         raise UserError(f"{text!r} is not written as GROUP=LR", where="--group-lr", hint=f"The groups are {groups}.")
-    rate = _rate(written, summary, "--group-lr", name)
+    rate = rate_of(written, summary, "--group-lr", name)
     assert rate is not None
     return name, rate

@@ -27,7 +27,8 @@ def add_commands(commands: Commands) -> None:
         show_tree,
         summary="print families of runs: which came from which checkpoint",
         about="""Print every run with its checkpoints and, below the checkpoint it came from, each run that continued it: with
-        the learning rate that the checkpoint stood at and the one that the child begins with.""",
+        the learning rate that the checkpoint stood at and the one that the child begins with. A run that started from a state of
+        sd-scripts or a LoRA file says from which.""",
         examples=["sdxl-tui tree", "sdxl-tui tree demo", "sdxl-tui tree --json"],
         json=True,
     )
@@ -106,13 +107,15 @@ def _lines(family: Family, shelf: CheckpointShelf, margin: str) -> Iterator[str]
     run = family.run
     rate = f", LR {format_lr(run.lr)}" if isinstance(run.lr, float) else ""
     yield f"{margin}{run.id}  {run.state} {run.step}/{run.total_steps}{rate}, {format_age(time.time() - run.created)} old"
+    if run.started_from is not None:
+        yield f"{margin}  {run.started_from.route} from {run.started_from.label}"
     children: dict[str, list[Family]] = {}
     for child in family.children:
-        children.setdefault(child.parent.checkpoint if child.parent else "", []).append(child)
+        children.setdefault(child.parent.checkpoint if child.parent else "unknown checkpoint", []).append(child)
     known = {entry.folder.name for entry in family.checkpoints}
     gone = sorted(children.keys() - known)
     for name in gone:
-        yield f"{margin}  {name or 'unknown checkpoint'}  no longer there"
+        yield f"{margin}  {name}  no longer there" if name else f"{margin}  its end  not reached yet"
         yield from _children(children[name], shelf, margin)
     for entry in reversed(family.checkpoints):
         yield f"{margin}  {entry.folder.name}  {_stands_at(entry, shelf)}"
@@ -148,6 +151,7 @@ def _as_json(family: Family) -> dict[str, Any]:
         "step": family.run.step,
         "total_steps": family.run.total_steps,
         "parent": asdict(family.parent) if family.parent else None,
+        "origin": asdict(family.run.started_from) if family.run.started_from else None,
         "checkpoints": [entry.folder.name for entry in reversed(family.checkpoints)],
         "children": [_as_json(child) for child in family.children],
     }

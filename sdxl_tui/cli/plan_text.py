@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.foreign.starting_point import StartKind
 from engine.profile.setting import AtResume
-from engine.routes.child import ChildPlan
 from engine.routes.effects import Effect, shown
+from engine.routes.plan import ChildPlan, FilePlan, Plan
 from engine.routes.route import kept_by, new_under
 from engine.schedule import Schedule
 from sdxl_tui.cli.output import Column, Printer
@@ -28,22 +29,20 @@ AT_RESUME = {
 }
 
 
-def print_plan(printer: Printer, plan: ChildPlan) -> None:
+def print_plan(printer: Printer, plan: ChildPlan | FilePlan) -> None:
     """What is kept, what is new, and what the learning rate does at the seam."""
-    title = f"{plan.route.value.capitalize()} from {plan.checkpoint.run_id}/{plan.checkpoint.name}"
+    source = plan.start.label if isinstance(plan, FilePlan) else f"{plan.checkpoint.run_id}/{plan.checkpoint.name}"
+    title = f"{plan.route.value.capitalize()} from {source}"
     printer.line(printer.paint(clean(title), "bold"))
     printer.line()
     printer.fields(
         [
             ("kept", ", ".join(kept_by(plan.route)) or "the LoRA, resized"),
             ("new", ", ".join(new_under(plan.route)) or "nothing"),
-            (
-                "stored schedule",
-                f"{_schedule(plan.old, plan.old_base_lr)}\nthe checkpoint stands at step {plan.old_step:,}",
-            ),
+            ("stored schedule", _stored(plan)),
             ("new schedule", _schedule(plan.new, plan.new_base_lr)),
             ("steps to train", format_count(plan.steps)),
-            ("LR at the seam", f"{format_lr(plan.jump_from)} → {format_lr(plan.jump_to)}: {_jump(plan)}"),
+            ("LR at the seam", _jump(plan)),
         ],
         indent=2,
     )
@@ -77,12 +76,14 @@ def print_effects(printer: Printer, effects: Sequence[Effect]) -> None:
     printer.table(EFFECT_COLUMNS, rows)
 
 
-def plan_as_json(plan: ChildPlan) -> dict[str, Any]:
-    """All of it, for machines."""
+def plan_as_json(plan: ChildPlan | FilePlan) -> dict[str, Any]:
+    """All of it, for machines. What is not stored is null."""
+    old = plan.old.to_json() if plan.old else None
     return {
         "route": plan.route.value,
-        "checkpoint": str(plan.checkpoint.folder),
-        "old": plan.old.to_json() | {"base_lr": plan.old_base_lr, "step": plan.old_step},
+        "checkpoint": str(plan.checkpoint.folder) if isinstance(plan, ChildPlan) else None,
+        "origin": plan.start.to_json() if isinstance(plan, FilePlan) else None,
+        "old": None if old is None else old | {"base_lr": plan.old_base_lr, "step": plan.old_step},
         "new": plan.new.to_json() | {"base_lr": plan.new_base_lr, "first_step": plan.first_step},
         "jump": plan.jump,
         "jump_from": plan.jump_from,
@@ -104,12 +105,31 @@ def value_text(value: object) -> str:
 
 
 def _schedule(schedule: Schedule, base_lr: float) -> str:
+    return f"{_shape(schedule)}, base LR {format_lr(base_lr)}"
+
+
+def _shape(schedule: Schedule) -> str:
     shape = ", ".join(f"{name} {text}" for name, text in schedule.shown()[1:])
-    steps = format_count(schedule.total_steps)
-    return f"{schedule.kind.value} over {steps} steps{f' ({shape})' * bool(shape)}, base LR {format_lr(base_lr)}"
+    return f"{schedule.kind.value} over {format_count(schedule.total_steps)} steps{f' ({shape})' * bool(shape)}"
 
 
-def _jump(plan: ChildPlan) -> str:
+def _stored(plan: ChildPlan | FilePlan) -> str:
+    """The schedule that was trained and where it stands, or what of both is not stored."""
+    if isinstance(plan, ChildPlan):
+        return f"{_schedule(plan.old, plan.old_base_lr)}\nthe checkpoint stands at step {plan.old_step:,}"
+    start = plan.start
+    base = "base LR not stored" if plan.old_base_lr is None else f"base LR {format_lr(plan.old_base_lr)}"
+    schedule = f"not stored, {base}" if plan.old is None else f"{_shape(plan.old)}, {base}"
+    whose = "the state stands" if start.kind is StartKind.STATE else "the file was saved"
+    return f"{schedule}\n" + (
+        "at which step is not stored" if start.step is None else f"{whose} at step {start.step:,}"
+    )
+
+
+def _jump(plan: Plan) -> str:
+    if plan.jump_from is None:
+        return f"not stored → {format_lr(plan.jump_to)}"
+    way = f"{format_lr(plan.jump_from)} → {format_lr(plan.jump_to)}"
     if plan.jump is None:
-        return "up from 0"
-    return "unchanged" if abs(plan.jump - 1) < 5e-4 else f"{format_factor(plan.jump)} as high"
+        return f"{way}: up from 0"
+    return f"{way}: " + ("unchanged" if abs(plan.jump - 1) < 5e-4 else f"{format_factor(plan.jump)} as high")

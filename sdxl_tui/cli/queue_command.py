@@ -142,34 +142,17 @@ def _as_json(one: Waiting) -> dict[str, Any]:
 
 def add_run(arguments: argparse.Namespace) -> int:
     """``sdxl-tui queue add RUN``."""
+    from sdxl_tui.fleet.queue.chains import require_no_edits  # noqa: PLC0415
     from sdxl_tui.fleet.queue.changes import put_in  # noqa: PLC0415
 
     workspace, run = _named(arguments)
     turn = turn_of(arguments, workspace, always=True)
     assert turn is not None
     if not arguments.as_launched:
-        _require_no_edits(run)
+        require_no_edits(run)
     put_in(workspace, run, turn)
     say_what_began(go_on_now(workspace), workspace, run, program(arguments))
     return EXIT_OK
-
-
-def _require_no_edits(run: RunDirectory) -> None:
-    """Raises ``UserError`` where the profile was edited since: what becomes of that is asked by a resume alone."""
-    from engine.checkpoint.describe import resume_point  # noqa: PLC0415
-    from sdxl_tui.fleet.edits import look_for_edits  # noqa: PLC0415
-
-    folder = resume_point(run)
-    if folder is None:
-        return
-    edits = look_for_edits(run, folder)
-    if edits.plan.effects:
-        fields = ", ".join(effect.field for effect in edits.plan.effects)
-        hint = (
-            f"See what becomes of them: sdxl-tui effect {run.id}\nApply them: sdxl-tui resume {run.id}\n"
-            f"Leave them out: sdxl-tui queue add {run.id} --as-launched"
-        )
-        raise UserError(f"its profile was edited since ({clean(fields)})", where=run.id, hint=hint)
 
 
 def move_run(arguments: argparse.Namespace) -> int:

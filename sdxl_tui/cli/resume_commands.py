@@ -9,6 +9,7 @@ from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument
 from sdxl_tui.cli.child_commands import run_that_holds
+from sdxl_tui.cli.file_starts import refuse
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
@@ -90,6 +91,7 @@ def resume_run(arguments: argparse.Namespace) -> int:
     from sdxl_tui.fleet.launch import resume  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
+    refuse(arguments.checkpoint, "resume")
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
     summary = describe(folder)
     run = run_that_holds(folder)

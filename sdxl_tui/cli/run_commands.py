@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import UserError
@@ -154,6 +155,7 @@ def run_as_json(run: RunSummary) -> dict[str, Any]:
         "device": run.device,
         "created": run.created,
         "parent": run.parent,
+        "origin": asdict(run.started_from) if run.started_from else None,
         "checkpoint": run.checkpoint,
         "message": run.message,
         "reason": run.reason,

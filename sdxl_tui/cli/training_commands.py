@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
-from engine.run.liveness import assess
+from engine.run.liveness import RunState, assess
 from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.opening import program, require_terminal, run_app_on
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
-from sdxl_tui.cli.queueing import add_queue_options, start_or_queue
+from sdxl_tui.cli.queueing import add_queue_options, chosen_gpus, go_on_now, say_what_began, turn_of
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace, find_workspace
@@ -72,17 +72,34 @@ def add_commands(commands: Commands) -> None:
 def launch_profile(arguments: argparse.Namespace) -> int:
     """``sdxl-tui launch PROFILE``."""
     from engine.profile.shipped import find_profile  # noqa: PLC0415
-    from sdxl_tui.fleet.launch import make_run  # noqa: PLC0415
+    from sdxl_tui.fleet.queue.chains import begin  # noqa: PLC0415
 
     workspace = find_workspace(getattr(arguments, "workspace", None))
     loaded = _checked(workspace, find_profile(arguments.profile, workspace.profiles), arguments.overrides)
-    run = start_or_queue(arguments, workspace, lambda: make_run(workspace, loaded))
-    out().line(run.id)
+    turn = turn_of(arguments, workspace)
+    runs = begin(workspace, loaded, turn, share=arguments.share, gpus=() if arguments.share else chosen_gpus(arguments))
+    if turn is not None or len(runs) > 1:
+        went = go_on_now(workspace)
+    for run in runs:
+        out().line(run.id)
     out().flush()
+    if turn is not None:
+        say_what_began(went, workspace, runs[0], program(arguments))
+    if len(runs) > 1:
+        err().line(f"{len(runs)} stages, each in a run of its own that begins when the one before has finished.")
     if arguments.wait:
-        return follow(run, program(arguments))
-    if assess(run).alive:
-        _say_how_to_watch(run, program(arguments))
+        return _follow_all(runs, program(arguments))
+    if assess(runs[0]).alive:
+        _say_how_to_watch(runs[0], program(arguments))
+    return EXIT_OK
+
+
+def _follow_all(runs: Sequence[RunDirectory], begin: str) -> int:
+    """Follow one after another, as long as each finishes."""
+    for run in runs:
+        code = follow(run, begin)
+        if code != EXIT_OK or assess(run).state is not RunState.FINISHED:
+            return code
     return EXIT_OK
 
 

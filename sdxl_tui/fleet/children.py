@@ -11,12 +11,16 @@ from typing import Any, Self
 
 from engine.checkpoint.describe import describe
 from engine.checkpoint.manifest import LORA, TRAINABLE, verify
+from engine.profile.load import read_snapshot
 from engine.profile.preflight import check_inputs
-from engine.routes.child import ChildPlan
+from engine.profile.schema import Profile
+from engine.routes.plan import ChildPlan
 from engine.routes.route import Route
-from engine.run.create import Inheritance, create_run
+from engine.run.create import Inheritance, create_run, give_start
+from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
-from engine.run.records import Parent
+from engine.run.liveness import RunState, assess
+from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet.ask_engine import ask_engine
 from sdxl_tui.fleet.launch import start_new
 from sdxl_tui.workspace import Workspace
@@ -77,23 +81,72 @@ def make_child(
         )
 
 
+def make_waiting_child(workspace: Workspace, plan: ChildPlan) -> RunDirectory:
+    """The run of ``plan``, whose parent has yet to finish: it is given what that leaves when it starts.
+
+    Raises ``ProfileError``, ``WorkspaceError`` or ``RunError`` as a launch does.
+    """
+    check_inputs(plan.profile)
+    workspace.create()
+    parent = Parent(plan.checkpoint.run_id, "", plan.checkpoint.step, plan.route.value)
+    return create_run(workspace.runs, plan.profile, source=None, parent=parent)
+
+
 @contextlib.contextmanager
 def inheritance(plan: ChildPlan, told: Callable[[ResizeReport], None] | None = None) -> Iterator[Inheritance]:
-    """What the child is given. Resized weights are made for the while; that takes seconds."""
-    folder = plan.checkpoint.folder
-    if plan.route is not Route.RESIZE:
-        yield Inheritance(checkpoint=folder) if plan.route.keeps_state else Inheritance(weights=folder / TRAINABLE)
+    """What the child of ``plan`` is given; see ``inherited``."""
+    with inherited(plan.route, plan.checkpoint.folder, plan.profile, told) as inherits:
+        yield inherits
+
+
+@contextlib.contextmanager
+def inherited(
+    route: Route, checkpoint: Path, profile: Profile, told: Callable[[ResizeReport], None] | None = None
+) -> Iterator[Inheritance]:
+    """What a child that trains ``profile`` is given of ``checkpoint``. Resized weights are made for the while; that takes
+    seconds, and ``told`` hears what was kept of them.
+    """
+    if route is not Route.RESIZE:
+        keeps_state = route.keeps_state
+        yield Inheritance(checkpoint=checkpoint) if keeps_state else Inheritance(weights=checkpoint / TRAINABLE)
         return
     with tempfile.TemporaryDirectory(prefix="sdxl-tui-") as scratch:
         resized = Path(scratch) / LORA
-        report = resize(plan, resized)
+        report = resize(checkpoint / LORA, profile, resized)
         if told is not None:
             told(report)
         yield Inheritance(lora=resized)
 
 
-def resize(plan: ChildPlan, target: Path) -> ResizeReport:
-    """Write the checkpoint's LoRA at the rank and alpha of the plan's profile; the report on what each module kept."""
-    network = plan.profile.network
+def resize(lora: Path, profile: Profile, target: Path) -> ResizeReport:
+    """Write ``lora`` at the rank and alpha of ``profile``; the report on what each module kept."""
+    network = profile.network
     words = ["--rank", str(network.rank), "--alpha", repr(network.alpha), "--dtype", "fp32"]
-    return ResizeReport.read(ask_engine("resize", str(plan.checkpoint.folder / LORA), "--output", str(target), *words))
+    return ResizeReport.read(ask_engine("resize", str(lora), "--output", str(target), *words))
+
+
+def take_over(run: RunDirectory) -> None:
+    """Give a child that was made before its parent had finished what that has left; nothing is done for any other run.
+
+    The caller holds the run's lock. Raises ``RunError`` while the parent has not finished, ``CheckpointError`` if what it
+    left is damaged.
+    """
+    record = RunRecord.read(run.record)
+    if record is None or record.parent is None or record.parent.checkpoint:
+        return
+    wanted = record.parent
+    parent = RunDirectory(run.path.parent / wanted.run)
+    state = assess(parent).state if parent.path.is_dir() else None
+    if state is not RunState.FINISHED:
+        what = "is gone" if state is None else f"is {state.value}"
+        hint = f"To take this one out: sdxl-tui queue remove {run.id}"
+        raise RunError(
+            f"begins with what {wanted.run} leaves when it finishes, and that {what}", where=run.id, hint=hint
+        )
+    folders = parent.checkpoint_folders()
+    if not folders:
+        raise RunError(f"begins with the last checkpoint of {wanted.run}, and there is none", where=run.id)
+    verify(folders[-1], digests=True)
+    step = describe(folders[-1]).step
+    with inherited(Route(wanted.route), folders[-1], read_snapshot(run.profile)) as inherits:
+        give_start(run, inherits, Parent(wanted.run, folders[-1].name, step, wanted.route))

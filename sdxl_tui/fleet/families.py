@@ -125,10 +125,15 @@ class CheckpointShelf:
     def _parent(self, run: RunSummary) -> Parent | None:
         if run.parent is None:
             return None
-        if run.id not in self._parents:
+        if run.id not in self._parents or self._is_to_come(run.id):
             record = RunRecord.read(run.directory.record)
             self._parents[run.id] = record.parent if record else None
         return self._parents[run.id]
+
+    def _is_to_come(self, run_id: str) -> bool:
+        """The run begins with what its parent has yet to leave: its record will say more."""
+        parent = self._parents[run_id]
+        return parent is not None and not parent.checkpoint
 
     def _family(self, run: RunSummary, children: dict[str, list[RunSummary]], above: frozenset[str]) -> Family:
         above |= {run.id}

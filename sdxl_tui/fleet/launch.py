@@ -22,7 +22,7 @@ from engine.run.errors import RunBusy, RunError
 from engine.run.layout import AttemptDirectory, RunDirectory
 from engine.run.liveness import Liveness, assess, running_elsewhere
 from engine.run.lock import RunLock
-from engine.run.records import ExitRecord
+from engine.run.records import ExitRecord, RunRecord
 from sdxl_tui.fleet.devices import Claim, DevicesBusy, Needs, claim, needs_of
 from sdxl_tui.fleet.gpus import list_gpus
 
@@ -112,6 +112,7 @@ def start(
         hint = "If that machine is gone, try again in a minute."
         raise RunBusy(f"this run is already running on {host}", where=run.id, hint=hint)
     with RunLock.acquire(run.lock) as lock:
+        _take_over(run)
         attempt = begin_attempt(run)
         try:
             if profile is not None:
@@ -159,6 +160,15 @@ def start_new(run: RunDirectory, *, share: bool = False, gpus: Sequence[str] = (
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     return run
+
+
+def _take_over(run: RunDirectory) -> None:
+    """See ``children.take_over``; most runs need not load that."""
+    record = RunRecord.read(run.record)
+    if record is not None and record.parent is not None and not record.parent.checkpoint:
+        from sdxl_tui.fleet.children import take_over  # noqa: PLC0415 - it imports this module
+
+        take_over(run)
 
 
 def _free_devices(run: RunDirectory, profile: Profile | None = None, chosen: Sequence[str] = ()) -> Claim:

@@ -14,7 +14,7 @@ from typing import Final
 from engine.run.errors import RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
-from engine.run.records import Parent, RunRecord, Status
+from engine.run.records import Origin, Parent, RunRecord, Status
 from sdxl_tui.fleet.queue.record import QueueError, read_queue
 from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.terminal.clean import clean
@@ -37,6 +37,8 @@ class RunSummary:
     """The id of the run this one continues."""
     origin: Parent | None
     """The checkpoint this run came from, and how."""
+    started_from: Origin | None
+    """The state or file it started from, if that was no checkpoint of ours."""
     step: int
     total_steps: int
     """0 while unknown."""
@@ -58,6 +60,8 @@ class RunSummary:
     """On held-out images, as last measured."""
     waits: str = ""
     """What it waits for, if it is in the queue of this machine."""
+    turn: int = 0
+    """Its place in the queue, 1 for the next; 0 if it does not wait."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
@@ -103,10 +107,14 @@ def _with_queue(workspace: Workspace, summaries: list[RunSummary]) -> list[RunSu
         words = dict.fromkeys(waiting, "the queue cannot be read: see sdxl-tui queue")
     else:
         words = waiting_words(queue, {summary.id: summary.liveness.state for summary in summaries})
-    return [
-        summary if summary.waits == (waits := words.get(summary.id, "")) else replace(summary, waits=waits)
-        for summary in summaries
-    ]
+    turns = {run_id: turn for turn, run_id in enumerate(words, 1)}
+    return [_in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0)) for summary in summaries]
+
+
+def _in_line(summary: RunSummary, waits: str, turn: int) -> RunSummary:
+    if (summary.waits, summary.turn) == (waits, turn):
+        return summary
+    return replace(summary, waits=waits, turn=turn)
 
 
 def _still_true(summary: RunSummary | None) -> RunSummary | None:
@@ -154,6 +162,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         created=record.created if record else _made(run),
         parent=parent.run if parent else None,
         origin=parent,
+        started_from=_started_from(record),
         step=status.step,
         total_steps=status.total_steps or _planned_steps(run),
         loss=status.loss,
@@ -176,6 +185,14 @@ def _origin(record: RunRecord | None) -> Parent | None:
         return None
     parent = record.parent
     return Parent(clean(parent.run), clean(parent.checkpoint), parent.step, clean(parent.route))
+
+
+def _started_from(record: RunRecord | None) -> Origin | None:
+    """The record's origin, safe to print."""
+    if record is None or record.origin is None:
+        return None
+    origin = record.origin
+    return replace(origin, path=clean(origin.path), kind=clean(origin.kind), route=clean(origin.route))
 
 
 def _made(run: RunDirectory) -> float:

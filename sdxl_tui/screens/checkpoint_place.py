@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import work
@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from engine.checkpoint.describe import CheckpointError, CheckpointSummary, verify
+from engine.errors import UserError
 from sdxl_tui.fleet.families import CheckpointEntry
 from sdxl_tui.screens.place import OpenRun
 from sdxl_tui.screens.reading import ReadingPlace
@@ -23,9 +24,12 @@ from sdxl_tui.widgets.checkpoint_facts import Checked
 from sdxl_tui.widgets.family_list import FamilyList, Selection
 
 if TYPE_CHECKING:
+    from engine.foreign.starting_point import StartingPoint
     from engine.run.layout import RunDirectory
     from sdxl_tui.fleet.checkpoint_order import Sorting
     from sdxl_tui.fleet.deletion import DeletionPlan
+    from sdxl_tui.fleet.foreign_states import ForeignEntry
+    from sdxl_tui.fleet.profile_shelf import ProfileEntry
     from sdxl_tui.workspace import Workspace
 
 
@@ -89,13 +93,17 @@ class CheckpointPlace(ReadingPlace):
         checked = self._checked.get(entry.key)
         return summary.is_whole and not (checked and checked.reason)
 
+    def start_entry(self) -> ForeignEntry | None:
+        """The state or LoRA file under the cursor, if it could be read."""
+        raise NotImplementedError
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done with the row under the cursor."""
         needs: dict[str, Callable[[], bool]] = {
             "filter": lambda: not self.is_typing,
             "resume": lambda: self.summary() is not None and not self._is_replaced(),
             "verify": lambda: self.summary() is not None,
-            "continue": self.is_usable,
+            "continue": lambda: self.is_usable() or self.start_entry() is not None,
             "pin": lambda: self._list.is_on_checkpoint and self._entry() is not None and not self._is_replaced(),
             "delete": lambda: self._list.is_on_checkpoint and self._entry() is not None,
             "family": lambda: self.selected() is not None,
@@ -126,6 +134,9 @@ class CheckpointPlace(ReadingPlace):
         """Plan and start a child run."""
         from sdxl_tui.screens.way_on_dialog import WayOnDialog  # noqa: PLC0415
 
+        if (state := self.start_entry()) is not None:
+            self._read_start(state)
+            return
         selected, summary = self.selected(), self.summary()
         if selected is None or summary is None:
             return
@@ -133,6 +144,29 @@ class CheckpointPlace(ReadingPlace):
         child = await self.app.push_screen_wait(WayOnDialog(self.workspace, summary, steps_per_second=speed))
         if child is not None:
             self._open(child)
+
+    @work(thread=True, group="start", exclusive=True)
+    def _read_start(self, entry: ForeignEntry) -> None:
+        """What a state or LoRA file tells of itself."""
+        from engine.foreign.starting_point import read_starting_point  # noqa: PLC0415
+        from sdxl_tui.fleet.profile_shelf import ProfileShelf  # noqa: PLC0415
+
+        try:
+            start = read_starting_point(entry.path)
+        except (UserError, OSError) as error:
+            self._say(entry.path.name, str(error))
+            return
+        profiles = ProfileShelf(self.workspace.profiles).read()
+        self.app.call_from_thread(self._train_on_from, start, profiles)
+
+    @work
+    async def _train_on_from(self, start: StartingPoint, profiles: Sequence[ProfileEntry]) -> None:
+        """Plan and start a run from a state or a LoRA file."""
+        from sdxl_tui.screens.file_dialog import FileDialog  # noqa: PLC0415
+
+        run = await self.app.push_screen_wait(FileDialog(self.workspace, start, profiles))
+        if run is not None:
+            self._open(run)
 
     def _open(self, run: RunDirectory) -> None:
         self._list.go_to_run(run.id)

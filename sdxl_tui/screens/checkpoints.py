@@ -20,6 +20,8 @@ from textual.worker import get_current_worker
 
 from engine.checkpoint.describe import BrokenCheckpoint
 from engine.errors import UserError
+from engine.foreign.lora_facts import LoraFacts
+from engine.foreign.sd_scripts_state import SdScriptsState
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
 from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder, StateFolderError, StateShelf
@@ -56,8 +58,8 @@ class CheckpointsScreen(CheckpointPlace):
         "The filter takes words and conditions: fox lr<1e-4 -damaged. Words are looked for in the run's name and in what the "
         "checkpoint is (pinned, cosine, decay, adamw …), a dash before one leaves those out. Fields: step loss val lr base "
         "done epoch rank size age, as in step>=500, val<0.12, done>50%, size>100MB, age<2d.",
-        "Space marks a checkpoint; with two marked, = shows what differs. Training states of sd-scripts appear here too: "
-        "sdxl-tui states add DIR.",
+        "Space marks a checkpoint; with two marked, = shows what differs. Training states and LoRA files of sd-scripts appear "
+        "here too: sdxl-tui states add DIR. c trains on from their weights, with the settings of a profile of your choice.",
     )
 
     def __init__(self, workspace: Workspace) -> None:
@@ -82,6 +84,7 @@ class CheckpointsScreen(CheckpointPlace):
     @work(thread=True, group="prepare")
     def _prepare_dialogs(self) -> None:
         """Import what the dialogs need (pydantic among it), so that they open at once."""
+        import sdxl_tui.screens.file_dialog  # noqa: PLC0415
         import sdxl_tui.screens.resume_dialog  # noqa: PLC0415
         import sdxl_tui.screens.way_on_dialog  # noqa: F401, PLC0415
 
@@ -196,9 +199,17 @@ class CheckpointsScreen(CheckpointPlace):
             return selection
         return Selection(selection.family, self._shelf.known(selection.entry))
 
+    def start_entry(self) -> ForeignEntry | None:
+        state = self._list.state
+        if not isinstance(state, ForeignEntry):
+            return None
+        known = self._states.known(state)
+        return known if isinstance(known.described, SdScriptsState | LoraFacts) else None
+
     def show_selected(self) -> None:
         selected, summary = self.selected(), self.summary()
         offered = (
+            self.start_entry() is None,
             selected is None,
             summary is None,
             self.is_usable(),
@@ -232,7 +243,7 @@ class CheckpointsScreen(CheckpointPlace):
             self._details.show(
                 entry.described,
                 family.run,
-                family.parent,
+                family.parent or family.run.started_from,
                 self._checked.get(entry.key),
                 self.now(),
                 kept="kept though replaced" if entry.is_replaced else "pinned" if entry.pinned else "",

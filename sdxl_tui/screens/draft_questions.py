@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdxl_tui.fleet.devices import DevicesBusy
 from sdxl_tui.screens.ask import Answer, Ask
 from sdxl_tui.terminal.clean import clean
 
@@ -31,6 +32,9 @@ def leave_unsaved(path: Path) -> Ask:
     )
 
 
-def not_launched(error: Exception) -> Ask:
-    """Only to be read."""
-    return Ask(" Not launched ", clean(str(error), lines=True), (), back="Close")
+def not_launched(error: Exception, *answers: Answer) -> Ask:
+    """Answered with one of ``answers``; where only the devices are in use, also with ``queue``."""
+    if isinstance(error, DevicesBusy):
+        words = f"{error.what}. It can wait for its turn and start when they are free."
+        return Ask(" Not launched ", clean(words), (Answer("queue", "q", "Let it wait for its turn"), *answers))
+    return Ask(" Not launched ", clean(str(error), lines=True), answers, back="Close")

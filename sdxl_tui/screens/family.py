@@ -167,12 +167,19 @@ class FamilyPage(ReadingPlace):
         return Content.assemble(
             (f"{format_count(link.start + 1):>7} – {format_count(link.place(made)):<7}", MUTED),
             (clean(link.family.run.id), "bold" if is_here else ""),
-            (f"  {clean(link.route) or 'fresh'}", "$accent"),
+            (f"  {self._began_as(link)}", "$accent"),
             ("  LR ", MUTED),
             format_lr(max(rates[0].values)) if rates else "–",
             ("  loss ", MUTED),
             format_loss(average),
         )
+
+    def _began_as(self, link: Link) -> str:
+        """The route by which a run came from the one before; of the first one, what it started from."""
+        origin = link.family.run.started_from
+        if origin is not None:
+            return f"{origin.route} from {origin.label}"
+        return clean(link.route) or "fresh"
 
     def action_turn(self, by: int) -> None:
         """Another line of the family."""

@@ -63,6 +63,11 @@ class OpenCheckpoints(Message):
     run_id: str
 
 
+@dataclass
+class LookNow(Message):
+    """Something was just done to runs: they are worth another look."""
+
+
 class Place(Screen[None]):
     """A full screen of the app: place bar, body, key bar."""
 

@@ -22,9 +22,10 @@ from engine.errors import UserError
 from engine.profile.fields import ProfileSection, profile_sections
 from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
-from sdxl_tui.fleet.launch import launch
 from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
+from sdxl_tui.fleet.queue.chains import begin
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved, not_launched
 from sdxl_tui.screens.place import OpenRun, Place, PlaceName
 from sdxl_tui.terminal.clean import clean
@@ -326,9 +327,9 @@ class ProfileEditor(Place):
             await self._show_section(self._section)
 
     @work(thread=True, exclusive=True, group="launch")
-    def _launch(self) -> None:
+    def _launch(self, *, waits: bool = False) -> None:
         try:
-            run = launch(self.workspace, load_profile(self.path))
+            run = begin(self.workspace, load_profile(self.path), Turn() if waits else None)[0]
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._refuse, error)
         else:
@@ -337,7 +338,8 @@ class ProfileEditor(Place):
     @work
     async def _refuse(self, error: Exception) -> None:
         """Say why it was not launched; then the cursor goes to the field that is to blame."""
-        await self.app.push_screen_wait(not_launched(error))
+        if await self.app.push_screen_wait(not_launched(error)) == "queue":
+            self._launch(waits=True)
         fields = [problem.field for problem in error.problems] if isinstance(error, ProfileError) else []
         if fields and fields[0]:
             await self._go_to_field(without_index(fields[0]))

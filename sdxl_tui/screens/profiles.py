@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from engine.errors import UserError
 from sdxl_tui.screens.ask import Answer, Ask
+from sdxl_tui.screens.draft_questions import not_launched
 from sdxl_tui.screens.place import OpenRun, PlaceName
 from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
@@ -79,6 +80,7 @@ class ProfilesScreen(ReadingPlace):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,e", "edit", "Edit"),
         Binding("l,L", "launch", "Launch"),
+        Binding("w", "queue", "Queue"),
         Binding("n", "new", "New"),
         Binding("d", "duplicate", "Duplicate"),
         Binding("x", "delete", "Delete"),
@@ -185,22 +187,30 @@ class ProfilesScreen(ReadingPlace):
 
     def action_launch(self) -> None:
         """Start a run of the profile; one that is not valid is named."""
+        self._begin(waits=False)
+
+    def action_queue(self) -> None:
+        """Let a run of the profile wait for its turn."""
+        self._begin(waits=True)
+
+    def _begin(self, *, waits: bool) -> None:
         entry = self._table.item
         if entry is None:
             return
         if entry.problems:
             self.notify(clean(entry.problems[0].message), title="Not launched", severity="error", markup=False)
         else:
-            self.notify(clean(entry.name), title="Launching", markup=False, timeout=2)
-            self._launch(entry.path)
+            self.notify(clean(entry.name), title="Queueing" if waits else "Launching", markup=False, timeout=2)
+            self._launch(entry.path, waits=waits)
 
     @work(thread=True, exclusive=True, group="launch")
-    def _launch(self, path: Path) -> None:
+    def _launch(self, path: Path, *, waits: bool = False) -> None:
         from engine.profile.load import load_profile  # noqa: PLC0415 - pydantic, when first needed
-        from sdxl_tui.fleet.launch import launch  # noqa: PLC0415
+        from sdxl_tui.fleet.queue.chains import begin  # noqa: PLC0415
+        from sdxl_tui.fleet.queue.changes import Turn  # noqa: PLC0415
 
         try:
-            run = launch(self.workspace, load_profile(path))
+            run = begin(self.workspace, load_profile(path), Turn() if waits else None)[0]
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._refuse, path, error)
         else:
@@ -208,9 +218,11 @@ class ProfilesScreen(ReadingPlace):
 
     @work
     async def _refuse(self, path: Path, error: Exception) -> None:
-        answers = (Answer("edit", "e", "Edit the profile"),)
-        if await self.app.push_screen_wait(Ask(" Not launched ", clean(str(error), lines=True), answers)) == "edit":
+        answer = await self.app.push_screen_wait(not_launched(error, Answer("edit", "e", "Edit the profile")))
+        if answer == "edit":
             self._open_editor(path, read_only=not path.is_relative_to(self.workspace.profiles))
+        elif answer == "queue":
+            self._launch(path, waits=True)
 
     @work
     async def action_new(self) -> None:

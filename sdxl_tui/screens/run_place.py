@@ -12,7 +12,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
+from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 
 if TYPE_CHECKING:
     from engine.checkpoint.summary import CheckpointSummary
@@ -26,6 +26,10 @@ class RunPlace(Place):
     RUN_KEYS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop"),
         Binding("r", "resume", "Resume"),
+        Binding("h", "hold", "Hold / release"),
+        Binding("K,shift+up", "move('up')", "Earlier", key_display="K"),
+        Binding("J,shift+down", "move('down')", "Later", key_display="J"),
+        Binding("x", "take_out", "Take out"),
         Binding("c", "checkpoints", "Checkpoints"),
         Binding("l", "launch", "Launch"),
     ]
@@ -40,6 +44,8 @@ class RunPlace(Place):
         run = self.run
         if action == "stop":
             return run is not None and run.alive
+        if action in {"hold", "move", "take_out"}:
+            return run is not None and bool(run.waits)
         if action == "resume":
             return run is not None and not run.alive
         if action == "checkpoints":
@@ -54,6 +60,55 @@ class RunPlace(Place):
     def action_launch(self) -> None:
         """Choose a profile to launch."""
         self.post_message(OpenPlace(PlaceName.PROFILES))
+
+    # Waiting in the queue
+
+    def action_hold(self) -> None:
+        """Hold a run that waits, or release one that is held."""
+        if (run := self.run) is not None and run.waits:
+            self._change_queue(run, "release" if run.waits.startswith("held") else "hold")
+
+    def action_move(self, where: str) -> None:
+        """Let a run that waits have its turn earlier or later."""
+        if (run := self.run) is not None and run.waits:
+            self._change_queue(run, where)
+
+    @work
+    async def action_take_out(self) -> None:
+        """Take a run out of the queue; asks where that deletes it."""
+        from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
+
+        if (run := self.run) is None or not run.waits:
+            return
+        never_started = run.liveness.attempt == 0
+        text = (
+            "It has never started: it is deleted, with its copy of the profile."
+            if never_started
+            else ("It stays as it is and can be resumed.")
+        )
+        answer = Answer("take", "x", "Take out and delete" if never_started else "Take out", destroys=never_started)
+        if await self.app.push_screen_wait(Ask(f" Take {run.id} out of the queue? ", text, [answer])) == "take":
+            self._change_queue(run, "take out")
+
+    @work(thread=True, group="queue")
+    def _change_queue(self, run: RunSummary, what: str) -> None:
+        from sdxl_tui.fleet.queue import changes  # noqa: PLC0415 - off the start of the app
+        from sdxl_tui.fleet.queue.going_on import go_on  # noqa: PLC0415
+
+        def change() -> None:
+            match what:
+                case "hold":
+                    changes.hold(self.workspace, run.id)
+                case "release":
+                    changes.release(self.workspace, run.id)
+                case "take out":
+                    changes.take_out(self.workspace, run.id)
+                case _:
+                    changes.move(self.workspace, run.id, what)
+            go_on(self.workspace)
+
+        self._attempt(run.id, change)
+        self.post_message(LookNow())
 
     # Stopping
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on
+from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
@@ -13,8 +13,9 @@ from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
+from sdxl_tui.fleet.queue.words import PAUSED, STALE
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.screens.place import OpenRun, PlaceName
+from sdxl_tui.screens.place import LookNow, OpenRun, PlaceName
 from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.filter_bar import FilterBar, matches
@@ -31,15 +32,23 @@ AGES_SECONDS: Final = 5.0
 """Between looks at the clock for the ages."""
 
 
+def _by_rank(run: RunSummary) -> tuple[bool, bool, int]:
+    """Live runs first, then those that wait, in the order of their turns; the others as they come."""
+    return (not run.alive, not run.turn, run.turn)
+
+
 class RunsScreen(RunPlace):
     """The table, live runs on top; or what to do while there are none."""
 
     place: ClassVar[PlaceName] = PlaceName.RUNS
     topic: ClassVar[str] = "Runs"
     about: ClassVar[tuple[str, ...]] = (
-        "Every run of the workspace: live ones on top, then the newest first. LOSS is the running average, LR the rate "
+        "Every run of the workspace: live ones on top, then those that wait in the order of their turns, then the newest "
+        "first. LOSS is the running average, LR the rate "
         "of the last step. ↳ marks a run that was continued from another run's checkpoint.",
-        "Runs do not need this app: quit, lose the connection, come back, they train on.",
+        "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its "
+        "turn has come and its devices are free, whether the app is open or not; after a restart of the machine the queue "
+        "stands still until someone lets it go on.",
     )
 
     DEFAULT_CSS = """
@@ -48,6 +57,8 @@ class RunsScreen(RunPlace):
         #table-page { height: 1fr; display: none; }
         #table-page.-shown { display: block; }
         #message.-hidden { display: none; }
+        #queue { display: none; height: 1; padding: 0 1; }
+        #queue.-shown { display: block; }
         #preview { display: none; height: 13; }
         &.-wide.-high #preview { display: block; }
     }
@@ -55,6 +66,7 @@ class RunsScreen(RunPlace):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         *RunPlace.RUN_KEYS,
+        Binding("w", "turn_queue", "Queue on / off"),
         Binding("slash", "filter", "Filter", priority=True),
         Binding("escape", "leave", "Back", show=False),
     ]
@@ -70,6 +82,7 @@ class RunsScreen(RunPlace):
     def compose_body(self) -> Iterable[Widget]:
         yield Static("Reading the runs …", id="message")
         with Vertical(id="table-page"):
+            yield Static(id="queue")
             yield self._table
             yield FilterBar()
             yield RunBrief()
@@ -113,9 +126,23 @@ class RunsScreen(RunPlace):
             self._table.focus()
         words = self.query_one(FilterBar).words
         found = [run for run in runs if matches(words, run.id, run.state, run.device, run.parent or "")]
-        self._table.show(sorted(found, key=lambda run: not run.alive))
+        self._table.show(sorted(found, key=_by_rank))
+        self._show_standstill(runs)
         self.query_one(FilterBar).count(len(found), len(runs))
         self._show_brief()
+
+    def _show_standstill(self, runs: Sequence[RunSummary]) -> None:
+        """A queue that starts nothing says so, and how it goes on."""
+        waiting = [run for run in runs if run.turn]
+        word = next((run.waits for run in waiting if run.waits in {STALE, PAUSED}), "")
+        line = self.query_one("#queue", Static)
+        line.set_class(bool(word), "-shown")
+        if word:
+            what = "This machine was restarted" if word == STALE else "The queue is paused"
+            count = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
+            line.update(
+                Content.assemble((f"{what}: {count}.  ", "$warning"), ("w", "bold $primary"), "  let the queue go on")
+            )
 
     def _show_brief(self) -> None:
         self.query_one(RunBrief).show(self.run, self.now())
@@ -177,8 +204,27 @@ class RunsScreen(RunPlace):
         else:
             await self.run_action("app.back")
 
+    @work(thread=True, group="queue")
+    def action_turn_queue(self) -> None:
+        """Let the queue start nothing more, what runs goes on; or let it go on."""
+        from sdxl_tui.fleet.queue import changes  # noqa: PLC0415 - off the start of the app
+        from sdxl_tui.fleet.queue.going_on import go_on  # noqa: PLC0415
+
+        if not self._queue_stands:
+            self._attempt("Queue", lambda: changes.pause(self.workspace))
+        elif self._attempt("Queue", lambda: changes.let_go(self.workspace)):
+            self._attempt("Queue", lambda: go_on(self.workspace))
+        self.post_message(LookNow())
+
+    @property
+    def _queue_stands(self) -> bool:
+        """It starts nothing until it is told to go on."""
+        return any(run.waits in {STALE, PAUSED} for run in self._runs() or ())
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done."""
+        if action == "turn_queue":
+            return any(run.turn for run in self._runs() or ())
         if action == "open":
             return bool(self._runs())
         if action == "filter":

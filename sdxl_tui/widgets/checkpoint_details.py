@@ -19,7 +19,7 @@ from textual.strip import Strip
 from textual.widgets import Static
 
 from engine.checkpoint.describe import CheckpointSummary
-from engine.run.records import Parent
+from engine.run.records import Origin, Parent
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.checkpoint_facts import Checked, facts, heading, rates, routes
@@ -121,7 +121,7 @@ class CheckpointDetails(ScrollableContainer):
         self,
         summary: CheckpointSummary,
         run: RunSummary,
-        parent: Parent | None,
+        parent: Parent | Origin | None,
         checked: Checked | None = None,
         now: float | None = None,
         *,

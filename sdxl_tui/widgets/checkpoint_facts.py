@@ -10,7 +10,7 @@ from typing import Final
 from textual.content import Content
 
 from engine.checkpoint.describe import CheckpointSummary, NetworkFacts, RateGroup
-from engine.run.records import Parent
+from engine.run.records import Origin, Parent
 from engine.schedule import Phase
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.clean import clean
@@ -140,7 +140,9 @@ def routes(summary: CheckpointSummary, run: RunSummary) -> Content:
     )
 
 
-def facts(summary: CheckpointSummary, parent: Parent | None, checked: Checked | None, width: int = 0) -> Content:
+def facts(
+    summary: CheckpointSummary, parent: Parent | Origin | None, checked: Checked | None, width: int = 0
+) -> Content:
     """What it was made with, whether it is whole, where it comes from."""
     versions = " · ".join(f"{name} {version}" for name, version in summary.versions.items())
     seen = f"{format_duration(summary.elapsed_seconds)} · {format_count(summary.images_seen)} images seen"
@@ -201,10 +203,14 @@ def integrity(summary: CheckpointSummary, checked: Checked | None) -> Content:
     return Content.assemble(("whole", "$success"), (" · every digest agrees", MUTED))
 
 
-def lineage(summary: CheckpointSummary, parent: Parent | None) -> Content:
-    """The run and attempt that wrote it, and the checkpoint that run came from."""
+def lineage(summary: CheckpointSummary, parent: Parent | Origin | None) -> Content:
+    """The run and attempt that wrote it, and the checkpoint, state or file that run came from."""
     attempt = f"attempt {summary.attempt}"
     if parent is None:
         return Content.assemble("fresh run", (f" · {attempt}", MUTED))
-    origin = f"{clean(parent.run)} at {format_count(parent.step)}"
+    origin = (
+        f"from {clean(parent.label)}"
+        if isinstance(parent, Origin)
+        else f"{clean(parent.run)} at {format_count(parent.step)}"
+    )
     return Content.assemble((f"{clean(parent.route)} ", "$accent"), origin, (f" · {attempt}", MUTED))

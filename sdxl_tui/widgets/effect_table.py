@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from engine.profile.to_toml import toml_value
-from engine.routes.child import ChildPlan
 from engine.routes.effects import Effect
+from engine.routes.plan import Plan
 from engine.routes.route import Route, kept_by, new_under
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
@@ -22,22 +22,29 @@ HARD: Final = 3.0
 WORTH_A_WARMUP: Final = 1.2
 
 
-def severity(plan: ChildPlan) -> str:
+def severity(plan: Plan) -> str:
     """The style that the jump is written in: by its size, and a warmup as long as advised softens it by one degree."""
     jump, softened = plan.jump, not plan.warmup_is_advised
+    if plan.jump_from is None:
+        return "bold $success" if softened else "bold $warning"
     if jump is None or jump > HARD:
         return "bold $warning" if softened else "bold $error"
     return "bold $warning" if jump > MILD and not softened else "bold $success"
 
 
-def needs_warmup(plan: ChildPlan) -> bool:
+def needs_warmup(plan: Plan) -> bool:
     """Whether a warmup is worth proposing: the rate jumps up noticeably and the planned warmup is shorter than advised."""
     return plan.warmup_is_advised and (plan.jump is None or plan.jump > WORTH_A_WARMUP)
 
 
-def jump_sentence(plan: ChildPlan) -> Content:
+def jump_sentence(plan: Plan) -> Content:
     """``LR jumps ×3.2 at the seam: 5.00e-5 → 1.60e-4``; a warmup starts from 0 and says so."""
     rise = 0 if plan.first_step else plan.new.risen_at
+    if plan.jump_from is None:
+        said = Content.assemble(
+            (f"LR begins at {format_lr(plan.first_lr)}", severity(plan)), "; where it stood is not stored"
+        )
+        return said + Content(f"; {format_lr(plan.jump_to)} after {format_count(rise)} steps") if rise else said
     through = f" → {format_lr(plan.first_lr)}" if rise and plan.jump_from else ""
     way = f"{format_lr(plan.jump_from)}{through} → {format_lr(plan.jump_to)}"
     style = severity(plan)
@@ -67,9 +74,11 @@ class EffectTable(Widget):
     """
     ALLOW_SELECT = False
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, whose: str = "parent", id: str | None = None) -> None:
+        """whose: settings those are that do not change."""
         super().__init__(id=id)
         self._effects: tuple[Effect, ...] = ()
+        self._whose = whose
 
     def show(self, effects: tuple[Effect, ...]) -> None:
         """Show these."""
@@ -78,7 +87,7 @@ class EffectTable(Widget):
 
     def render(self) -> Content:
         if not self._effects:
-            return Content.styled("Nothing else changes: all other settings are the parent's.", MUTED)
+            return Content.styled(f"Nothing else changes: all other settings are the {self._whose}'s.", MUTED)
         rows = [
             (effect.field, shown_value(effect, effect.stored), shown_value(effect, effect.new), _shortly(effect))
             for effect in self._effects

@@ -93,6 +93,9 @@ def _warning(event: Event) -> str:
 
 def _continued(event: Event) -> str:
     taken = _TAKEN.get(_text(event, "route"), "weights")
+    if origin := _text(event, "origin"):
+        step = "" if as_int(event.get("step")) is None else f" at step {_count(event, 'step')}"
+        return f"{taken} from {_text(event, 'kind')} {origin}{step}"
     return f"{taken} from {_text(event, 'checkpoint')} of {_text(event, 'parent_run')}"
 
 

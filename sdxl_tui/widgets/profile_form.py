@@ -53,8 +53,9 @@ class FieldRow(LabelledField):
         if text:
             self.error(clean(text))
         else:
-            where = "edited as TOML: ctrl+t" if self.field.path == STAGES else self.field.unit
-            words = (where, self.field.help if self._explains else "")
+            words = (self.field.unit, self.field.help if self._explains else "")
+            if self.field.path == STAGES:  # the stages themselves need the room
+                words = ("ctrl+t edits them", "")
             self.note("  ".join(word for word in words if word))
 
     def on_resize(self, event: Resize) -> None:

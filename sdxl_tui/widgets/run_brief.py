@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.terminal.numbers import format_age, format_count
-from sdxl_tui.widgets.run_cells import MUTED, REMARK_COLOURS, checkpoint_step, origin, remark
+from sdxl_tui.terminal.numbers import format_count
+from sdxl_tui.widgets.run_cells import MUTED, REMARK_COLOURS, began, checkpoint_step, origin, remark
 
 
 class RunBrief(Static):
@@ -32,7 +32,7 @@ class RunBrief(Static):
 
 def _brief(run: RunSummary, now: float) -> Content:
     status = run.liveness.status
-    facts = [run.device, f"launched {format_age(now - run.created)}"]
+    facts = [run.device, began(run, now)]
     if status is not None and status.epoch is not None and status.step:
         facts.append(f"epoch {status.epoch}" + (f"/{status.epochs}" if status.epochs else ""))
     if run.liveness.attempt > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Final
 
 from engine.run.layout import CHECKPOINT_NAME
@@ -11,6 +12,7 @@ from engine.run.liveness import RunState
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import (
     UNKNOWN,
+    format_age,
     format_count,
     format_duration,
     format_loss,
@@ -123,11 +125,23 @@ def remark(run: RunSummary) -> str:
     return run.message if run.alive else ""
 
 
+def began(run: RunSummary, now: float) -> str:
+    """``launched 3 min ago``; of a run that never started, since when it is there."""
+    return f"{'launched' if run.liveness.attempt else 'made'} {format_age(now - run.created)}"
+
+
 def origin(run: RunSummary) -> str:
-    """Where a child run came from: ``↳ demo-20261124-093000 @20 continue``; empty for a run that started fresh."""
+    """Where a child run came from: ``↳ demo-20261124-093000 @20 continue``; empty for a run that started fresh.
+
+    Of one that started from a state or file: ``↳ last-state @20 continue``.
+    """
+    if (started := run.started_from) is not None:
+        step = "" if started.step is None else f" @{format_count(started.step)}"
+        return f"↳ {PurePath(started.path).name}{step} {started.route}"
     if run.origin is None:
         return ""
-    return f"↳ {run.origin.run} @{format_count(run.origin.step)} {run.origin.route}"
+    when = "" if run.origin.checkpoint else " when it has finished"
+    return f"↳ {run.origin.run} @{format_count(run.origin.step)} {run.origin.route}{when}"
 
 
 def checkpoint_step(run: RunSummary) -> int | None:
@@ -139,7 +153,7 @@ def checkpoint_step(run: RunSummary) -> int | None:
 def _name(run: RunSummary, width: int) -> Cell:
     """The id with the name in front standing out, shorter where it has to be; ``↳`` marks a child run."""
     name, moment = split_id(run)
-    mark = "" if run.origin is None else " ↳"
+    mark = "" if run.origin is None and run.started_from is None else " ↳"
     if moment and width < ROOM_FOR_ID:
         moment = f" {moment[5:9]}-{moment[10:14]}"
     room = width - len(moment) - len(mark)

@@ -11,7 +11,6 @@ from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import (
     UNKNOWN,
-    format_age,
     format_count,
     format_duration,
     format_loss,
@@ -26,6 +25,7 @@ from sdxl_tui.widgets.run_cells import (
     REMARK_COLOURS,
     bar_cell,
     bar_colour,
+    began,
     checkpoint_step,
     origin,
     remark,
@@ -70,10 +70,12 @@ class RunHeader(Painted):
 def _title(run: RunSummary, now: float, width: int) -> Row:
     name, moment = split_id(run)
     left: list[Piece] = [*state_cell(run.state), ("  ", ""), (name, "bold"), (moment, FAINT)]
-    facts = [run.device, f"launched {format_age(now - run.created)}"]
+    facts = [run.device, began(run, now)]
     if run.liveness.attempt > 1:
         facts.insert(1, f"attempt {run.liveness.attempt}")
     came_from = origin(run)
+    if run.started_from is not None and _cells(left) + cell_len(whole := f"  from {run.started_from.label}") < width:
+        came_from, facts = whole.strip(), facts if _cells(left) + cell_len(whole) + 16 < width else []
     return spaced(left, [(f"  {came_from}", "$secondary")] if came_from else [], facts, width)
 
 

@@ -19,6 +19,11 @@ HAPPENS: Final = {"applied": "$success", "ignored": "$warning", "jumps": "$warni
 NAME_CELLS: Final = 11
 
 
+ONWARD: Final = Content.assemble(
+    ("\n\nc ", "bold $primary"), "train on  from its weights in a run: a new LR and schedule, or another rank"
+)
+
+
 def state_details(shown: ForeignEntry | StateFolder, width: int) -> Content:
     """The text for a row of a folder of states, in ``width`` cells. An entry has been read."""
     if isinstance(shown, StateFolder):
@@ -31,7 +36,7 @@ def state_details(shown: ForeignEntry | StateFolder, width: int) -> Content:
             only = (
                 "\nA LoRA file alone: there is no optimizer and no scheduler in it, so nothing can be resumed from it."
             )
-            return heading + _told(lora_lines(facts), width) + Content.styled(only, MUTED)
+            return heading + _told(lora_lines(facts), width) + Content.styled(only, MUTED) + ONWARD
         case ForeignProblem(reason):
             return heading + Content.assemble(("\ncannot be read\n\n", "bold $error"), clean(reason, lines=True))
     return heading
@@ -49,7 +54,7 @@ def _folder(folder: StateFolder) -> Content:
 
 def _state(state: SdScriptsState, width: int) -> Content:
     parts = [
-        _told(stored_lines(state), width),
+        _told(stored_lines(state), width) + ONWARD,
         Content.styled("\nWhat sd-scripts itself does at --resume with a changed argument", "bold"),
     ]
     for answer in answers(state):

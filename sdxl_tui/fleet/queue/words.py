@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from engine.run.liveness import RunState
 from sdxl_tui.fleet.queue.record import Entry, Queue
@@ -16,6 +17,10 @@ _WORKING = frozenset(RunState) - {
     RunState.KILLED,
     RunState.LOST,
 }
+
+
+STALE: Final = "waits since before the restart"
+PAUSED: Final = "the queue is paused"
 
 
 def waiting_words(queue: Queue, states: Mapping[str, RunState]) -> dict[str, str]:
@@ -51,9 +56,9 @@ def _own_words(entry: Entry, states: Mapping[str, RunState]) -> str:
 
 def _place_words(queue: Queue, place: int) -> str:
     if queue.is_stale:
-        return "waits since before the restart"
+        return STALE
     if queue.paused:
-        return "the queue is paused"
+        return PAUSED
     return "next in the queue" if place == 1 else f"{ordinal(place)} in the queue"
 
 

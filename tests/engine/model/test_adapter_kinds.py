@@ -13,7 +13,8 @@ from engine.model.adapter import Adapter, add_lora
 from engine.model.adapter_layers import _module_dropout, _rank_dropout
 from engine.model.base import BaseFolder
 from engine.model.errors import AdapterError
-from engine.model.lora_weights import MAGNITUDE, UP, delta
+from engine.model.lora_tensors import MAGNITUDE, UP
+from engine.model.lora_weights import delta
 from engine.model.max_norm import norm
 from engine.profile.schema import Network
 

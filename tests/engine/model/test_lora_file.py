@@ -25,7 +25,8 @@ from engine.model.errors import AdapterError
 from engine.model.lora_file import write_lora
 from engine.model.lora_names import sd_scripts_names
 from engine.model.lora_read import read_lora
-from engine.model.lora_weights import DOWN, LoraWeights, ModuleWeights
+from engine.model.lora_tensors import DOWN
+from engine.model.lora_weights import LoraWeights, ModuleWeights
 from engine.model.open_base import names_of
 from engine.profile.schema import Network
 

@@ -28,7 +28,8 @@ from engine.model.errors import AdapterError
 from engine.model.lora_file import write_lora
 from engine.model.lora_names import SDXL_TEXT_LAYERS, SDXL_UNET, sd_scripts_names
 from engine.model.lora_read import read_lora
-from engine.model.lora_weights import DOWN, LOHA, MAGNITUDE, UP, LoraWeights, ModuleWeights, delta
+from engine.model.lora_tensors import DOWN, LOHA, MAGNITUDE, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights, delta
 from engine.model.open_base import names_of
 from engine.model.peft_file import write_diffusers, write_peft
 from engine.model.targets import text_targets, unet_targets

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.model.errors import AdapterError
-from engine.model.lora_weights import DOWN, MAGNITUDE, UP, LoraWeights, ModuleWeights, delta
+from engine.model.lora_tensors import DOWN, MAGNITUDE, UP
+from engine.model.lora_weights import LoraWeights, ModuleWeights, delta
 from engine.model.resize import Wanted, resize, resized_metadata
 
 

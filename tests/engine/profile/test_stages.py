@@ -75,7 +75,8 @@ def test_a_stage_trains_what_a_profile_written_by_hand_trains(written: dict[str,
     if wanted.schedule.warmup_share:
         table.pop("warmup_steps", None)
     profile = parse_profile(toml_of({**base, "stages": [table]}), folder=Path("/profiles")).profile
-    assert stage_profile(profile, 1) == wanted
+    named = wanted.model_copy(update={"name": f"{wanted.name[:56]}-stage-1"})
+    assert stage_profile(profile, 1) == named
 
 
 def toml_of(data: dict[str, Any]) -> str:
@@ -123,6 +124,13 @@ def test_the_profiles_warmup_is_the_first_stages_alone() -> None:
 def test_weights_to_start_from_are_the_first_stages_alone() -> None:
     profile = load(TWO, "network.start_from=/tmp/a.safetensors").profile
     assert [part.network.start_from for part in trained_profiles(profile)] == ["/tmp/a.safetensors", None]
+
+
+def test_a_stages_run_is_named_after_both_unless_it_has_a_name_of_its_own() -> None:
+    profile = load(TWO + "name = 'other'\n", "name=fox").profile
+    assert [part.name for part in trained_profiles(profile)] == ["fox-rough", "other"]
+    long = load(TWO, f"name={'x' * 64}").profile
+    assert stage_profile(long, 1).name == f"{'x' * 58}-rough"
 
 
 def test_routes_names_and_length() -> None:

@@ -16,9 +16,10 @@ from engine.errors import UserError
 from engine.profile.fields import profile_field, profile_fields
 from engine.profile.schema import Profile
 from engine.profile.setting import AtResume
-from engine.routes.child import ChildPlan, read_shape, suggested_warmup
+from engine.routes.child import read_shape
 from engine.routes.continuing import plan_continuation
 from engine.routes.effects import effects
+from engine.routes.plan import ChildPlan, suggested_warmup
 from engine.routes.route import STATE_PARTS, RouteError
 from engine.schedule import Kind, Schedule
 

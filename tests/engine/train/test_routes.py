@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from engine.checkpoint.describe import describe
 from engine.profile.load import read_snapshot
 from engine.profile.to_toml import profile_to_toml
-from engine.routes.child import ChildPlan
 from engine.routes.continuing import plan_continuation
 from engine.routes.extending import Extension, plan_extension
+from engine.routes.plan import ChildPlan
 from engine.routes.route import Route
 from engine.run.create import Inheritance, create_run
 from engine.run.layout import RunDirectory

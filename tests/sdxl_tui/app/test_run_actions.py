@@ -133,4 +133,4 @@ def test_save_and_stop_really_asks_the_engine(runs: RunField, monkeypatch: pytes
 
 def test_the_keys_of_runs_are_the_same_wherever_one_is_shown() -> None:
     keys = [binding.key for binding in run_place.RunPlace.RUN_KEYS if not isinstance(binding, tuple)]
-    assert keys == ["s", "r", "c", "l"]
+    assert keys == ["s", "r", "h", "K,shift+up", "J,shift+down", "x", "c", "l"]

@@ -13,8 +13,8 @@ from engine.checkpoint.describe import describe
 from engine.checkpoint.manifest import CheckpointError, write_manifest
 from engine.durable import write_json_atomically
 from engine.profile.load import read_snapshot
-from engine.routes.child import ChildPlan
 from engine.routes.continuing import plan_continuation
+from engine.routes.plan import ChildPlan
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState

@@ -144,7 +144,7 @@ async def test_the_browser_shows_what_is_stored_what_is_not_and_what_sd_scripts_
         assert "base LR 1.0000e-04" in text
         assert "--max_train_steps" in text
         assert rows.rows[-1].columns[0][0] == "5.00e-5"
-        await pilot.press("r", "c", "d", "p", "space", "enter", "f", "i", "v")  # none of these is for it
+        await pilot.press("r", "d", "p", "space", "enter", "f", "i", "v")  # none of these is for it
         assert isinstance(pilot.app.screen, CheckpointsScreen)
         await pilot.press("y")
         assert pilot.app.clipboard == str(output / STATE)
