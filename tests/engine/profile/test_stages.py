@@ -163,7 +163,7 @@ WRONG = [
     (S + "min_factor = 0.1\n", 'stages[0].min_factor: there is no such field; write "schedule.min_factor" = 0.1 below'),
     (S + "zzzz = 1\n", "[[stages]] has name, steps, lr, schedule, warmup_steps, keep, set"),
     (S + "schedule = 'cosin'\n", "stages[0].schedule = 'cosin': must be one of"),
-    (S + "name = 'a b'\n", "stages[0].name = 'a b': must be 1 to 64 letters"),
+    (S + "name = 'a b'\n", "stages[0].name = 'a b': must be 1 to 32 letters"),
     (S + S + "keep = 'all'\n", "stages[1].keep = 'all': must be one of weights, state"),
     (S + "keep = 'state'\n", 'p.toml:5:1: stages[0].keep = "state": has no meaning in the first stage'),
     (S + "name = 'stage-2'\n" + S, 'stages[1].name = "stage-2": is what stage 1 is called, too'),
