@@ -157,6 +157,14 @@ def text_encoder_sizes(reference: str) -> list[tuple[int, int]]:
     """Layers and width of both text encoders."""
     path = locate(reference)
     found = []
+    if path.is_file():
+        try:
+            configs = read_single_file(path, needs_vae=False).configs
+        except (UserError, OSError):
+            pass  # what is wrong with it is said elsewhere; it is taken to be of SDXL's own sizes
+        else:
+            parts = (configs.text_encoder, configs.text_encoder_2)
+            return [(int(config["num_hidden_layers"]), int(config["hidden_size"])) for config in parts]
     for name in ("text_encoder", "text_encoder_2"):
         config = published_config(name) | (read_json_object(path / name / "config.json") or {})
         found.append((int(config["num_hidden_layers"]), int(config["hidden_size"])))

@@ -65,7 +65,10 @@ def child_profile(
         return Profile.model_validate(tables)
     except ValidationError as error:
         what = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
-        raise RouteError(what, field="optimizer.lr") from error
+        named, _, rest = what.partition(" ")  # rules begin with the field they are about
+        raise (
+            RouteError(rest, field=named) if find_field(named) else RouteError(what, field="optimizer.lr")
+        ) from error
 
 
 def with_overrides(profile: Profile, overrides: Sequence[str], route: Route) -> Profile:

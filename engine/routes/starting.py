@@ -61,6 +61,12 @@ def plan_start(
             f"nothing tells the other settings: {start.path.name} has no metadata of its training",
             hint="Name a profile that has them: --profile NAME (sdxl-tui profiles lists them).",
         )
+    if profile.stages:
+        raise RouteError(
+            f"a run from a file trains one stage, and the profile has {len(profile.stages)}",
+            field="stages",
+            hint="Name a profile without stages.",
+        )
     if rank is not None or alpha is not None:
         route = Route.RESIZE
     network = resized_fields(start.network, rank, alpha) if route is Route.RESIZE else shape_fields(start.network)
@@ -80,7 +86,8 @@ def plan_start(
             is_given=given is not None,
         )
         wanted = child_profile(profile, new=new, rates=rates, network=network)
-    wanted = with_overrides(wanted, overrides, route)  # without any it is held against the profile's rules all the same
+    if overrides:
+        wanted = with_overrides(wanted, overrides, route)
     notes = [
         *_weight_notes(start, route),
         *shape_notes(start.network),

@@ -61,7 +61,8 @@ def _add_continue(commands: Commands) -> None:
 
         A training state of sd-scripts, a LoRA file (sd-scripts', ours, diffusers') or a folder of peft's can stand in the
         checkpoint's place. The network is then the file's; all other settings are those of --profile, or what the file's
-        ss_ metadata tell. What is not stored is said to be not stored. The run gets a copy of the weights.
+        ss_ metadata tell; so are schedule, warmup and steps unless options say otherwise. What is not stored is said to be not
+        stored. The run gets a copy of the weights.
 
         Prints what is kept, what is new and by what factor the rate jumps, then the id of the new run.
         With --dry-run nothing is started.""",

@@ -40,7 +40,9 @@ def add_commands(commands: Commands) -> None:
         summary="show folders of sd-scripts' states in the app",
         about="""Choose folders with training states and LoRA files of sd-scripts that the app lists among its checkpoints, with
         everything that is stored in them. 'add' and 'remove' change the list, 'list' prints what is found. Nothing in these
-        folders is ever changed, and nothing in their files is run. Three folders deep is looked, without following links.""",
+        folders is ever changed, and nothing in their files is run. Three folders deep is looked, without following links.
+
+        A training goes on from one of them with 'continue FILE', or with c in the app.""",
         examples=[
             "sdxl-tui states add ~/kohya/output",
             "sdxl-tui states list",

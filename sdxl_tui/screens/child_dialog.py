@@ -39,6 +39,7 @@ FIELD_OF: Final = {
     "schedule.tail_steps": "#steps-field",
     "network.rank": "#rank-field",
     "network.alpha": "#alpha-field",
+    "when": "#when-field",
 }
 P = TypeVar("P", bound=Plan)
 BESIDE: Final = 60
@@ -151,10 +152,19 @@ class ChildDialog(ModalScreen[RunDirectory | None], Generic[P]):
         self._show_plan()
 
     def typed_rate(
-        self, name: str, *, current: float | None, base: float | None, source: str = "the checkpoint"
+        self,
+        name: str,
+        *,
+        current: float | None,
+        base: float | None,
+        source: str = "the checkpoint",
+        text: str | None = None,
     ) -> float | None:
-        """The rate in a field; None where it is none. current, base, source: as ``read_rate``'s."""
-        text, field = self.query_one(f"#{name}", Input).value, self.query_one(f"#{name}-field", LabelledField)
+        """The rate in a field; None where it is none. current, base, source: as ``read_rate``'s. text: a part of what stands
+        in the field.
+        """
+        field = self.query_one(f"#{name}-field", LabelledField)
+        text = self.query_one(f"#{name}", Input).value if text is None else text
         try:
             rate = read_rate(text, current=current, base=base, source=source)
         except ValueError as error:

@@ -7,6 +7,7 @@ None.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from textual import on, work
@@ -22,11 +23,13 @@ from engine.profile.schema import Profile
 from engine.routes.child import read_shape
 from engine.routes.continuing import plan_continuation
 from engine.routes.extending import Extension, plan_extension
+from engine.routes.forking import Fork, plan_fork
 from engine.routes.plan import ChildPlan, stands_at
-from engine.routes.route import Route
+from engine.routes.route import Route, RouteError
 from engine.run.layout import RunDirectory
 from engine.schedule import Kind
 from sdxl_tui.fleet.children import ResizeReport, start_child
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.child_dialog import MUTED, NOT_TYPED, ChildDialog, shape_words
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_duration, format_lr, format_percent
@@ -51,6 +54,12 @@ SHOWN_FIELDS: Final = {
     Route.RESIZE: ("rank", "alpha", "lr", "kind", "shape", "warmup", "steps"),
 }
 FALLING: Final = (Extension.LINEAR, Extension.COSINE)
+NOW, QUEUED, AT_THE_END = WHENS = ("now", "queued", "finish first")
+WHEN_NOTES: Final = {
+    NOW: "",
+    QUEUED: "when its turn has come and devices are free",
+    AT_THE_END: "the steps that are left come first",
+}
 
 
 class WayOnDialog(ChildDialog[ChildPlan]):
@@ -69,12 +78,24 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         self.checkpoint = checkpoint
         self.run_directory = RunDirectory(checkpoint.folder.parent.parent)
         self.steps_per_second = steps_per_second
+        self.forked: tuple[ChildPlan, ...] = ()
+        """The plans of a fork, where several rates were typed."""
         self._profile: Profile | None = None
+        self._planned_when = NOW
+
+    @property
+    def _when(self) -> str:
+        return NOW if self.way is Route.EXTEND else self.query_one("#when", Choice).value
+
+    @property
+    def begins_at(self) -> CheckpointSummary:
+        """Where the child begins: here, or where the run will stand at its end."""
+        return self.checkpoint.at_end() if self._when == AT_THE_END else self.checkpoint
 
     @property
     def _stands_at(self) -> float:
-        """The rate the checkpoint stands at: what factors multiply."""
-        return stands_at(self.checkpoint)
+        """The rate it stands at there: what factors multiply."""
+        return stands_at(self.begins_at)
 
     def compose(self) -> ComposeResult:
         stored, step = self.checkpoint.schedule, self.checkpoint.step
@@ -91,7 +112,7 @@ class WayOnDialog(ChildDialog[ChildPlan]):
                     yield LabelledField("Alpha", alpha, id="alpha-field")
                     how = Choice(tuple(how.value for how in Extension), Extension.HOLD.value, id="how")
                     yield LabelledField("LR then", how, id="how-field")
-                    start = self._stands_at or self.checkpoint.groups[0].base_lr
+                    start = stands_at(self.checkpoint) or self.checkpoint.groups[0].base_lr
                     yield LabelledField("LR", Input(format_lr(start), id="lr", compact=True), id="lr-field")
                     yield LabelledField("Last LR", Input(placeholder="0", id="end", compact=True), id="end-field")
                     kinds = tuple(kind.value for kind in Kind)
@@ -101,6 +122,7 @@ class WayOnDialog(ChildDialog[ChildPlan]):
                     yield LabelledField("Warmup", Input(placeholder="0", id="warmup", compact=True), id="warmup-field")
                     steps = format_count(self.checkpoint.steps_left or stored.total_steps)
                     yield LabelledField("Steps", Input(placeholder=steps, id="steps", compact=True), id="steps-field")
+                    yield LabelledField("When", Choice(WHENS, NOW, id="when"), id="when-field")
                 yield SchedulePlot(id="plot")
                 yield Static(id="verdict")
                 with VerticalScroll(id="effects", can_focus=False):
@@ -129,6 +151,7 @@ class WayOnDialog(ChildDialog[ChildPlan]):
 
     @on(Choice.Changed, "#way")
     @on(Choice.Changed, "#how")
+    @on(Choice.Changed, "#when")
     def _turned(self) -> None:
         self._show_way()
         self.update_plan()
@@ -142,31 +165,35 @@ class WayOnDialog(ChildDialog[ChildPlan]):
             shown -= set() if how in FALLING else {"end"}
         for name in ("rank", "alpha", "how", "lr", "end", "kind", "shape", "warmup", "steps"):
             self.query_one(f"#{name}-field").display = name in shown
+        self.query_one("#when-field").display = way is not Route.EXTEND
         self.query_one("#box").border_title = Content(f" Train on: {WAY_NOTES[way]} ")
         self.query_one("#kept", Static).update(kept_and_new(way))
         stored = self.checkpoint.schedule
-        steps = (
-            stored.total_steps // 4 or 1 if way is Route.EXTEND else self.checkpoint.steps_left or stored.total_steps
-        )
+        steps = stored.total_steps // 4 or 1 if way is Route.EXTEND else self.begins_at.steps_left or stored.total_steps
         self.query_one("#steps", Input).placeholder = format_count(steps)
 
     def make_plan(self) -> ChildPlan | None:
+        self._planned_when = self._when
         if self._profile is None:
             return None
         return self._extension(self._profile) if self.way is Route.EXTEND else self._continuation(self._profile)
 
     def _continuation(self, profile: Profile) -> ChildPlan | None:
-        lr, warmup, steps = self._typed_rate("lr"), self._typed_count("warmup"), self._typed_count("steps")
+        self.forked = ()
+        self.query_one("#when-field", LabelledField).note(WHEN_NOTES[self._when])
+        lrs, warmup, steps = self._typed_rates(), self._typed_count("warmup"), self._typed_count("steps")
         resizes = self.way is Route.RESIZE
         rank, alpha = (self._typed_count("rank"), self.typed_alpha()) if resizes else (None, None)
         kind, shape = self.query_one("#kind", Choice).value, self.query_one("#shape", Input)
         shape.placeholder = shape_words(self.checkpoint.schedule, kind)
-        if lr is None or NOT_TYPED in (alpha, warmup, steps, rank):
+        if None in lrs or NOT_TYPED in (alpha, warmup, steps, rank):
             return None
-        return plan_continuation(
-            self.checkpoint,
+        if self._when == AT_THE_END and not self.checkpoint.steps_left:
+            raise RouteError("has no steps left to finish", field="when")
+        plan = partial(
+            plan_continuation,
+            self.begins_at,
             profile,
-            lr=lr,
             kind=kind,
             warmup_steps=warmup,
             steps=steps,
@@ -175,6 +202,24 @@ class WayOnDialog(ChildDialog[ChildPlan]):
             alpha=alpha,
             route=self.way,
         )
+        if len(lrs) == 1:
+            return plan(lr=lrs[0])
+        if self._when == AT_THE_END:
+            raise RouteError("several rates are tried from where it stands now", field="when")
+        self.forked = plan_fork(Fork(lrs=tuple(lrs)), lambda *, lr, **_: plan(lr=lr))
+        return self.forked[0]
+
+    def _typed_rates(self) -> list[float | None]:
+        """The rates in the field, separated by commas; several make a fork."""
+        words = self.query_one("#lr", Input).value.split(",")
+        rates: list[float | None] = []
+        for word in words:
+            rates.append(self._typed_rate("lr", word))
+            if rates[-1] is None:
+                return rates
+        if len(rates) > 1:
+            self.query_one("#lr-field", LabelledField).note(f"{len(rates)} siblings, in the queue")
+        return rates
 
     def _extension(self, profile: Profile) -> ChildPlan | None:
         how = Extension(self.query_one("#how", Choice).value)
@@ -191,8 +236,8 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         added = steps or self.checkpoint.schedule.total_steps // 4 or 1
         return plan_extension(self.checkpoint, profile, steps=added, how=how, lr=lr, end_lr=end)
 
-    def _typed_rate(self, name: str) -> float | None:
-        return self.typed_rate(name, current=self._stands_at, base=self.checkpoint.groups[0].base_lr)
+    def _typed_rate(self, name: str, text: str | None = None) -> float | None:
+        return self.typed_rate(name, current=self._stands_at, base=self.checkpoint.groups[0].base_lr, text=text)
 
     def _typed_count(self, name: str) -> int | None:
         if name == "rank":
@@ -200,14 +245,22 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         return self.typed_count(name, "steps more than planned" if self.way is Route.EXTEND else "steps")
 
     def drawn(self, plan: ChildPlan) -> tuple[Sequence[Curve], Sequence[Mark]]:
-        curves = seam_curves(
-            plan.old, plan.old_base_lr, plan.old_step, plan.new, plan.new_base_lr, first_step=plan.first_step
-        )
-        return curves, [Mark(plan.old_step, plan.jump_from, f"▲ seam {format_count(plan.old_step)}")]
+        plans = self.forked or (plan,)
+        curves = [
+            seam_curves(one.old, one.old_base_lr, one.old_step, one.new, one.new_base_lr, first_step=one.first_step)
+            for one in plans
+        ]
+        old = curves[0][:-1]
+        return (*old, *(own[-1] for own in curves)), [
+            Mark(plan.old_step, plan.jump_from, f"▲ seam {format_count(plan.old_step)}")
+        ]
 
     def said_of(self, plan: ChildPlan) -> Content:
         """What the stored schedule had left, and how long finishing it first would take."""
         checkpoint = self.checkpoint
+        if self.forked:
+            names = ", ".join(format_lr(one.new_base_lr) for one in self.forked)
+            return Content.styled(f"{len(self.forked)} runs from here, one for each LR: {names}", MUTED)
         if not checkpoint.steps_left:
             return Content.styled(f"The stored {checkpoint.schedule.kind.value} schedule was finished.", MUTED)
         text = f"{format_percent(checkpoint.share_done)} done; {format_count(checkpoint.steps_left)} steps left"
@@ -216,4 +269,16 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         return Content.styled(text, MUTED)
 
     def start_plan(self, plan: ChildPlan, told: Callable[[ResizeReport], None]) -> RunDirectory:
-        return start_child(self.workspace, plan, told=told)
+        from sdxl_tui.fleet.queue.chains import end_to_wait_for, finish_then, queue_siblings  # noqa: PLC0415
+        from sdxl_tui.fleet.queue.going_on import go_on  # noqa: PLC0415
+
+        when = self._planned_when
+        if when == NOW and not self.forked:
+            return start_child(self.workspace, plan, told=told)
+        if when == AT_THE_END:
+            end_to_wait_for(self.run_directory, self.checkpoint.folder)
+            child = finish_then(self.workspace, self.run_directory, plan, Turn())
+        else:
+            child = queue_siblings(self.workspace, self.forked or (plan,), Turn())[0]
+        go_on(self.workspace)
+        return child

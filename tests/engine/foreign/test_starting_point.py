@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.demo import locate
 from engine.foreign.errors import ForeignFileError
+from engine.foreign.fitting import misfit, modules_left_out
 from engine.foreign.lora_network import read_lora_network
 from engine.foreign.starting_point import StartKind, StoredRate, may_be_starting_point, read_starting_point
+from engine.model.adapter import add_lora
+from engine.model.base import BaseFolder
+from engine.model.lora_file import write_lora
+from engine.model.open_base import names_of, open_base
 from engine.profile.load import parse_profile
-from engine.profile.schema import Part
+from engine.profile.schema import Network, Part
 from engine.routes.plan import FilePlan
 from engine.routes.route import RouteError
 from engine.routes.starting import plan_start
@@ -25,6 +32,7 @@ from tests.engine.foreign.made_states import (
     real_state_of_torch_cosine,
     state_around,
 )
+from tests.engine.model.original_file import write_original
 
 PROFILE = """
 schema = 1
@@ -166,6 +174,44 @@ def test_names_as_diffusers_numbers_blocks_and_as_peft_writes_them_are_the_same_
     assert (ours.is_sd_scripts, theirs.is_sd_scripts) == (True, False)
     assert (ours.modules[0].alpha, theirs.modules[0].alpha) == (1.0, 2.0), "without an alpha the rank counts"
     assert ours.parts == (Part.ATTENTION,)
+
+
+def test_a_network_of_all_parts_fits_its_base_as_a_folder_and_as_a_single_file(tmp_path: Path) -> None:
+    base = open_base("bundled:demo-base", None)
+    cpu = torch.device("cpu")
+    adapter = add_lora(
+        base.unet(torch.float32, cpu),
+        Network(convolutions=True, text_encoder=True, text_encoder_2=True, rank=1),
+        seed=0,
+        text_encoders=base.text_encoders(torch.float32, cpu),
+    )
+    write_lora(tmp_path / "all.safetensors", adapter.weights(), names=names_of(base), metadata={})
+    single = write_original(BaseFolder(locate("bundled:demo-base")), tmp_path / "single.safetensors")
+    network = read_lora_network(tmp_path / "all.safetensors")
+    assert network.parts == tuple(Part)
+    for reference in ("bundled:demo-base", str(single)):
+        assert misfit(network, reference) is None
+        assert modules_left_out(network, reference) == 0
+        assert misfit(read_lora_network(REAL_LORA), reference) is not None
+    assert misfit(network, "nobody/has-this") is None, "what cannot be looked at is not judged"
+    kept = [module for module in network.modules if "attn2" not in module.name]
+    assert modules_left_out(replace(network, modules=tuple(kept)), str(single)) > 0
+
+
+def test_a_setting_that_does_not_go_with_the_files_kind_is_named(tmp_path: Path) -> None:
+    tensors = {f"{UNET}.hada_w{n}_{half}": torch.ones(2, 2) for n in (1, 2) for half in "ab"}
+    save_file(tensors, tmp_path / "loha.safetensors")
+    given = parse_profile(PROFILE, folder=Path("/"), overrides=("network.dropout=0.1",)).profile
+    with pytest.raises(RouteError, match=r"is not possible with network\.kind loha") as error:
+        plan_of(tmp_path / "loha.safetensors", given=given, lr=1e-4)
+    assert error.value.field == "network.dropout"
+
+
+def test_a_profile_of_stages_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    text = PROFILE + "\n[[stages]]\nsteps = 10\n\n[[stages]]\nsteps = 20\nlr = 5e-5\n"
+    staged = parse_profile(text, folder=Path("/")).profile
+    with pytest.raises(RouteError, match="trains one stage, and the profile has 2"):
+        plan_of(lora(tmp_path / "fox.safetensors", UNET), given=staged, lr=1e-4)
 
 
 def test_kinds_may_not_be_mixed(tmp_path: Path) -> None:

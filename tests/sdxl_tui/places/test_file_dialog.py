@@ -33,7 +33,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[RunDirectory]:
     """The runs whose engines would have been started; none really is."""
     runs: list[RunDirectory] = []
 
-    def note(run: RunDirectory) -> int:
+    def note(run: RunDirectory, **_devices: object) -> int:
         runs.append(run)
         return 1
 

@@ -14,6 +14,8 @@ import sdxl_tui.fleet.launch as launch_module
 from engine.profile.load import read_snapshot
 from engine.run.layout import RunDirectory
 from engine.schedule import Kind, Schedule
+from sdxl_tui.fleet.queue.changes import pause
+from sdxl_tui.fleet.queue.record import read_queue
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.way_on_dialog import WayOnDialog
 from sdxl_tui.widgets.choice import Choice
@@ -26,7 +28,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs whose engines would have been started; none really is."""
     runs: list[str] = []
 
-    def note(run: RunDirectory) -> int:
+    def note(run: RunDirectory, **_devices: object) -> int:
         runs.append(run.id)
         return 1
 
@@ -222,3 +224,42 @@ def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+async def test_several_rates_make_siblings_that_wait_in_the_queue(field: Field, started: list[str]) -> None:
+    pause(field.workspace)
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        await dialog(pilot)
+        text = await typed(pilot, "lr", "x1,x0.5,1e-5")
+        assert "3 siblings, in the queue" in text
+        assert "3 runs from here, one for each LR: 5.42e-5, 2.71e-5, 1.00e-5" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: len(read_queue(field.workspace).entries) == 3, "the siblings")
+        names = [entry.run.rpartition("-20")[0] for entry in read_queue(field.workspace).entries]
+        assert names == ["fox-lr5.42e-5", "fox-lr2.71e-5", "fox-lr1e-5"]
+    assert started == []
+
+
+@pytest.mark.parametrize(("text", "said"), [("x1,,x2", "type a rate"), ("x1,x1", "would be made twice")])
+async def test_a_list_of_rates_that_makes_no_fork_is_said(field: Field, text: str, said: str) -> None:
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        screen = await dialog(pilot)
+        assert said in await typed(pilot, "lr", text)
+        assert screen.plan is None
+
+
+async def test_finishing_first_plans_from_the_end_and_queues_the_run_and_its_child(
+    field: Field, started: list[str]
+) -> None:
+    pause(field.workspace)
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        screen = await dialog(pilot)
+        screen.query_one("#when", Choice).value = "finish first"
+        text = await typed(pilot, "lr", "base x0.1")
+        assert "the steps that are left come first" in text
+        assert "→ 1.00e-5" in text and screen.plan is not None and screen.plan.old_step == 2000
+        await pilot.press("enter")
+        await until(pilot, lambda: len(read_queue(field.workspace).entries) == 2, "the chain")
+    parent, child = read_queue(field.workspace).entries
+    assert (child.after, parent.after) == (parent.run, None)
+    assert started == []
