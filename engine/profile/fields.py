@@ -117,13 +117,13 @@ class ProfileField:
         return f" {' and '.join(parts)}" if parts else ""
 
 
-_NAME_WORDS: Final = "1 to 64 letters, digits, dots, dashes or underscores, the first one a letter or a digit"
+_NAME_WORDS: Final = "letters, digits, dots, dashes or underscores, the first one a letter or a digit"
 _WORDS: Final = {
     SOURCES: "one or more [[dataset.sources]] tables, each with a path",
     STAGES: "[[stages]] tables, each with its steps, at most 100",
     f"{STAGES}.set": 'a table of fields by their full names, "schedule.min_factor" = 0.1',
-    "name": _NAME_WORDS,
-    f"{STAGES}.name": _NAME_WORDS,
+    "name": f"1 to 64 {_NAME_WORDS}",
+    f"{STAGES}.name": f"1 to 32 {_NAME_WORDS}",
     "launch.device": "auto, cpu, cuda or cuda:N",
 }
 
@@ -182,6 +182,12 @@ def array_at(path: tuple[str | int, ...]) -> str:
 def profile_field(path: str) -> ProfileField:
     """The field at ``path``. Raises ``KeyError`` if there is none."""
     return _by_path()[path]
+
+
+def ended_name(name: str, ending: str) -> str:
+    """``name`` with ``ending``, cut before it where it would be too long for a run."""
+    longest = profile_field("name").max_length or len(name) + len(ending)
+    return f"{name[: longest - len(ending)]}{ending}"
 
 
 def find_field(path: str) -> ProfileField | None:

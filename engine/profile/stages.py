@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 from engine.errors import UserError
+from engine.profile.fields import ended_name
 from engine.profile.optimizer_rules import PART_RATES
 from engine.profile.schema import Optimizer, Profile
 from engine.profile.source_map import Path as KeyPath
@@ -33,10 +34,14 @@ class StageError(UserError):
 def stage_profile(profile: Profile, number: int) -> Profile:
     """What stage ``number`` trains: ``profile`` with the stage's words laid over it, without stages.
 
+    Its name ends in the stage's, ``character-rough``, unless the stage sets ``name``.
     Raises ``StageError`` if there is none of that number, ``ValueError`` if it makes no profile (never for one that was loaded).
     """
     _require(profile, number)
-    return Profile.model_validate(overlaid(profile.model_dump(by_alias=True), number - 1).tables)
+    trained = Profile.model_validate(overlaid(profile.model_dump(by_alias=True), number - 1).tables)
+    if "name" in profile.stages[number - 1].set:
+        return trained
+    return trained.model_copy(update={"name": ended_name(profile.name, f"-{stage_name(profile, number)}")})
 
 
 def stage_route(profile: Profile, number: int) -> Route:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from engine.profile.fields import profile_field
+from engine.profile.fields import ended_name
 from engine.profile.to_toml import toml_float
 from engine.routes.plan import ChildPlan
 from engine.routes.route import RouteError
@@ -58,9 +58,3 @@ def _name(name: str, fork: Fork, lr: float | None, kind: str | None, warmup: int
     )
     ending = "".join(f"-{word}" for values, word in differs if len(values) > 1)
     return ended_name(name, ending)
-
-
-def ended_name(name: str, ending: str) -> str:
-    """``name`` with ``ending``, cut before it where it would be too long for a run."""
-    longest = profile_field("name").max_length or len(name) + len(ending)
-    return f"{name[: longest - len(ending)]}{ending}"

@@ -14,10 +14,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from engine.profile.fields import STAGES, ProfileField, ProfileSection
 from engine.profile.setting import AtResume
@@ -58,8 +59,9 @@ class FieldRow(LabelledField):
         if text:
             self.error(clean(text))
         else:
-            where = "edited as TOML: ctrl+t" if self.field.path == STAGES else self.field.unit
-            words = (where, self.field.help if self._explains else "")
+            words = (self.field.unit, self.field.help if self._explains else "")
+            if self.field.path == STAGES:  # the stages themselves need the room
+                words = ("ctrl+t edits them", "")
             self.note("  ".join(word for word in words if word))
 
     def show_effect(self, effect: Effect | None) -> None:
@@ -90,7 +92,7 @@ def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
                 text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder="none; one a line"
             )
         case "tables" if field.path == STAGES:
-            return Input(stages_text(value), placeholder="none", compact=True, disabled=True)
+            return Static(Content(stages_text(value) or "none"), classes="read-only")
         case "tables":
             sources = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
             return SourcesEditor(sources, disabled=read_only)
@@ -116,6 +118,7 @@ class SectionForm(VerticalScroll, can_focus=False):
         & FieldRow > .field-label { width: 23; }
         & FieldRow > .field-note { text-wrap: nowrap; text-overflow: ellipsis; }
         & FieldRow.-error > .field-note { text-wrap: wrap; }
+        & FieldRow > .read-only { width: 1fr; height: auto; padding: 0 1; }
         & FieldRow.-broad > Input { width: 1fr; max-width: 64; }
         & FieldRow.-broad > .field-note { width: auto; max-width: 40; }
         & FieldRow > TextArea { width: 1fr; max-width: 90; height: auto; min-height: 3; max-height: 8;

@@ -19,8 +19,12 @@ class Stage(Section):
 
     name: Annotated[
         str | None,
-        Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
-        Setting("Name of the stage.", APPLIED, absent="stage-1, stage-2 and so on"),
+        Field(max_length=32, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        Setting(
+            "Name of the stage; its run is named after the profile and it.",
+            APPLIED,
+            absent="stage-1, stage-2 and so on",
+        ),
     ] = None
     steps: Annotated[
         int,

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
-from engine.routes.forking import ended_name
 from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState, assess
 from sdxl_tui.fleet.queue.changes import Turn, put_in
@@ -70,7 +69,7 @@ def begin(
 def _runs_of(workspace: Workspace, loaded: LoadedProfile) -> Iterator[RunDirectory]:
     """The runs of a profile, one by one as they are made, none of them started."""
     from engine.profile.preflight import check_inputs  # noqa: PLC0415 - pydantic
-    from engine.profile.stages import stage_name, stage_profile, stage_route  # noqa: PLC0415
+    from engine.profile.stages import stage_profile, stage_route  # noqa: PLC0415
     from engine.run.create import create_run  # noqa: PLC0415
     from engine.run.records import Parent  # noqa: PLC0415
     from sdxl_tui.fleet.launch import make_run  # noqa: PLC0415
@@ -84,7 +83,6 @@ def _runs_of(workspace: Workspace, loaded: LoadedProfile) -> Iterator[RunDirecto
     parent: Parent | None = None
     for number in range(1, len(whole.stages) + 1):
         own = stage_profile(whole, number)
-        own = own.model_copy(update={"name": ended_name(whole.name, f"-{stage_name(whole, number)}")})
         if parent is not None:
             parent = replace(parent, route=stage_route(whole, number).value)
         run = create_run(

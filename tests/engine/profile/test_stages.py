@@ -75,7 +75,8 @@ def test_a_stage_trains_what_a_profile_written_by_hand_trains(written: dict[str,
     if wanted.schedule.warmup_share:
         table.pop("warmup_steps", None)
     profile = parse_profile(toml_of({**base, "stages": [table]}), folder=Path("/profiles")).profile
-    assert stage_profile(profile, 1) == wanted
+    named = wanted.model_copy(update={"name": f"{wanted.name[:56]}-stage-1"})
+    assert stage_profile(profile, 1) == named
 
 
 def toml_of(data: dict[str, Any]) -> str:
@@ -125,6 +126,13 @@ def test_weights_to_start_from_are_the_first_stages_alone() -> None:
     assert [part.network.start_from for part in trained_profiles(profile)] == ["/tmp/a.safetensors", None]
 
 
+def test_a_stages_run_is_named_after_both_unless_it_has_a_name_of_its_own() -> None:
+    profile = load(TWO + "name = 'other'\n", "name=fox").profile
+    assert [part.name for part in trained_profiles(profile)] == ["fox-rough", "other"]
+    long = load(TWO, f"name={'x' * 64}").profile
+    assert stage_profile(long, 1).name == f"{'x' * 58}-rough"
+
+
 def test_routes_names_and_length() -> None:
     profile = load(TWO + "[[stages]]\nsteps = 7\n").profile
     assert [stage_name(profile, number) for number in (1, 2, 3)] == ["rough", "stage-2", "stage-3"]
@@ -155,7 +163,7 @@ WRONG = [
     (S + "min_factor = 0.1\n", 'stages[0].min_factor: there is no such field; write "schedule.min_factor" = 0.1 below'),
     (S + "zzzz = 1\n", "[[stages]] has name, steps, lr, schedule, warmup_steps, keep, set"),
     (S + "schedule = 'cosin'\n", "stages[0].schedule = 'cosin': must be one of"),
-    (S + "name = 'a b'\n", "stages[0].name = 'a b': must be 1 to 64 letters"),
+    (S + "name = 'a b'\n", "stages[0].name = 'a b': must be 1 to 32 letters"),
     (S + S + "keep = 'all'\n", "stages[1].keep = 'all': must be one of weights, state"),
     (S + "keep = 'state'\n", 'p.toml:5:1: stages[0].keep = "state": has no meaning in the first stage'),
     (S + "name = 'stage-2'\n" + S, 'stages[1].name = "stage-2": is what stage 1 is called, too'),

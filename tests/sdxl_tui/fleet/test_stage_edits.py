@@ -61,7 +61,7 @@ def test_the_run_knows_its_stage_and_trained_it(trained: RunDirectory) -> None:
     record = RunRecord.read(trained.record)
     assert record is not None and record.stage == 1
     snapshot = read_snapshot(trained.profile)
-    assert (snapshot.training.steps, snapshot.schedule.kind, snapshot.stages) == (2, "constant", ())
+    assert (snapshot.name, snapshot.training.steps, snapshot.schedule.kind) == ("small-rough", 2, "constant")
 
 
 def test_an_untouched_profile_is_no_edit(trained: RunDirectory, source: Path) -> None:
