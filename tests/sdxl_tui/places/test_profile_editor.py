@@ -13,6 +13,7 @@ import sdxl_tui.screens.profile_editor as editor_module
 from engine.profile.load import LoadedProfile
 from engine.profile.problems import Problem, ProfileError
 from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
@@ -309,11 +310,12 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[LoadedProfile]:
     """The profiles that were launched; no engine is started."""
     profiles: list[LoadedProfile] = []
 
-    def note(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
+    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+        assert turn is None
         profiles.append(loaded)
-        return RunDirectory(workspace.runs / "fox-1")
+        return [RunDirectory(workspace.runs / "fox-1")]
 
-    monkeypatch.setattr(editor_module, "launch", note)
+    monkeypatch.setattr(editor_module, "begin", note)
     return profiles
 
 
@@ -341,10 +343,10 @@ async def test_launch_names_what_stands_against_it(field: Field, launched: list[
 
 
 async def test_a_missing_folder_found_by_the_launch_is_named(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
+    def refuse(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
         raise ProfileError([Problem("profile", None, None, "model.base", '"/nowhere"', "there is no such folder")])
 
-    monkeypatch.setattr(editor_module, "launch", refuse)
+    monkeypatch.setattr(editor_module, "begin", refuse)
     app = shell(field)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await pilot.press("ctrl+l")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-import sdxl_tui.fleet.launch as launch_module
 from engine.profile.load import LoadedProfile
 from engine.profile.shipped import shipped_profiles
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.profile_shelf import ProfileShelf, free_name
+from sdxl_tui.fleet.queue import chains
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.new_profile import NewProfile
 from sdxl_tui.screens.profile_editor import ProfileEditor
@@ -127,21 +128,24 @@ async def test_new_starts_from_a_shipped_profile_under_the_name_given(field: Fie
     assert text.count("#") > 5
 
 
-async def test_launch_starts_a_run_and_goes_to_its_page(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("key", "turn"), [("l", None), ("w", Turn())], ids=["at once", "queued"])
+async def test_launch_makes_a_run_and_goes_to_its_page(
+    field: Field, monkeypatch: pytest.MonkeyPatch, key: str, turn: Turn | None
+) -> None:
     field.profile()
-    launched: list[str] = []
+    launched: list[tuple[str, Turn | None]] = []
 
-    def note(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
-        launched.append(loaded.profile.name)
-        return RunDirectory(workspace.runs / "fox-1")
+    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+        launched.append((loaded.profile.name, turn))
+        return [RunDirectory(workspace.runs / "fox-1")]
 
-    monkeypatch.setattr(launch_module, "launch", note)
+    monkeypatch.setattr(chains, "begin", note)
     app = shell(field)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await shows(pilot, "fox")
-        await pilot.press("l")
+        await pilot.press(key)
         await until(pilot, lambda: app.opened_runs == ["fox-1"], "the run's page")
-    assert launched == ["fox"]
+    assert launched == [("fox", turn)]
 
 
 async def test_launch_of_a_wrong_profile_names_the_field(field: Field) -> None:
