@@ -186,7 +186,13 @@ async def test_enter_makes_the_child_run_and_goes_to_its_page(field: Field, star
     same = {"optimizer.lr", "training.steps", "schedule.warmup_steps"}
     assert {key for key, value in profile.values().items() if value != before.values()[key]} == same
     record = json.loads(child.record.read_text())
-    assert record["parent"] == {"run": parent.id, "checkpoint": "step-00001000", "step": 1000, "route": "continue"}
+    assert record["parent"] == {
+        "run": parent.id,
+        "checkpoint": "step-00001000",
+        "step": 1000,
+        "route": "continue",
+        "attempt": 1,
+    }
     weights = parent.checkpoint(1000) / "trainable.safetensors"
     assert child.start_weights.read_bytes() == weights.read_bytes()
 
