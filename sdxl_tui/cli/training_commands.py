@@ -105,14 +105,12 @@ def _follow_all(runs: Sequence[RunDirectory], begin: str) -> int:
 
 def _checked(workspace: Workspace, path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
     """The profile, its warnings said; on an error nothing is made, not even the workspace."""
-    from engine.estimate.estimate import estimate  # noqa: PLC0415
     from engine.profile.load import load_profile  # noqa: PLC0415
-    from engine.profile.preflight import check_inputs  # noqa: PLC0415
+    from sdxl_tui.fleet.launch_warnings import launch_warnings  # noqa: PLC0415
 
     loaded = load_profile(path, overrides)
     printer = err()
-    warnings = [str(warning) for warning in check_inputs(loaded.profile, loaded)]
-    for warning in [*warnings, *estimate(loaded.profile, workspace.runs).warnings()]:
+    for warning in launch_warnings(workspace, loaded):
         printer.line(f"{printer.paint('warning:', 'yellow')} {clean(warning)}")
     return loaded
 

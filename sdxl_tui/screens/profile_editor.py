@@ -19,17 +19,15 @@ from textual.widgets import ContentSwitcher, TextArea
 
 from engine.errors import UserError
 from engine.profile.fields import ProfileSection, profile_sections
-from engine.profile.load import load_profile
 from engine.profile.problems import ProfileConflict, ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
 from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
-from sdxl_tui.fleet.queue.chains import begin
-from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
-from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved, not_launched
-from sdxl_tui.screens.place import OpenRun, Place, PlaceName
+from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved
+from sdxl_tui.screens.launching import LaunchingPlace
+from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import EditorHelp
@@ -47,7 +45,7 @@ JUDGE_AFTER: Final = 0.08
 """Seconds without a keystroke before the TOML text is judged."""
 
 
-class ProfileEditor(Place):
+class ProfileEditor(LaunchingPlace):
     """Sections on the left, their fields beside them, help below; the planned learning rate where there is room."""
 
     place = PlaceName.PROFILES
@@ -316,7 +314,7 @@ class ProfileEditor(Place):
             self.notify(clean(complaint), title="Not launched", severity="error", markup=False)
             await self.action_next_problem()
         elif self.read_only:
-            self._launch()
+            self.launch_profile(self.path)
         else:
             self._save(overwrite=False, then_launch=True)
 
@@ -337,7 +335,7 @@ class ProfileEditor(Place):
         if self._leave_when_saved:
             self.app.call_from_thread(self.call_later, self.run_action, "app.back")
         if then_launch:
-            self.app.call_from_thread(self._launch)
+            self.app.call_from_thread(self.launch_profile, self.path)
 
     def _saved(self) -> None:
         self._title.show(self.draft, read_only=self.read_only)
@@ -366,23 +364,11 @@ class ProfileEditor(Place):
         else:
             await self._show_section(self._section)
 
-    @work(thread=True, exclusive=True, group="launch")
-    def _launch(self, *, waits: bool = False) -> None:
-        try:
-            run = begin(self.workspace, load_profile(self.path), Turn() if waits else None)[0]
-        except (UserError, OSError) as error:
-            self.app.call_from_thread(self._refuse, error)
-        else:
-            self.app.call_from_thread(self.post_message, OpenRun(run.id))
-
-    @work
-    async def _refuse(self, error: Exception) -> None:
-        """Say why it was not launched; then the cursor goes to the field that is to blame."""
-        if await self.app.push_screen_wait(not_launched(error)) == "queue":
-            self._launch(waits=True)
+    def refused(self, path: Path, error: Exception, answer: str | None) -> None:
+        """The cursor goes to the field that is to blame."""
         fields = [problem.field for problem in error.problems] if isinstance(error, ProfileError) else []
         if fields and fields[0]:
-            await self._go_to_field(without_index(fields[0]))
+            self.call_later(self._go_to_field, without_index(fields[0]))
 
     def _complain(self, title: str, error: Exception) -> None:
         self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)

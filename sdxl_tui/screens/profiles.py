@@ -6,7 +6,7 @@ is light.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
@@ -17,8 +17,8 @@ from textual.widget import Widget
 
 from engine.errors import UserError
 from sdxl_tui.screens.ask import Answer, Ask
-from sdxl_tui.screens.draft_questions import not_launched
-from sdxl_tui.screens.place import OpenRun, PlaceName
+from sdxl_tui.screens.launching import LaunchingPlace
+from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.filter_bar import FilterBar, matches
@@ -49,7 +49,7 @@ class ProfileTable(LiveTable["ProfileEntry"], inherit_bindings=False):
     ]
 
 
-class ProfilesScreen(ReadingPlace):
+class ProfilesScreen(LaunchingPlace, ReadingPlace):
     """The profiles of the workspace and the shipped ones; the plan of the one under the cursor."""
 
     place: ClassVar[PlaceName] = PlaceName.PROFILES
@@ -201,28 +201,15 @@ class ProfilesScreen(ReadingPlace):
             self.notify(clean(entry.problems[0].message), title="Not launched", severity="error", markup=False)
         else:
             self.notify(clean(entry.name), title="Queueing" if waits else "Launching", markup=False, timeout=2)
-            self._launch(entry.path, waits=waits)
+            self.launch_profile(entry.path, waits=waits)
 
-    @work(thread=True, exclusive=True, group="launch")
-    def _launch(self, path: Path, *, waits: bool = False) -> None:
-        from engine.profile.load import load_profile  # noqa: PLC0415 - pydantic, when first needed
-        from sdxl_tui.fleet.queue.chains import begin  # noqa: PLC0415
-        from sdxl_tui.fleet.queue.changes import Turn  # noqa: PLC0415
+    @property
+    def refusal_answers(self) -> Sequence[Answer]:
+        return (Answer("edit", "e", "Edit the profile"),)
 
-        try:
-            run = begin(self.workspace, load_profile(path), Turn() if waits else None)[0]
-        except (UserError, OSError) as error:
-            self.app.call_from_thread(self._refuse, path, error)
-        else:
-            self.app.call_from_thread(self.post_message, OpenRun(run.id))
-
-    @work
-    async def _refuse(self, path: Path, error: Exception) -> None:
-        answer = await self.app.push_screen_wait(not_launched(error, Answer("edit", "e", "Edit the profile")))
+    def refused(self, path: Path, error: Exception, answer: str | None) -> None:
         if answer == "edit":
             self._open_editor(path, read_only=not path.is_relative_to(self.workspace.profiles))
-        elif answer == "queue":
-            self._launch(path, waits=True)
 
     @work
     async def action_new(self) -> None:

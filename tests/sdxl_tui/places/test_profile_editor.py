@@ -9,10 +9,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-import sdxl_tui.screens.profile_editor as editor_module
 from engine.profile.load import LoadedProfile
 from engine.profile.problems import Problem, ProfileError
 from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.profile_editor import ProfileEditor
@@ -315,7 +315,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[LoadedProfile]:
         profiles.append(loaded)
         return [RunDirectory(workspace.runs / "fox-1")]
 
-    monkeypatch.setattr(editor_module, "begin", note)
+    monkeypatch.setattr(chains, "begin", note)
     return profiles
 
 
@@ -346,7 +346,7 @@ async def test_a_missing_folder_found_by_the_launch_is_named(field: Field, monke
     def refuse(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
         raise ProfileError([Problem("profile", None, None, "model.base", '"/nowhere"', "there is no such folder")])
 
-    monkeypatch.setattr(editor_module, "begin", refuse)
+    monkeypatch.setattr(chains, "begin", refuse)
     app = shell(field)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await pilot.press("ctrl+l")

@@ -148,6 +148,18 @@ async def test_launch_makes_a_run_and_goes_to_its_page(
     assert launched == [("fox", turn)]
 
 
+async def test_a_launch_that_the_disk_may_not_hold_says_so(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    field.profile()
+    monkeypatch.setattr("engine.estimate.estimate.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr(chains, "begin", lambda workspace, *_: [RunDirectory(workspace.runs / "fox-1")])
+    app = shell(field)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await shows(pilot, "fox")
+        await pilot.press("l")
+        await shows(pilot, "the disk has 1")
+        await until(pilot, lambda: app.opened_runs == ["fox-1"], "the run's page")
+
+
 async def test_launch_of_a_wrong_profile_names_the_field(field: Field) -> None:
     field.profile(text=PROFILE.replace("lr = 1e-4", "lr = 20.0"))
     app = shell(field)
