@@ -156,7 +156,7 @@ async def test_a_launch_that_the_disk_may_not_hold_says_so(field: Field, monkeyp
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await shows(pilot, "fox")
         await pilot.press("l")
-        await shows(pilot, "the disk has 1")
+        await shows(pilot, "checkpoints.keep_last lets old ones go")
         await until(pilot, lambda: app.opened_runs == ["fox-1"], "the run's page")
 
 
