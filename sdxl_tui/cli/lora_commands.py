@@ -41,7 +41,7 @@ def add_commands(commands: Commands) -> None:
         examples=[
             "sdxl-tui resize style.safetensors -o style-r8.safetensors --rank 8",
             "sdxl-tui resize big.safetensors -o small.safetensors --keep 0.95 --rank 32",
-            "sdxl-tui resize loha.safetensors -o lora.safetensors --to-lora --keep-frobenius 0.99",
+            "sdxl-tui resize loha.safetensors -o out.safetensors --to-lora --keep 0.99",
         ],
         json=True,
     )

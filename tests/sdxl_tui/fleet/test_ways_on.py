@@ -123,7 +123,7 @@ def test_a_child_run_has_its_own_copy_of_the_weights_and_names_its_parent(
     assert child.start_weights.stat().st_ino != (folder / "trainable.safetensors").stat().st_ino
     record = RunRecord.read(child.record)
     assert record is not None
-    assert record.parent == Parent(killed.id, "step-00000020", 20, "continue")
+    assert record.parent == Parent(killed.id, "step-00000020", 20, "continue", attempt=1)
     profile = read_snapshot(child.profile)
     assert (profile.optimizer.lr, profile.training.steps) == (2e-4, 30)
     assert process_of(child).resumed_from is None
