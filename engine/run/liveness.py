@@ -48,7 +48,7 @@ class RunState(StrEnum):
     LOST = "lost"
 
 
-_WORKING: Final = frozenset(
+WORKING: Final = frozenset(
     {
         RunState.STARTING,
         RunState.CACHING,
@@ -170,7 +170,7 @@ def _said(status: Status | None) -> RunState:
         said = RunState(status.state)
     except ValueError:
         return RunState.STARTING
-    return said if said in _WORKING else RunState.SAVING
+    return said if said in WORKING else RunState.SAVING
 
 
 def _remark(look: _Look, state: RunState) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import (
-    EXIT_OK,
     WAIT_EXITS,
     Commands,
     add_command,
@@ -21,11 +20,10 @@ from sdxl_tui.cli.arguments import (
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument, run_of
 from sdxl_tui.cli.file_starts import continue_from_file, is_start, refuse
 from sdxl_tui.cli.finishing import add_finish_first_option, finish_first
-from sdxl_tui.cli.opening import program, workspace_to_read
-from sdxl_tui.cli.output import err, out
-from sdxl_tui.cli.progress import follow
-from sdxl_tui.cli.queueing import add_queue_options, start_or_queue
-from sdxl_tui.terminal.clean import clean
+from sdxl_tui.cli.opening import workspace_to_read
+from sdxl_tui.cli.output import err
+from sdxl_tui.cli.planned_run import carry_out
+from sdxl_tui.cli.queueing import add_queue_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from engine.profile.schema import Profile
     from engine.routes.plan import ChildPlan
     from engine.run.layout import RunDirectory
-    from sdxl_tui.fleet.children import ResizeReport
 
     Planner = Callable[[CheckpointSummary, Profile, argparse.Namespace], ChildPlan]
 
@@ -205,7 +202,7 @@ def _continue(arguments: argparse.Namespace) -> int:
 def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
-    from sdxl_tui.cli.plan_text import plan_as_json, print_plan  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import print_plan  # noqa: PLC0415
     from sdxl_tui.fleet.children import inheritance, make_child  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
@@ -216,23 +213,13 @@ def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
     plan = planner(describe(folder), read_snapshot(run_that_holds(folder).latest_profile), arguments)
     if not arguments.json:
         print_plan(err(), plan)
-    reports: list[ResizeReport] = []
-    if arguments.dry_run:
-        child = None
-        with inheritance(plan, reports.append):
-            pass  # what would be given to it is made, looked at and thrown away
-    else:
-        child = start_or_queue(arguments, workspace, lambda: make_child(workspace, plan, told=reports.append))
-    for report in reports:
-        err().line(clean(report.sentence))
-    if arguments.json:
-        kept = [{"modules": one.modules, "least": one.least, "worst": one.worst} for one in reports]
-        out().json(plan_as_json(plan) | {"resized": kept[0] if kept else None, "run": child.id if child else None})
-    elif child:
-        out().line(child.id)
-    else:
-        err().line("Nothing was started (--dry-run).")
-    return follow(child, program(arguments)) if child and arguments.wait else EXIT_OK
+    return carry_out(
+        arguments,
+        workspace,
+        plan,
+        given=partial(inheritance, plan),
+        make=lambda told: make_child(workspace, plan, told=told),
+    )
 
 
 def run_that_holds(folder: Path) -> RunDirectory:

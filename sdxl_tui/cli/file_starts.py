@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
-from sdxl_tui.cli.arguments import EXIT_OK
-from sdxl_tui.cli.opening import program, workspace_to_read
-from sdxl_tui.cli.output import err, out
-from sdxl_tui.cli.progress import follow
-from sdxl_tui.cli.queueing import start_or_queue
-from sdxl_tui.terminal.clean import clean
+from sdxl_tui.cli.opening import workspace_to_read
+from sdxl_tui.cli.output import err
+from sdxl_tui.cli.planned_run import carry_out
 
 if TYPE_CHECKING:
     from engine.foreign.starting_point import StartingPoint
     from engine.profile.schema import Profile
     from engine.routes.plan import FilePlan
-    from sdxl_tui.fleet.children import ResizeReport
 
 
 def is_start(named: str) -> bool:
@@ -39,7 +36,7 @@ def refuse(named: str, command: str) -> None:
 def continue_from_file(arguments: argparse.Namespace) -> int:
     """``sdxl-tui continue FILE``."""
     from engine.foreign.starting_point import read_starting_point  # noqa: PLC0415
-    from sdxl_tui.cli.plan_text import plan_as_json, print_plan  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import print_plan  # noqa: PLC0415
     from sdxl_tui.fleet.file_starts import (  # noqa: PLC0415
         check_start,
         file_inheritance,
@@ -58,23 +55,13 @@ def continue_from_file(arguments: argparse.Namespace) -> int:
         print_plan(err(), plan)
     for remark in check_start(plan):
         err().paragraph(remark, indent=2)
-    reports: list[ResizeReport] = []
-    if arguments.dry_run:
-        run = None
-        with file_inheritance(plan, reports.append):
-            pass  # what would be given to it is made, looked at and thrown away
-    else:
-        run = start_or_queue(arguments, workspace, lambda: make_from_file(workspace, plan, told=reports.append))
-    for report in reports:
-        err().line(clean(report.sentence))
-    if arguments.json:
-        kept = [{"modules": one.modules, "least": one.least, "worst": one.worst} for one in reports]
-        out().json(plan_as_json(plan) | {"resized": kept[0] if kept else None, "run": run.id if run else None})
-    elif run:
-        out().line(run.id)
-    else:
-        err().line("Nothing was started (--dry-run).")
-    return follow(run, program(arguments)) if run and arguments.wait else EXIT_OK
+    return carry_out(
+        arguments,
+        workspace,
+        plan,
+        given=partial(file_inheritance, plan),
+        make=lambda told: make_from_file(workspace, plan, told=told),
+    )
 
 
 def _named_workspace(arguments: argparse.Namespace) -> str | None:

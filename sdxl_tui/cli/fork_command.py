@@ -13,7 +13,7 @@ from sdxl_tui.cli.child_commands import RATE_HELP, group_rate, rate_of, run_that
 from sdxl_tui.cli.file_starts import refuse
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import Column, err, out
-from sdxl_tui.cli.queueing import add_queue_options, go_on_now, turn_of
+from sdxl_tui.cli.queueing import add_queue_options, go_on_now, say_refused, turn_of
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
 
@@ -108,10 +108,7 @@ def fork_checkpoint(arguments: argparse.Namespace) -> int:
     else:
         began = [run.id for run in runs if run.id in went.started]
         printer.line(f"{len(began)} of {len(runs)} started, the others wait.  See: {program(arguments)} queue")
-        for run_id, reason in went.refused.items():
-            printer.line(
-                f"{printer.paint('warning:', 'yellow')} {run_id} could not be started and is held: {clean(reason)}"
-            )
+        say_refused(went)
     return EXIT_OK
 
 

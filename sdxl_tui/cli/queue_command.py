@@ -12,7 +12,7 @@ from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, Parser, add_command, add_workspace_option
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import Column, err, out
-from sdxl_tui.cli.queueing import add_queue_options, go_on_now, say_what_began, turn_of
+from sdxl_tui.cli.queueing import add_queue_options, go_on_now, say_refused, say_what_began, turn_of
 from sdxl_tui.cli.run_commands import add_run_argument
 from sdxl_tui.fleet.queue.record import queue_file
 from sdxl_tui.fleet.runs import find_run
@@ -21,7 +21,6 @@ from sdxl_tui.terminal.numbers import format_age
 
 if TYPE_CHECKING:
     from engine.run.layout import RunDirectory
-    from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.queue.look import Waiting
     from sdxl_tui.workspace import Workspace
 
@@ -212,7 +211,8 @@ def start_queue(arguments: argparse.Namespace) -> int:
 
     workspace = workspace_to_read(arguments)
     let_go(workspace)
-    went = _say_refused(go_on_now(workspace))
+    went = go_on_now(workspace)
+    say_refused(went)
     err().line(f"The queue goes on; started: {', '.join(went.started) or 'nothing yet'}.")
     return EXIT_OK
 
@@ -223,7 +223,9 @@ def go_on_with_queue(arguments: argparse.Namespace) -> int:
 
     workspace = workspace_to_read(arguments)
     if not arguments.log:
-        for run_id in _say_refused(go_on_until_devices_are_free(workspace)).started:
+        went = go_on_until_devices_are_free(workspace)
+        say_refused(went)
+        for run_id in went.started:
             out().line(run_id)
         return EXIT_OK
     if not queue_file(workspace).exists():
@@ -234,17 +236,13 @@ def go_on_with_queue(arguments: argparse.Namespace) -> int:
         contextlib.redirect_stderr(log),
     ):
         try:
-            for run_id in _say_refused(go_on_until_devices_are_free(workspace)).started:
+            went = go_on_until_devices_are_free(workspace)
+            say_refused(went)
+            for run_id in went.started:
                 out().line(f"{time.strftime('%Y-%m-%d %H:%M:%S')} started {run_id}")
         except UserError as error:
             err().line(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {clean(str(error))}")
     return EXIT_OK
-
-
-def _say_refused(went: WentOn) -> WentOn:
-    for run_id, reason in went.refused.items():
-        err().line(f"{err().paint('warning:', 'yellow')} {run_id} could not be started and is held: {clean(reason)}")
-    return went
 
 
 def _named(arguments: argparse.Namespace) -> tuple[Workspace, RunDirectory]:

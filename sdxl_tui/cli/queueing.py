@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -80,26 +79,19 @@ def start_or_queue(
 ) -> RunDirectory:
     """Make a run and start it, or let it wait as the options say; on an error nothing of it is left."""
     from sdxl_tui.fleet.launch import start_new  # noqa: PLC0415
+    from sdxl_tui.fleet.queue.chains import all_or_none  # noqa: PLC0415
+    from sdxl_tui.fleet.queue.changes import put_in  # noqa: PLC0415
 
     turn = turn_of(arguments, workspace)
     if turn is None:
         gpus = () if arguments.share else chosen_gpus(arguments)
         return start_new(make(), share=arguments.share, gpus=gpus)
-    run = make()
-    queue_new(workspace, run, turn)
+    with all_or_none() as made:
+        made.append(make())
+        put_in(workspace, made[0], turn)
+    run = made[0]
     say_what_began(go_on_now(workspace), workspace, run, program(arguments))
     return run
-
-
-def queue_new(workspace: Workspace, run: RunDirectory, turn: Turn) -> None:
-    """Let a run that has just been made wait; it is gone again if that fails."""
-    from sdxl_tui.fleet.queue.changes import put_in  # noqa: PLC0415
-
-    try:
-        put_in(workspace, run, turn)
-    except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
 
 
 def go_on_now(workspace: Workspace) -> WentOn:
@@ -125,9 +117,16 @@ def say_what_began(went: WentOn, workspace: Workspace, run: RunDirectory, begin:
         err().line(f"{run.id} started: nothing was in its way.")
     if words := standstill(queue):
         err().line(words)
-    for other, reason in went.refused.items():
-        if other != run.id:
-            err().line(f"{err().paint('warning:', 'yellow')} {other} could not be started and is held: {clean(reason)}")
+    say_refused(went, besides=run.id)
+
+
+def say_refused(went: WentOn, *, besides: str = "") -> None:
+    """What could not be started, and why. besides: the id of a run of which that is said already."""
+    printer = err()
+    for run_id, reason in went.refused.items():
+        if run_id != besides:
+            warning = printer.paint("warning:", "yellow")
+            printer.line(f"{warning} {run_id} could not be started and is held: {clean(reason)}")
 
 
 def _priority(text: str) -> int:

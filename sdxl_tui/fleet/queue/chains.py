@@ -56,13 +56,13 @@ def begin(
     with all_or_none() as made:
         for run in _runs_of(workspace, loaded):
             made.append(run)
-        if turn is None:
-            start_new(made[0], share=share, gpus=gpus)
-        else:
+        if turn is not None:
             put_in(workspace, made[0], turn)
         later = Turn(gpus=tuple(gpus)) if turn is None else replace(turn, held=False, first=False)
         for before, run in itertools.pairwise(made):
             put_in(workspace, run, replace(later, after=before.id))
+        if turn is None:  # last: what cannot be queued leaves nothing that trains
+            start_new(made[0], share=share, gpus=gpus)
     return made
 
 

@@ -18,11 +18,10 @@ from engine.run.liveness import Liveness, RunState, assess
 from sdxl_tui.fleet.devices import Claim, DevicesBusy, Needs, claim, needs_of
 from sdxl_tui.fleet.gpus import Gpu, list_gpus
 from sdxl_tui.fleet.queue.record import Entry, Queue, QueueChange, changing, queue_file
+from sdxl_tui.fleet.queue.watch import STRANGERS_SECONDS
 from sdxl_tui.workspace import Workspace
 
 RETRY_STATES: Final = frozenset({RunState.FAILED, RunState.KILLED, RunState.LOST})
-STRANGERS_SECONDS: Final = 20.0
-"""Between looks at memory that other programs have taken."""
 
 
 @dataclass

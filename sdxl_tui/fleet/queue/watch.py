@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 5.0
 STRANGERS_SECONDS: Final = 20.0
+"""Between looks at memory that other programs have taken."""
 
 
 class QueueWatch:

@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.run.liveness import RunState
+from engine.run.liveness import WORKING, RunState
 from sdxl_tui.fleet.queue.record import Entry, Queue
 from sdxl_tui.terminal.clean import clean
-
-_WORKING = frozenset(RunState) - {
-    RunState.QUEUED,
-    RunState.FINISHED,
-    RunState.STOPPED,
-    RunState.FAILED,
-    RunState.KILLED,
-    RunState.LOST,
-}
-
 
 STALE: Final = "waits since before the restart"
 PAUSED: Final = "the queue is paused"
@@ -28,7 +18,7 @@ def waiting_words(queue: Queue, states: Mapping[str, RunState]) -> dict[str, str
     words = {}
     place = 0
     for entry in queue.entries:
-        if states.get(entry.run) in _WORKING:
+        if states.get(entry.run) in WORKING:
             continue
         own = _own_words(entry, states)
         if not own:
@@ -48,7 +38,7 @@ def _own_words(entry: Entry, states: Mapping[str, RunState]) -> str:
     name = clean(entry.after)
     if state is None:
         return f"after {name}, which is gone"
-    if state in _WORKING or state is RunState.QUEUED:
+    if state in WORKING or state is RunState.QUEUED:
         return f"after {name}"
     verb = {RunState.STOPPED: "was stopped", RunState.FAILED: "failed", RunState.KILLED: "was killed"}
     return f"after {name}, which {verb.get(state, 'was lost')}"

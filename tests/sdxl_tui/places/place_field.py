@@ -14,6 +14,7 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
 import sdxl_tui
 from engine.checkpoint.manifest import write_manifest
@@ -216,3 +217,13 @@ def matches_snapshot(name: str, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{text}\n", encoding="utf-8")
     assert text == path.read_text(encoding="utf-8").removesuffix("\n")
+
+
+async def typed(pilot: Pilot[None], field: str, text: str) -> str:
+    """Replace what stands in a field; the screen afterwards."""
+    box = pilot.app.screen.query_one(f"#{field}", Input)
+    box.focus()
+    box.clear()
+    await pilot.press(*text)
+    await pilot.pause()
+    return screen_text(pilot.app)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 import sdxl_tui.fleet.launch as launch_module
 from engine.profile.load import read_snapshot
@@ -19,7 +18,7 @@ from sdxl_tui.screens.file_dialog import METADATA, FileDialog
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.row_list import RowList
 from tests.engine.foreign.made_states import REAL_LORA, REAL_STATE, base_of_the_real_states
-from tests.sdxl_tui.places.place_field import PROFILE, Field, Shell, screen_text, until
+from tests.sdxl_tui.places.place_field import PROFILE, Field, Shell, screen_text, typed, until
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +64,6 @@ async def dialog(pilot: Pilot[None], ending: str) -> FileDialog:
     assert isinstance(screen, FileDialog)
     await until(pilot, lambda: bool(screen._checked), "the look at base and data")
     return screen
-
-
-async def typed(pilot: Pilot[None], field: str, text: str) -> str:
-    """Replace what stands in a field; the screen afterwards."""
-    box = pilot.app.screen.query_one(f"#{field}", Input)
-    box.focus()
-    box.clear()
-    await pilot.press(*text)
-    await pilot.pause()
-    return screen_text(pilot.app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["small", "large"])

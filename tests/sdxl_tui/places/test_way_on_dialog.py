@@ -20,7 +20,7 @@ from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.way_on_dialog import WayOnDialog
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.labelled_field import LabelledField
-from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, until
+from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, typed, until
 
 
 @pytest.fixture
@@ -45,16 +45,6 @@ async def dialog(pilot: Pilot[None]) -> WayOnDialog:
     assert isinstance(screen, WayOnDialog)
     await until(pilot, lambda: screen.plan is not None, "the first plan")
     return screen
-
-
-async def typed(pilot: Pilot[None], field: str, text: str) -> str:
-    """Replace what stands in a field; the screen afterwards."""
-    box = pilot.app.screen.query_one(f"#{field}", Input)
-    box.focus()
-    box.clear()
-    await pilot.press(*text)
-    await pilot.pause()
-    return screen_text(pilot.app)
 
 
 def shell(field: Field, *, step: int = 1000, schedule: Schedule = COSINE, base_lr: float = 1e-4) -> Shell:
