@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.durable import write_atomically
 from engine.profile.edit import EditError, edit, typed
+from engine.profile.extends import Layer, Lineage, read_lineage
 from engine.profile.fields import TABLES, profile_field
 from engine.profile.problems import Problem, ProfileConflict, ProfileError
 from engine.profile.schema import Section, plain
@@ -76,6 +77,11 @@ class ProfileDocument:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def lineage(self) -> Lineage:
+        """The text with everything that it extends. Raises ``ProfileError`` if it is not TOML."""
+        data, places = parse_toml(self._text, str(self.path))
+        return read_lineage(Layer(str(self.path), self.path.absolute().parent, self.path.absolute(), data, places))
 
     def set(self, field: str, value: Any) -> None:
         """Make the text set ``field`` to ``value``: in place if it is there, else below its section's other fields.

@@ -23,6 +23,10 @@ FieldKind = Literal["int", "float", "bool", "str", "choice", "strings", "numbers
 
 SOURCES: Final = "dataset.sources"
 STAGES: Final = "stages"
+EXTENDS: Final = "extends"
+WITHOUT: Final = "without"
+OF_A_FILE: Final = (EXTENDS, WITHOUT)
+"""Fields that say where a file takes values from; a profile that was read has them no more."""
 TABLES: Final[dict[str, type[Section]]] = {SOURCES: Source, STAGES: Stage}
 """Fields that are arrays of tables, ``[[dataset.sources]]``, with what one table is."""
 
@@ -149,7 +153,7 @@ def profile_sections() -> tuple[ProfileSection, ...]:
             sections.append(ProfileSection(name, (section.__doc__ or "").strip(), fields))
         else:
             top.append(_read("", info.alias or name, info))
-    return (ProfileSection("", "Version, name and stages.", tuple(top)), *sections)
+    return (ProfileSection("", "Version, name, what is extended, and stages.", tuple(top)), *sections)
 
 
 @cache

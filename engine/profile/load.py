@@ -13,6 +13,7 @@ from typing import Any, Final
 from engine.demo import BUNDLED
 from engine.model.hub_id import parse_hub_id
 from engine.profile.explain import dotted
+from engine.profile.extends import Layer, Lineage, read_lineage
 from engine.profile.fields import SOURCES, STAGES
 from engine.profile.overrides import apply_overrides
 from engine.profile.problems import Problem, ProfileConflict, ProfileError, show_value
@@ -48,17 +49,19 @@ class LoadedProfile:
     """The file's own text, without the overrides."""
     place: Callable[[KeyPath], tuple[str, int | None, int | None]] = field(repr=False, compare=False)
     """File (or override), line and column of what sets ``("model", "base")``, for further problems."""
-    is_set: Callable[[KeyPath], bool] = field(default=lambda _: False, repr=False, compare=False)
-    """Whether the file or an override names a value; all others are defaults."""
+    lineage: Lineage = field(repr=False, compare=False)
+    """The files that it is made of: itself and those it extends."""
+    is_own: Callable[[KeyPath], bool] = field(default=lambda _: False, repr=False, compare=False)
+    """Whether the file itself or an override names a value; all others are inherited or defaults."""
     overrides: tuple[str, ...] = ()
     """What changed it, ``section.field=value``, with absolute paths: it says the same from any folder."""
 
 
 def load_profile(path: Path, overrides: Sequence[str] = ()) -> LoadedProfile:
-    """Read and validate the profile in ``path``, changed by ``section.field=value`` overrides.
+    """Read and validate the profile in ``path`` with those that it extends, changed by ``section.field=value`` overrides.
 
-    Relative paths in the file are taken from its folder, those in overrides from the current one.
-    Raises ``ProfileError`` with every problem of file and overrides.
+    Relative paths in a file are taken from its folder, those in overrides from the current one.
+    Raises ``ProfileError`` with every problem of files and overrides.
     """
     return parse_profile(read_text(path), folder=path.absolute().parent, source=path, overrides=overrides)
 
@@ -80,21 +83,24 @@ def parse_profile(
     text = text.removeprefix("\ufeff")
     shown = str(source) if source else "profile"
     try:
-        data, places = parse_toml(text, shown)
+        own, places = parse_toml(text, shown)
     except ProfileError as error:
         raise ProfileError([*error.problems, *apply_overrides({}, overrides).problems]) from None
-    changes = apply_overrides(data, overrides)
-    finder = Finder(shown, places, changes)
-    profile, problems = validate(data, finder)
-    problems += check_stages(data, finder, problems)
-    if profile is not None and not problems:
-        profile, path_problems = _with_absolute_paths(profile, folder.absolute(), finder)
+    lineage = read_lineage(Layer(shown, folder.absolute(), None if source is None else source.absolute(), own, places))
+    is_whole = not lineage.problems
+    changes = apply_overrides(lineage.tables, overrides)
+    finder = Finder(lineage, changes)
+    profile, problems = validate(lineage.tables, finder, is_whole=is_whole)
+    if is_whole:
+        problems += check_stages(lineage.tables, finder, problems)
+    if is_whole and profile is not None and not problems:
+        profile, path_problems = _with_absolute_paths(profile, finder)
         problems += path_problems
-    problems += changes.problems
+    problems = [*lineage.problems, *map(lineage.inherited, problems), *changes.problems]
     if problems or profile is None:
-        raise ProfileError(problems)
+        raise ProfileError(sorted(problems, key=lambda problem: problem.file != shown))
     said = _settled(overrides, profile)
-    return LoadedProfile(profile, source or folder / "profile.toml", text, finder, finder.is_set, said)
+    return LoadedProfile(profile, source or folder / "profile.toml", text, finder, lineage, finder.is_own, said)
 
 
 def _settled(overrides: Sequence[str], profile: Profile) -> tuple[str, ...]:
@@ -118,13 +124,13 @@ def _settled_one(text: str, profile: Profile) -> str:
     return f"{name}={toml_value(value)}" if isinstance(value, str | tuple | list | dict) else text
 
 
-def _with_absolute_paths(profile: Profile, folder: Path, place: Finder) -> tuple[Profile, list[Problem]]:
+def _with_absolute_paths(profile: Profile, place: Finder) -> tuple[Profile, list[Problem]]:
     """``profile`` with every path in it absolute, those that its stages set included; and what is no path."""
-    whole, problems = _paths_made_absolute(profile, folder, place)
+    whole, problems = _paths_made_absolute(profile, place)
     stages = []
     for index, stage in enumerate(profile.stages):
         here = replace(place, moved={_keys(name): ("stages", index, "set", name) for name in stage.set})
-        trained, found = _paths_made_absolute(stage_profile(profile, index + 1), folder, here)
+        trained, found = _paths_made_absolute(stage_profile(profile, index + 1), here)
         problems += [problem for problem in found if problem not in problems]
         values = trained.values() | {SOURCES: _source_tables(trained)}
         own = {name: values[name] if name in _PATHS else value for name, value in stage.set.items()}
@@ -143,20 +149,18 @@ def _source_tables(profile: Profile) -> list[dict[str, Any]]:
     return [source.model_dump(exclude_defaults=True, by_alias=True) for source in profile.dataset.sources]
 
 
-def _paths_made_absolute(profile: Profile, folder: Path, place: Finder) -> tuple[Profile, list[Problem]]:
+def _paths_made_absolute(profile: Profile, place: Finder) -> tuple[Profile, list[Problem]]:
     problems: list[Problem] = []
 
     def absolute(written: str, path: KeyPath) -> str:
-        start = Path.cwd() if place.is_override(path) else folder
         try:
-            return absolute_path(written, start)
+            return absolute_path(written, place.folder(path))
         except ValueError as error:
             problems.append(Problem(*place(path), dotted(path), show_value(written), str(error)))
             return written
 
     def reference(name: str, written: str | None) -> str | None:
-        start = Path.cwd() if place.is_override(("model", name)) else folder
-        if written is None or is_hub_name(written, start):
+        if written is None or is_hub_name(written, place.folder(("model", name))):
             return written
         return absolute(written, ("model", name))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.profile.fields import (
+    OF_A_FILE,
     SOURCES,
     STAGES,
     TABLES,
@@ -51,6 +52,10 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> Overrides
         if not equals or not name:
             rule = "is not written as section.field=value"
             result.problems.append(Problem(shown, None, None, "", None, rule, "for instance --set optimizer.lr=5e-5"))
+            continue
+        if name in OF_A_FILE:
+            rule = "is not changed on the command line: it says which files a file is made of"
+            result.problems.append(Problem(shown, None, None, name, None, rule, "write it into the profile"))
             continue
         found = _find(name)
         if found is None:

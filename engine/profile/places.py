@@ -28,7 +28,7 @@ def no_folder(folder: Path, written: str, missing: str = "there is no such folde
     if exists:
         return "is a file, not a folder"
     if written.startswith(PLACEHOLDER):
-        return "is a placeholder: write your own folder here, in a copy of the profile if it is a shipped one"
+        return "is a placeholder: write your own folder here, in a profile of your own if it is a shipped one"
     parent = next((parent for parent in folder.parents if parent.is_dir()), Path(folder.root))
     known = f" ({parent} is the last part of the path that exists)" if parent.name else ""
     return f"{missing}{known}"

@@ -60,13 +60,13 @@ def _look_at(profile: Profile) -> list[_Found]:
 
 
 def _unused(profile: Profile, loaded: LoadedProfile | None) -> list[_Fault]:
-    """Fields that are set and that no stage takes from the profile."""
+    """Fields that the profile sets and that no stage takes from it; what it inherits may be meant for others."""
     if loaded is None:
         return []
     over = overlays(profile)
     found = []
     for keys in (tuple(path.split(".")) for path in unused_fields(profile)):
-        if loaded.is_set(keys):
+        if loaded.is_own(keys):
             theirs = any(keys in stage.written for stage in over)
             why = "the stages have their own" if theirs else "it shapes the schedule of no stage"
             found.append(_Fault(keys, None, f"is not used: {why}", "take it out"))
@@ -100,7 +100,8 @@ class _Fault:
     def problem(self, loaded: LoadedProfile | None) -> Problem:
         file, line, column = loaded.place(self.path) if loaded else ("profile", None, None)
         value = None if self.value is None else show_value(self.value, limit=400)
-        return Problem(file, line, column, dotted(self.path), value, self.rule, self.suggestion)
+        problem = Problem(file, line, column, dotted(self.path), value, self.rule, self.suggestion)
+        return loaded.lineage.inherited(problem) if loaded else problem
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,16 @@ class ProfileConflict(UserError):  # noqa: N818 - a conflict is what it is calle
 
 
 def sorted_problems(problems: Iterable[Problem]) -> list[Problem]:
-    """By line and column, then those of the file as a whole, then those of overrides in the order they came."""
+    """By line and column, then those of the file as a whole, then those of overrides in the order they came.
 
-    def key(problem: Problem) -> tuple[bool, bool, int, int]:
+    Those of several files stand together, the files in the order they came.
+    """
+    problems = list(problems)
+    files = {file: number for number, file in enumerate(dict.fromkeys(problem.file for problem in problems))}
+
+    def key(problem: Problem) -> tuple[bool, int, bool, int, int]:
         is_override = problem.file.startswith("--set")
-        return is_override, problem.line is None, problem.line or 0, problem.column or 0
+        return is_override, files[problem.file], problem.line is None, problem.line or 0, problem.column or 0
 
     return sorted(problems, key=key)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from engine.profile.explain import dotted
-from engine.profile.fields import SOURCES, STAGES, TABLES, find_field, nearest_field, section_names
+from engine.profile.fields import OF_A_FILE, SOURCES, STAGES, TABLES, find_field, nearest_field, section_names
 from engine.profile.problems import Problem, show_value
 from engine.profile.schema import Profile, Stage
 from engine.profile.source_map import Path as KeyPath
@@ -138,7 +138,7 @@ def _fault_of_setting(name: str, value: Any, index: int) -> tuple[str, str] | No
         section, _, last = name.rpartition(".")
         near = nearest_field(last, section)
         return "there is no such field", f'did you mean "{near}"?' if near else "docs/profile-reference.md lists them"
-    if name in {"schema", STAGES} or declared.section in TABLES:
+    if name in {"schema", STAGES, *OF_A_FILE} or declared.section in TABLES:
         return "is not set in a stage", f"set {SOURCES} as a whole" if declared.section == SOURCES else "take it out"
     if name == _START and index:
         return "does nothing here: the weights are those of the stage before", "take it out, or set it in [network]"

@@ -55,12 +55,14 @@ def create_run(
     overrides: Sequence[str] = (),
     origin: Origin | None = None,
     stage: int | None = None,
+    extended: Sequence[Path] = (),
 ) -> RunDirectory:
     """Make the folder of a new run of ``profile`` in ``runs_root``, readable by its owner only.
 
     source and overrides: the file the profile came from and what changed it, for the record. parent and inherits: for a
     child run, the checkpoint it comes from and what of it to copy; origin: what it comes from if that is no checkpoint of ours.
-    stage: which of the source's stages ``profile`` is, from 1. The id is the profile's name and the local time, with a number
+    stage: which of the source's stages ``profile`` is, from 1; extended: the profiles that the source extends, for the comment
+    above the snapshot, which is complete without them. The id is the profile's name and the local time, with a number
     if that is taken. Raises ``RunError`` if the profile has stages, of which a run trains one, or if the folder cannot be
     written; nothing is left behind then.
     """
@@ -73,7 +75,7 @@ def create_run(
         runs_root.mkdir(parents=True, exist_ok=True)
         _sweep(runs_root, created)
         try:
-            _fill(RunDirectory(build), profile, inherits)
+            _fill(RunDirectory(build), profile, _made_of(source, extended), inherits)
             from_file = None if source is None else str(source.absolute())
             said = tuple(overrides)
             record = RunRecord("", profile.name, created, from_file, __version__, parent, said, origin, stage)
@@ -89,14 +91,25 @@ def create_run(
         ) from error
 
 
-def _fill(build: RunDirectory, profile: Profile, inherits: Inheritance | None) -> None:
+def _made_of(source: Path | None, extended: Sequence[Path]) -> str:
+    """The comment of a snapshot whose source extends others; empty for every other one."""
+    if source is None or not extended:
+        return ""
+    from engine.profile.to_toml import toml_text  # noqa: PLC0415 - pydantic, only where a run is made
+
+    files = [toml_text(str(path.absolute())) for path in (source, *extended)]  # quoted: a name can hold a line break
+    extends = "".join(f"#   which extends {file}\n" for file in files[1:])
+    return f"# Complete: what these files say later does not change it.\n# Launched from {files[0]}\n{extends}\n"
+
+
+def _fill(build: RunDirectory, profile: Profile, head: str, inherits: Inheritance | None) -> None:
     from engine.profile.to_toml import profile_to_toml  # noqa: PLC0415 - pydantic, only where a run is made
 
     build.path.mkdir(mode=0o700)
     build.path.chmod(0o700)  # whatever the umask made of it
     for folder in (build.attempts, build.commands, build.samples, build.checkpoints):
         folder.mkdir(mode=0o700)
-    write_atomically(build.profile, profile_to_toml(profile).encode(), mode=0o400)
+    write_atomically(build.profile, f"{head}{profile_to_toml(profile)}".encode(errors="backslashreplace"), mode=0o400)
     if inherits is not None:
         _copy_all(build, inherits)
 

@@ -17,6 +17,7 @@ from sdxl_tui.workspace import find_workspace
 if TYPE_CHECKING:
     from engine.estimate.estimate import Estimate
     from engine.profile.fields import ProfileField
+    from engine.profile.load import LoadedProfile
     from engine.profile.problems import Problem
     from engine.profile.schema import Profile
     from sdxl_tui.fleet.profile_shelf import ProfileEntry
@@ -116,6 +117,7 @@ def _entry_as_json(entry: ProfileEntry) -> dict[str, Any]:
         "name": entry.name,
         "path": str(entry.path),
         "shipped": entry.is_shipped,
+        "extends": [str(parent) for parent in entry.parents],
         "valid": profile is not None,
         "problems": [_problem_as_json(problem) for problem in entry.problems],
         "steps": profile and profile.planned_steps,
@@ -166,9 +168,10 @@ def check_profile(arguments: argparse.Namespace) -> int:
     if arguments.json:
         told = [_problem_as_json(warning) for warning in warnings]
         report = {"profile": str(path), "valid": True, "problems": [], "warnings": told}
+        report["extends"] = [str(parent) for parent in loaded.lineage.parents]
         out().json({**report, "stages": _stages_as_json(loaded.profile), "estimate": expected.to_json()})
     else:
-        _print_profile(out(), path, loaded.profile, expected)
+        _print_profile(out(), path, loaded, expected)
         for sentence in [*(str(warning) for warning in warnings), *expected.warnings()]:
             out().line(f"{out().paint('warning:', 'yellow')} {clean(sentence)}")
     return EXIT_OK
@@ -186,7 +189,10 @@ def _problem_as_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _print_profile(printer: Printer, path: Path, profile: Profile, expected: Estimate) -> None:
+def _print_profile(printer: Printer, path: Path, loaded: LoadedProfile, expected: Estimate) -> None:
+    from engine.profile.extends import lineage_in_words  # noqa: PLC0415
+
+    profile, extends = loaded.profile, lineage_in_words(loaded.lineage)
     printer.line(f"{clean(str(path))}: {printer.paint('can be launched', 'green')}")
     training, count = profile.training, len(profile.stages)
     in_stages = f" in {count} stage{'' if count == 1 else 's'}" if count else ""
@@ -194,6 +200,7 @@ def _print_profile(printer: Printer, path: Path, profile: Profile, expected: Est
     sources = "\n".join(f"{source.path} × {source.repeats}" for source in profile.dataset.sources)
     printer.fields(
         [
+            *([("extends", extends)] if extends else []),
             ("model", profile.model.base),
             ("images", sources),
             ("network", f"{profile.network.kind.value} rank {profile.network.rank} alpha {profile.network.alpha:g}"),

@@ -50,7 +50,13 @@ def make_run(workspace: Workspace, loaded: LoadedProfile) -> RunDirectory:
 
     check_inputs(loaded.profile, loaded)
     workspace.create()
-    return create_run(workspace.runs, loaded.profile, source=loaded.source, overrides=loaded.overrides)
+    return create_run(
+        workspace.runs,
+        loaded.profile,
+        source=loaded.source,
+        overrides=loaded.overrides,
+        extended=loaded.lineage.parents,
+    )
 
 
 def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profile | None = None) -> int:

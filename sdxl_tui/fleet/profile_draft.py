@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.profile.document import ProfileDocument
-from engine.profile.fields import ProfileSection, profile_sections
+from engine.profile.extends import Lineage
+from engine.profile.fields import EXTENDS, ProfileSection, profile_sections
 from engine.profile.load import parse_profile
 from engine.profile.problems import Problem, ProfileError
 from engine.profile.schema import Profile
@@ -21,6 +23,7 @@ class ProfileDraft:
         self.profile: Profile | None = None
         """None while there is a problem."""
         self.problems: tuple[Problem, ...] = ()
+        self._lineage: Lineage | None = None
         self._mistyped: dict[str, str] = {}
         self._edited: str | None = None
         self._before = self.document.text
@@ -69,7 +72,37 @@ class ProfileDraft:
             loaded = parse_profile(self.document.text, folder=self.path.parent, source=self.path)
             self.profile, self.problems = loaded.profile, ()
         except ProfileError as error:
-            self.profile, self.problems = None, error.problems
+            self.profile, self.problems = None, tuple(self._here(problem) for problem in error.problems)
+        try:
+            self._lineage = self.document.lineage()
+        except ProfileError:
+            self._lineage = None  # no TOML: nothing can be said
+
+    def _here(self, problem: Problem) -> Problem:
+        """``problem``; one of a file that is extended at the line that extends it, for that one is shown here."""
+        if problem.file in {str(self.path), ""} or problem.line is None:
+            return problem
+        rule = f"{problem.rule}, {Path(problem.file).name}:{problem.line}"
+        text = self.document.text.splitlines()
+        line = next((number for number, words in enumerate(text, 1) if words.split("=")[0].strip() == EXTENDS), None)
+        return replace(problem, file=str(self.path), line=line, column=None, rule=rule, excerpt="")
+
+    def inherited_from(self, path: str) -> Path | None:
+        """The file whose value of a field holds because this one has none; None where there is no such file."""
+        return self._lineage.inherited_from(path) if self._lineage is not None else None
+
+    def origins(self, section: ProfileSection) -> dict[str, str]:
+        """By field of ``section`` the name of the file that its value is inherited from; without those that are not."""
+        found = {field.path: self.inherited_from(field.path) for field in section.fields}
+        return {path: file.name for path, file in found.items() if file is not None}
+
+    def inherited_values(self, section: ProfileSection) -> dict[str, Any]:
+        """What each field goes back to when its line is taken out; None where that is its default."""
+        return {field.path: self.inherited_value(field.path) for field in section.fields}
+
+    def inherited_value(self, path: str) -> Any:
+        """What a field goes back to when its line is taken out; None where that is its default."""
+        return None if self._lineage is None else self._lineage.inherited_value(path)
 
     def set(self, path: str, value: Any) -> None:
         """Give a field a value; None takes its line out, so that its default holds.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.profile.document import ProfileDocument
+from engine.profile.extends import Lineage, lineage_of
 from engine.profile.load import load_profile
 from engine.profile.problems import Problem, ProfileError
 from engine.profile.schema import Profile
 from engine.profile.shipped import shipped_profiles
+
+_Versions = dict[Path, tuple[int, int] | None]
+"""Of every file that a profile depends on when it was last changed, and its size; None for one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,9 @@ class ProfileEntry:
     """Shipped with the package: read-only, to be duplicated into the workspace."""
     profile: Profile | None
     problems: tuple[Problem, ...] = ()
+
+    parents: tuple[Path, ...] = ()
+    """The profiles that it extends, the nearest first."""
 
     @property
     def name(self) -> str:
@@ -34,7 +42,7 @@ class ProfileShelf:
 
     folder: Path
     """The workspace's own profiles."""
-    _known: dict[Path, tuple[tuple[int, int], ProfileEntry]] = field(default_factory=dict)
+    _known: dict[Path, tuple[_Versions, ProfileEntry]] = field(default_factory=dict)
 
     def read(self) -> list[ProfileEntry]:
         """All profiles now, the workspace's first, each group by name."""
@@ -44,22 +52,45 @@ class ProfileShelf:
         return [entry for entry in entries if entry is not None]
 
     def _entry(self, path: Path, *, is_shipped: bool) -> ProfileEntry | None:
-        try:
-            status = path.stat()
-        except OSError:
+        if _version(path) is None:
             return None  # removed while we looked, or a link to nowhere
-        version = (status.st_mtime_ns, status.st_size)
         known = self._known.get(path)
-        if known is None or known[0] != version:
-            self._known[path] = known = (version, _parsed(path, is_shipped=is_shipped))
+        if known is None or any(_version(file) != version for file, version in known[0].items()):
+            files = {path: _version(path)}  # before it is parsed: what is written meanwhile is read next time
+            lineage = _lineage(path)
+            if lineage is not None:
+                files |= {file: _version(file) for file in lineage.looked_at}
+            parents = () if lineage is None else lineage.parents
+            self._known[path] = known = (files, _parsed(path, parents, is_shipped=is_shipped))
         return known[1]
 
 
-def _parsed(path: Path, *, is_shipped: bool) -> ProfileEntry:
+def _version(path: Path) -> tuple[int, int] | None:
     try:
-        return ProfileEntry(path, is_shipped, load_profile(path).profile)
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _lineage(path: Path) -> Lineage | None:
+    try:
+        return lineage_of(path)
+    except ProfileError:
+        return None
+
+
+def _parsed(path: Path, parents: tuple[Path, ...], *, is_shipped: bool) -> ProfileEntry:
+    try:
+        return ProfileEntry(path, is_shipped, load_profile(path).profile, parents=parents)
     except ProfileError as error:
-        return ProfileEntry(path, is_shipped, None, error.problems)
+        return ProfileEntry(path, is_shipped, None, error.problems, parents)
+
+
+def heirs_of(path: Path, entries: Iterable[ProfileEntry]) -> list[str]:
+    """The names of the profiles that extend the one at ``path``, directly or through others."""
+    sought = path.resolve()
+    return [entry.name for entry in entries if any(parent.resolve() == sought for parent in entry.parents)]
 
 
 def free_name(folder: Path, wanted: str) -> Path:

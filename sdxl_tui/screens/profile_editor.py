@@ -52,8 +52,8 @@ class ProfileEditor(LaunchingPlace):
     topic = "Profile editor"
     about = (
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
-        "An empty field goes back to its default. What is wrong with a value, and what a resume does with a changed one, stands "
-        "in the help below.",
+        "An empty field goes back to its default, or to what the profile it extends says. What is wrong with a value, and what a resume "
+        "does with a changed one, stands in the help below.",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
     )
@@ -138,6 +138,7 @@ class ProfileEditor(LaunchingPlace):
         self._sections.show(self.draft, effects.values())
         self._plan.show(self.draft.profile, self.draft.problems)
         if self._form is not None:
+            self._form.show_origins(self.draft.origins(self._section))
             self._form.show_problems(self.draft.complaints)
             self._form.show_marks(effects)
         self._show_help()
@@ -172,9 +173,11 @@ class ProfileEditor(LaunchingPlace):
     async def _show_section(self, section: ProfileSection) -> None:
         self._section = section
         self.draft.leave_field()
-        self._form = SectionForm(section, self.draft.values(section), read_only=self.read_only)
+        inherited = self.draft.inherited_values(section)
+        self._form = SectionForm(section, self.draft.values(section), inherited, read_only=self.read_only)
         await self._form_page.remove_children()
         await self._form_page.mount(self._form)
+        self._form.show_origins(self.draft.origins(section))
         self._form.show_problems(self.draft.complaints)
         self._form.show_marks(self._effects())
 

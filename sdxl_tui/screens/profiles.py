@@ -248,7 +248,15 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if entry is None or entry.is_shipped:
             return
-        text = Content.assemble((clean(str(entry.path)), "bold"), ("\nRuns made of it keep their own copy.", MUTED))
+        from sdxl_tui.fleet.profile_shelf import heirs_of  # noqa: PLC0415 - pydantic, imported by now
+
+        heirs = heirs_of(entry.path, self._entries)
+        losing = f"\nExtended by {', '.join(clean(name) for name in heirs)}: not valid without it." if heirs else ""
+        text = Content.assemble(
+            (clean(str(entry.path)), "bold"),
+            (losing, "bold $warning"),
+            ("\nRuns made of it keep their own copy.", MUTED),
+        )
         answers = (Answer("delete", "x", "Delete the file", destroys=True),)
         if await self.app.push_screen_wait(Ask(" Delete this profile? ", text, answers)) == "delete":
             try:

@@ -40,12 +40,14 @@ HIDDEN = frozenset({"schema"})
 class FieldRow(LabelledField):
     """One field: its name, its control, its unit or what is wrong with it."""
 
-    def __init__(self, field: ProfileField, value: Any, *, read_only: bool) -> None:
-        super().__init__(field.name, _control(field, value, read_only=read_only))
+    def __init__(self, field: ProfileField, value: Any, inherited: Any = None, *, read_only: bool) -> None:
+        super().__init__(field.name, _control(field, value, inherited, read_only=read_only))
         self.field = field
         self.first_text = _text_in(self.control)
         self.text = self.first_text
         """What stands in the control now."""
+        self.origin = ""
+        """The file that the value is inherited from; empty where it is the profile's own or the default."""
         self._explains = False
         self._marked: AtResume | None = None
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
@@ -59,9 +61,10 @@ class FieldRow(LabelledField):
         if text:
             self.error(clean(text))
         else:
-            words = (self.field.unit, self.field.help if self._explains else "")
+            origin = f"from {clean(self.origin)}" if self.origin else ""
+            words = (self.field.unit, origin, self.field.help if self._explains else "")
             if self.field.path == STAGES:  # the stages themselves need the room
-                words = ("ctrl+t edits them", "")
+                words = (origin, "ctrl+t edits them", "")
             self.note("  ".join(word for word in words if word))
 
     def show_effect(self, effect: Effect | None) -> None:
@@ -80,23 +83,28 @@ class FieldRow(LabelledField):
                 self.show_problem("")
 
 
-def _control(field: ProfileField, value: Any, *, read_only: bool) -> Widget:
+def _control(field: ProfileField, value: Any, inherited: Any, *, read_only: bool) -> Widget:
+    """inherited: what holds without a value; None: the default. Empty controls show it, and go back to it."""
+    default = field.default if inherited is None else inherited
     match field.kind:
         case "bool":
-            chosen = text_of(field, field.default if value is None else value)
+            chosen = text_of(field, default if value is None else value)
             return Choice((ON, OFF), chosen, disabled=read_only)
         case "choice":
-            return Choice(field.choices, clean(str(field.default if value is None else value)), disabled=read_only)
+            return Choice(field.choices, clean(str(default if value is None else value)), disabled=read_only)
         case "strings":
+            absent = text_of(field, inherited) or "none; one a line"
             return TextArea(
-                text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder="none; one a line"
+                text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder=absent
             )
         case "tables" if field.path == STAGES:
-            return Static(Content(stages_text(value) or "none"), classes="read-only")
+            return Static(Content(stages_text(inherited if value is None else value) or "none"), classes="read-only")
         case "tables":
-            sources = [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+            found = inherited if value is None else value
+            sources = [item for item in found if isinstance(item, Mapping)] if isinstance(found, list | tuple) else []
             return SourcesEditor(sources, disabled=read_only)
-    return Input(text_of(field, value), placeholder=default_text(field), compact=True, disabled=read_only)
+    absent = text_of(field, inherited) or default_text(field)
+    return Input(text_of(field, value), placeholder=absent, compact=True, disabled=read_only)
 
 
 def _text_in(control: Widget) -> str:
@@ -153,12 +161,20 @@ class SectionForm(VerticalScroll, can_focus=False):
         field: ProfileField
         reason: str
 
-    def __init__(self, section: ProfileSection, values: Mapping[str, Any], *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        section: ProfileSection,
+        values: Mapping[str, Any],
+        inherited: Mapping[str, Any],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """values: what the file sets itself; inherited: what holds where it does not, because another file says it."""
         super().__init__()
         self.section = section
         self._values = dict(values)
         self._rows = {
-            field.path: FieldRow(field, values.get(field.path), read_only=read_only)
+            field.path: FieldRow(field, values.get(field.path), inherited.get(field.path), read_only=read_only)
             for field in section.fields
             if field.path not in HIDDEN
         }
@@ -171,6 +187,11 @@ class SectionForm(VerticalScroll, can_focus=False):
         for path, row in self._rows.items():
             of_row = [text for field, text in problems.items() if field == path or field.startswith(f"{path}.")]
             row.show_problem(of_row[0] if of_row else "")
+
+    def show_origins(self, origins: Mapping[str, str]) -> None:
+        """Name the files that values are inherited from, by field; shown with the next ``show_problems``."""
+        for path, row in self._rows.items():
+            row.origin = origins.get(path, "")
 
     def show_marks(self, effects: Mapping[str, Effect]) -> None:
         """Mark the fields, by path, that differ from what a run was launched with."""

@@ -10,6 +10,7 @@ from engine.foreign.sd_scripts.from_data import export_data, export_samples
 from engine.foreign.sd_scripts.from_network import export_network, export_optimizer, export_schedule
 from engine.foreign.sd_scripts.option import Option
 from engine.foreign.sd_scripts.table import SD_SCRIPTS
+from engine.profile.fields import OF_A_FILE
 from engine.profile.load import is_hub_name
 from engine.profile.schema import Profile
 
@@ -43,7 +44,7 @@ def export_profile(profile: Profile) -> Exported:
     datasets = export_data(e)
     prompts = export_samples(e)
     _logging(e)
-    e.done("schema", "name")
+    e.done("schema", "name", *OF_A_FILE)
     e.leave("checkpoints.every_minutes", _REASONS["checkpoints.every_minutes"])
     e.leave_the_rest(_REASONS)
     return Exported(dict(e.options), datasets, prompts, tuple(e.left_out), tuple(e.remarks))

@@ -41,6 +41,29 @@ class Profile(Section):
         Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
         Setting("Name of the run and of the LoRA.", APPLIED, aliases=("output_name",)),
     ] = "lora"
+    extends: Annotated[
+        str | None,
+        Field(min_length=1),
+        Setting(
+            "Another profile whose values hold where this file has none: a name or a path.",
+            APPLIED,
+            absent="none",
+            detail="A name is a file beside this one, NAME.toml, else a shipped profile; a path starts in this file's folder. "
+            "Sections are taken over field by field; lists (prompts, sources, stages) as a whole. Up to 8 in a row. A run "
+            "keeps a complete copy; at a resume an edit of a parent counts like one of the file.",
+            aliases=("inherits", "inherit", "parent", "base_profile", "include", "preset"),
+        ),
+    ] = None
+    without: Annotated[
+        tuple[str, ...],
+        Field(strict=False),
+        Setting(
+            "Fields or sections that are not taken over from the profile that is extended.",
+            APPLIED,
+            detail='["optimizer.d_coef"] goes back to the default of a field that has no value to write for it, as when the '
+            "child has another optimizer.kind or schedule.kind.",
+        ),
+    ] = ()
     stages: Annotated[
         tuple[Stage, ...],
         Field(strict=False, max_length=100),

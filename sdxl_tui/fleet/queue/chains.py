@@ -86,7 +86,13 @@ def _runs_of(workspace: Workspace, loaded: LoadedProfile) -> Iterator[RunDirecto
         if parent is not None:
             parent = replace(parent, route=stage_route(whole, number).value)
         run = create_run(
-            workspace.runs, own, source=loaded.source, parent=parent, overrides=loaded.overrides, stage=number
+            workspace.runs,
+            own,
+            source=loaded.source,
+            parent=parent,
+            overrides=loaded.overrides,
+            stage=number,
+            extended=loaded.lineage.parents,
         )
         yield run
         parent = Parent(run.id, "", own.training.steps, "")

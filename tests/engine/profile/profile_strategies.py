@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from engine.profile.fields import STAGES, ProfileField, find_field, profile_field, profile_fields
+from engine.profile.fields import OF_A_FILE, STAGES, ProfileField, find_field, profile_field, profile_fields
 from engine.profile.rules import RULES
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
@@ -91,7 +91,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     """A valid profile as ``tomllib`` would give it: required fields and some of the others."""
     found: dict[str, Any] = {}
     for field in profile_fields():
-        if field.path == STAGES or not (field.required or field.path in _LIMITS or draw(st.booleans())):
+        if field.path in (STAGES, *OF_A_FILE) or not (field.required or field.path in _LIMITS or draw(st.booleans())):
             continue
         place = found.setdefault(field.section, {}) if field.section else found
         place[field.name] = draw(values(field))

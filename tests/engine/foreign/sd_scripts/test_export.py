@@ -11,7 +11,7 @@ import pytest
 from engine.foreign.sd_scripts.exported import Exported
 from engine.foreign.sd_scripts.exporting import export_profile
 from engine.foreign.sd_scripts.table import SD_SCRIPTS
-from engine.profile.fields import ProfileField, profile_fields
+from engine.profile.fields import OF_A_FILE, ProfileField, profile_fields
 from engine.profile.load import parse_profile
 from engine.profile.schema import Profile
 from engine.profile.to_toml import toml_value
@@ -150,7 +150,7 @@ def files_of(exported: Exported) -> tuple[str, str, tuple[str, ...]]:
 
 @pytest.mark.parametrize(
     "field",
-    [field for field in profile_fields() if field.kind != "tables" and field.path not in _SAME],
+    [field for field in profile_fields() if field.kind != "tables" and field.path not in (*_SAME, *OF_A_FILE)],
     ids=lambda field: field.path,
 )
 def test_a_field_that_is_changed_changes_the_files_or_is_named(field: ProfileField) -> None:
