@@ -58,6 +58,7 @@ class Lineage:
     _origin: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
     _inherited: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The parents' tables together."""
+    _inherited_origin: Mapping[KeyPath, int] = field(default_factory=dict, repr=False)
 
     @property
     def parents(self) -> tuple[Path, ...]:
@@ -76,6 +77,11 @@ class Lineage:
         """The file whose value of ``field`` holds because the profile itself has none; None without one."""
         keys = tuple(field.split("."))
         return self.layer_of(keys).path if self._origin.get(keys) else None
+
+    def origin_without_own(self, field: str) -> Path | None:
+        """The file that ``inherited_value`` is from; None where the default would hold."""
+        index = self._inherited_origin.get(tuple(field.split(".")))
+        return None if index is None else self.layers[index].path
 
     def inherited_value(self, field: str) -> Any:
         """What the files that are extended say of ``field``; None where its default would hold."""
@@ -108,8 +114,9 @@ def read_lineage(own: Layer) -> Lineage:
             problems += [_told(problem, child, written) for problem in error.problems]
             break
     tables, origin, further = _laid_over_each_other(layers, whole=not problems)
-    inherited = _laid_over_each_other([replace(own, tables=_taking(own)), *layers[1:]], whole=not problems)[0]
-    return Lineage(tuple(layers), tables, (*problems, *further), tuple(looked_at), origin, inherited)
+    parents = [replace(own, tables=_taking(own)), *layers[1:]]
+    inherited, its_origin, _ = _laid_over_each_other(parents, whole=not problems)
+    return Lineage(tuple(layers), tables, (*problems, *further), tuple(looked_at), origin, inherited, its_origin)
 
 
 def _taking(layer: Layer) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class LoadedProfile:
     """The file's own text, without the overrides."""
     place: Callable[[KeyPath], tuple[str, int | None, int | None]] = field(repr=False, compare=False)
     """File (or override), line and column of what sets ``("model", "base")``, for further problems."""
-    lineage: Lineage = field(repr=False, compare=False)
+    lineage: Lineage = field(default=Lineage((), {}), repr=False, compare=False)
     """The files that it is made of: itself and those it extends."""
     is_own: Callable[[KeyPath], bool] = field(default=lambda _: False, repr=False, compare=False)
     """Whether the file itself or an override names a value; all others are inherited or defaults."""

@@ -100,6 +100,10 @@ class ProfileDraft:
         """What each field goes back to when its line is taken out; None where that is its default."""
         return {field.path: self.inherited_value(field.path) for field in section.fields}
 
+    def origin_without_own(self, path: str) -> Path | None:
+        """The file that ``inherited_value`` is from; None where that is the default."""
+        return None if self._lineage is None else self._lineage.origin_without_own(path)
+
     def inherited_value(self, path: str) -> Any:
         """What a field goes back to when its line is taken out; None where that is its default."""
         return None if self._lineage is None else self._lineage.inherited_value(path)

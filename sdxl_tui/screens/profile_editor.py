@@ -52,8 +52,8 @@ class ProfileEditor(LaunchingPlace):
     topic = "Profile editor"
     about = (
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
-        "An empty field goes back to its default, or to what the profile it extends says. What is wrong with a value, and what a resume "
-        "does with a changed one, stands in the help below.",
+        "An empty field goes back to its default, or to what the profile it extends says. What is wrong with a value, and "
+        "what a resume does with a changed one, stands in the help below.",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
     )

@@ -67,16 +67,26 @@ def _as_typed(field: ProfileField, value: object) -> str:
 
 
 def field_help(
-    field: ProfileField, *, is_set: bool, problem: str = "", difference: Difference | None = None
+    field: ProfileField,
+    *,
+    is_set: bool,
+    problem: str = "",
+    difference: Difference | None = None,
+    inherited: tuple[str, str] | None = None,
 ) -> Content:
     """Name, range, default; what is wrong with the value; what a resume does with a changed one; help and detail.
 
     difference: the run that was launched from the profile and what a resume of it would do with this field; None where the
-    values are the same or there is no run.
+    values are the same or there is no run. inherited: the value that holds without one here, and the file it is from.
     """
     unit = f" {field.unit}" if field.unit else ""
     facts = [field.requirement]
-    if not field.required:
+    if inherited is not None:
+        value, file = inherited
+        facts.append(
+            f"inherited {without_middle(clean(value), LONGEST)} from {clean(file)}" + ("" if is_set else " (in use)")
+        )
+    elif not field.required:
         facts.append(f"default {default_text(field)}{unit}" + ("" if is_set else " (in use)"))
     return Content.assemble(
         (field.path, "bold"),
@@ -112,7 +122,10 @@ class EditorHelp(Static):
         problem = draft.complaint_about(field.path)
         is_set = draft.value(field.path) is not None
         difference = difference_from(run, effect, field)
-        self.update(field_help(field, is_set=is_set, problem=problem, difference=difference))
+        value = draft.inherited_value(field.path)
+        origin = draft.origin_without_own(field.path)
+        inherited = None if origin is None else (_as_typed(field, value), origin.name)
+        self.update(field_help(field, is_set=is_set, problem=problem, difference=difference, inherited=inherited))
 
     def show_section(self, section: ProfileSection) -> None:
         """About a section."""

@@ -405,3 +405,46 @@ async def test_a_wrong_stage_is_told_at_the_line_of_the_stages(field: Field) -> 
         await until(pilot, lambda: bool(pilot.app.screen.query(FieldRow)), "the form")
         (row,) = [row for row in pilot.app.screen.query(FieldRow) if row.field.path == "stages"]
         await until(pilot, lambda: row.has_class("-error"), "the problem")
+
+
+CHILD = 'extends = "base"\n\n[optimizer]\nlr = 5e-4  # mine\n'
+
+
+async def test_inherited_values_are_shown_as_such_and_an_edit_writes_only_the_child(field: Field) -> None:
+    base = field.profile("base", f"{PROFILE}\n[network]\nrank = 4\n")
+    before = base.read_text()
+    child = field.profile("child", CHILD)
+    app = Shell(lambda: ProfileEditor(field.workspace, child))
+    async with app.run_test(size=(110, 34), notifications=True) as pilot:
+        await go_to(pilot, "network", "rank")
+        focused = pilot.app.focused
+        assert isinstance(focused, Input)
+        assert (focused.value, focused.placeholder) == ("", "4")
+        shown = screen_text(pilot.app)
+        assert "from base.toml" in shown
+        assert "inherited 4 from base.toml (in use)" in shown
+        await retype(pilot, "8")
+        assert "inherited 4 from base.toml" in screen_text(pilot.app)
+        assert changed_lines(CHILD, await saved(pilot, child)) == ["+ ", "+ [network]", "+ rank = 8"]
+        focused.clear()
+        await pilot.pause()
+        assert changed_lines(CHILD, await saved(pilot, child)) in (["+ ", "+ [network]"], [])
+        profile = editor(pilot).draft.profile
+        assert profile is not None and profile.network.rank == 4
+    assert base.read_text() == before
+
+
+async def test_a_mistake_in_a_profile_that_is_extended_is_told_in_the_form(field: Field) -> None:
+    base = field.profile("base")
+    base.write_text(base.read_text() + "\n[ema]\ndecay = 7\n")
+    child = field.profile("child", CHILD)
+    app = Shell(lambda: ProfileEditor(field.workspace, child))
+    async with app.run_test(size=(140, 34), notifications=True) as pilot:
+        await pilot.pause()
+        assert "(inherited by child.toml), base.toml:" in editor(pilot).draft.first_complaint
+        base.write_text("[x")
+        await go_to(pilot, "optimizer", "lr")
+        await retype(pilot, "3e-4")
+        draft = editor(pilot).draft
+        assert draft.is_toml, "the child's own text can be edited"
+        assert "not TOML" in draft.first_complaint

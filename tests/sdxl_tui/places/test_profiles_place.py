@@ -194,3 +194,27 @@ def test_a_copy_takes_the_first_free_name(field: Field) -> None:
         field.profile(taken)
     assert free_name(field.workspace.profiles, "a").name == "a-3.toml"
     assert free_name(field.workspace.profiles, "b").name == "b.toml"
+
+
+async def test_delete_names_the_profiles_that_extend_it(field: Field) -> None:
+    field.profile("base")
+    field.profile("kid", 'extends = "base"\n')
+    field.profile("kids-kid", 'extends = "./kid.toml"\n')
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "kids-kid")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
+        assert "Extended by kid, kids-kid" in screen_text(pilot.app)
+
+
+def test_an_edit_of_a_parent_is_read_again_and_a_missing_one_when_it_is_there(field: Field) -> None:
+    field.profile("kid", 'extends = "base"\n')
+    shelf = ProfileShelf(field.workspace.profiles)
+    assert shelf.read()[0].profile is None
+    base = field.profile("base")
+    entries = {entry.name: entry for entry in shelf.read()}
+    first = entries["kid"].profile
+    assert first is not None and entries["kid"].parents == (base,)
+    base.write_text(f"{PROFILE}\n[network]\nrank = 64\n")
+    second = next(entry for entry in shelf.read() if entry.name == "kid").profile
+    assert second is not None and (first.network.rank, second.network.rank) == (16, 64)
