@@ -79,6 +79,7 @@ class ProfileField:
     maximum: float | None = None
     maximum_exclusive: bool = False
     multiple_of: int | None = None
+    min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None
     detail: str = ""
@@ -266,6 +267,7 @@ _CONSTRAINTS: Final[dict[str, tuple[str, dict[str, bool]]]] = {
     "le": ("maximum", {}),
     "lt": ("maximum", {"maximum_exclusive": True}),
     "multiple_of": ("multiple_of", {}),
+    "min_length": ("min_length", {}),
     "max_length": ("max_length", {}),
     "pattern": ("pattern", {}),
 }

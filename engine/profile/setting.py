@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class AtResume(StrEnum):
@@ -19,6 +20,13 @@ class AtResume(StrEnum):
     """The checkpoint's value wins; another route (continue, reschedule) would apply the new one."""
     FIXED = "fixed"
     """A changed value rules an exact resume out."""
+
+
+HAPPENS_AT_RESUME: Final = {
+    AtResume.APPLIED: "a changed value takes effect",
+    AtResume.RESTORED: "the checkpoint's value wins; to change it, continue with a new LR",
+    AtResume.FIXED: "a changed value rules an exact resume out",
+}
 
 
 @dataclass(frozen=True)

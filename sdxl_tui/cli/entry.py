@@ -32,6 +32,7 @@ from sdxl_tui.cli import (
     resume_commands,
     run_commands,
     scale_lr,
+    schema_command,
     states_command,
     training_commands,
 )
@@ -108,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
         child_commands,
         fork_command,
         profile_commands,
+        schema_command,
         dataset_command,
         import_command,
         export_command,

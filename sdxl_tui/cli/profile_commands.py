@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
+from engine.profile.setting import HAPPENS_AT_RESUME
 from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command, add_overrides_option
 from sdxl_tui.cli.output import Column, Painted, Printer, out
 from sdxl_tui.terminal.clean import clean
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
     from engine.profile.problems import Problem
     from engine.profile.schema import Profile
     from sdxl_tui.fleet.profile_shelf import ProfileEntry
-
-AT_RESUME: Final = {
-    "applied": "a changed value takes effect",
-    "restored": "the checkpoint's value wins; to change it, continue with a new LR",
-    "fixed": "a changed value rules an exact resume out",
-}
 
 
 def add_commands(commands: Commands) -> None:
@@ -272,7 +267,7 @@ def _print_field(printer: Printer, field: ProfileField) -> None:
     pairs = [
         ("value", f"{field.requirement}{unit}"),
         ("default", default),
-        ("at resume", f"{field.at_resume.value}: {AT_RESUME[field.at_resume.value]}"),
+        ("at resume", f"{field.at_resume.value}: {HAPPENS_AT_RESUME[field.at_resume]}"),
     ]
     if field.aliases:
         pairs.append(("also called", ", ".join(field.aliases)))

@@ -19,7 +19,7 @@ from tests.sdxl_tui.cli.cli_runner import CommandLine, run_in_process
 
 COMMANDS = (
     *("demo", "launch", "runs", "logs", "stop", "checkpoints", "inspect", "resume", "continue"),
-    *("profiles", "check", "explain", "dataset", "import", "export", "resize", "export-lora"),
+    *("profiles", "check", "explain", "schema", "dataset", "import", "export", "resize", "export-lora"),
     *("tree", "verify", "pin", "unpin", "delete", "compare", "states", "effect", "reschedule", "extend"),
     *("save", "sample", "validate", "pause", "unpause", "scale-lr"),
 )
