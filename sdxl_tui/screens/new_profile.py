@@ -52,7 +52,7 @@ class NewProfile(ModalScreen[Path | None]):
 
     def compose(self) -> ComposeResult:
         names = tuple(self.templates)
-        first = next((name for name in names if name != "demo"), names[0] if names else "")
+        first = "character" if "character" in names else next(iter(names), "")
         with Vertical(id="box") as box:
             box.border_title = Content(" New profile ")
             yield LabelledField("Name", Input(placeholder="my-character", id="name", compact=True))
