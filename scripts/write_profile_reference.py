@@ -27,6 +27,10 @@ have a default. Unknown fields are errors. A relative path is taken from the pro
 and `bundled:demo-base` and `bundled:demo-images` are shipped with the package. On the command line,
 `--set section.field=value` changes one field for one run (there a relative path is taken from the current folder).
 
+With `extends = "character"` (a shipped profile, or a file beside this one) or `extends = "../base.toml"` a profile takes over
+all values it does not set itself, and nothing is required. `sdxl-tui schema` prints all of this as JSON Schema; editors
+with taplo (VS Code: Even Better TOML) find it by a first line `#:schema ./sdxl-tui.schema.json`.
+
 **At resume** says what happens when a value was changed since the checkpoint and the run is resumed from it:
 
 - *applied*: the new value takes effect from the next step on.

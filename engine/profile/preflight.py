@@ -15,11 +15,11 @@ from typing import Final
 
 from engine.demo import locate
 from engine.profile.explain import dotted
+from engine.profile.likely_mistakes import likely_mistakes
 from engine.profile.load import LoadedProfile
 from engine.profile.model_preflight import check_base, check_vae
 from engine.profile.optimizer_kinds import OPTIMIZERS
-from engine.profile.optimizer_rules import unusual_rate
-from engine.profile.places import no_folder
+from engine.profile.places import PLACEHOLDER, no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
 from engine.profile.schema import Model, Profile, Source
 from engine.profile.source_map import Path as KeyPath
@@ -51,12 +51,29 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
 def _look_at(profile: Profile) -> list[_Found]:
     """Everything that one training needs."""
     found = [_check_optimizer(profile), *_check_model(profile.model)]
-    found += [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
+    sources = [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
+    found += [*sources, _check_start(profile)]
     if not any(item.errors or item.images for item in found):
         paths = ", ".join(source.path for source in profile.dataset.sources)
         suggestion = f"images end in {', '.join(IMAGE_ENDINGS)}"
         found.append(_Found(errors=(_Fault(("dataset", "sources"), None, f"no image in {paths}", suggestion),)))
-    return found
+    seen = sum(item.images * source.repeats for item, source in zip(sources, profile.dataset.sources, strict=True))
+    likely = [
+        _Fault(tuple(one.field.split(".")), one.value, one.rule, one.suggestion)
+        for one in likely_mistakes(profile, seen)
+    ]
+    return [*found, _Found(warnings=tuple(likely))]
+
+
+def _check_start(profile: Profile) -> _Found:
+    """Whether the file is there whose weights are started from; what is in it is looked at when it is read."""
+    written = profile.network.start_from
+    if written is None or _is_file(locate(written)) or locate(written).is_dir():
+        return _Found()
+    rule = "there is no such file"
+    if written.startswith(PLACEHOLDER):
+        rule = "is a placeholder: write your own file here, in a profile of your own if it is a shipped one"
+    return _Found(errors=(_Fault(("network", "start_from"), written, rule, "name a LoRA file"),))
 
 
 def _unused(profile: Profile, loaded: LoadedProfile | None) -> list[_Fault]:
@@ -161,18 +178,15 @@ def _check_model(model: Model) -> list[_Found]:
 
 
 def _check_optimizer(profile: Profile) -> _Found:
-    """Whether its package is there, and whether the rate is one it is used with."""
-    kind, lr = profile.optimizer.kind, profile.optimizer.lr
+    """Whether its package is there."""
+    kind = profile.optimizer.kind
     facts = OPTIMIZERS[kind]
     errors: list[_Fault] = []
-    warnings: list[_Fault] = []
     if importlib.util.find_spec(facts.module) is None:
         rule = f"needs the package {facts.package}, which is not installed"
         suggestion = f"pip install 'sdxl-tui[optimizers]', or only {facts.package}"
         errors.append(_Fault(("optimizer", "kind"), kind.value, rule, suggestion))
-    if (unusual := unusual_rate(kind, lr)) is not None:
-        warnings.append(_Fault(("optimizer", "lr"), f"{lr:g}", unusual))
-    return _Found(errors=tuple(errors), warnings=tuple(warnings))
+    return _Found(errors=tuple(errors))
 
 
 def _missing_companion(source: Source, index: int) -> _Fault | None:

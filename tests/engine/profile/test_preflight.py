@@ -230,3 +230,32 @@ def test_a_folder_of_a_hub_s_shape_is_a_folder(base: Path, images: Path) -> None
     loaded = parse_profile(text, folder=base.parents[1])
     assert loaded.profile.model.base == str(base)
     assert check_inputs(loaded.profile, loaded) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            "[network]\nrank = 4\n",
+            'network.alpha = "16": is above network.rank 4: it multiplies what the LoRA adds by 4',
+        ),
+        ("[training]\nsteps = 10\n[schedule]\nwarmup_steps = 6\n", "is more than half of training.steps 10"),
+        ("[training]\nbatch_size = 25\n", "is more than the 24 images of an epoch, repeats counted"),
+        ("[training]\nbatch_size = 13\n[launch]\nprocesses = 2\n", "on 2 processes is more than the 24 images"),
+        ("[optimizer]\nlr = 0.5\n", "is far above the usual rates of adamw"),
+    ],
+)
+def test_what_is_probably_not_meant_is_a_warning(base: Path, lines: str, told: str) -> None:
+    text = f'[model]\nbase = "{base}"\n[[dataset.sources]]\npath = "bundled:demo-images"\n{lines}'
+    loaded = parse_profile(text, folder=Path("/w"), source=Path("cat.toml"))
+    warnings = [str(problem) for problem in check_inputs(loaded.profile, loaded)]
+    assert len(warnings) == 1 and told in warnings[0], warnings
+
+
+def test_a_lora_to_start_from_that_is_not_there_is_told(base: Path) -> None:
+    text = f'[model]\nbase = "{base}"\n[network]\nstart_from = "gone.safetensors"\n'
+    text += '[[dataset.sources]]\npath = "bundled:demo-images"\n'
+    found = refused(parse_profile(text, folder=Path("/w"), source=Path("cat.toml")))
+    assert found == [
+        'cat.toml:4:1: network.start_from = "/w/gone.safetensors": there is no such file; name a LoRA file'
+    ]
