@@ -19,7 +19,7 @@ class Likely(NamedTuple):
     """A field with a value that is probably not meant."""
 
     field: str
-    value: str
+    value: float
     rule: str
     suggestion: str = ""
 
@@ -28,16 +28,16 @@ def likely_mistakes(profile: Profile, images: int) -> Iterator[Likely]:
     """Those of one training. images: how many an epoch sees, repeats counted; 0 where that is not known."""
     optimizer, network, training = profile.optimizer, profile.network, profile.training
     if (unusual := unusual_rate(optimizer.kind, optimizer.lr)) is not None:
-        yield Likely("optimizer.lr", f"{optimizer.lr:g}", unusual)
+        yield Likely("optimizer.lr", optimizer.lr, unusual)
     if network.alpha > network.rank and network.start_from is None:
         times = network.alpha / network.rank
         rule = f"is above network.rank {network.rank}: it multiplies what the LoRA adds by {times:g}, like a higher LR"
-        yield Likely("network.alpha", f"{network.alpha:g}", rule, f"usual is {network.rank} or {network.rank / 2:g}")
+        yield Likely("network.alpha", network.alpha, rule, f"usual is {network.rank} or {network.rank / 2:g}")
     if profile.schedule.warmup_steps > LONG_WARMUP * training.steps:
         rule = f"is more than half of training.steps {training.steps}"
-        yield Likely("schedule.warmup_steps", str(profile.schedule.warmup_steps), rule, "0 to 10 % is usual")
+        yield Likely("schedule.warmup_steps", profile.schedule.warmup_steps, rule, "0 to 10 % is usual")
     together = training.batch_size * profile.launch.processes
     if images and together > images:
         of = f" on {profile.launch.processes} processes" if profile.launch.processes > 1 else ""
         rule = f"{of} is more than the {images} images of an epoch, repeats counted: no batch is ever full".strip()
-        yield Likely("training.batch_size", str(training.batch_size), rule, f"use at most {max(1, images)}")
+        yield Likely("training.batch_size", training.batch_size, rule, f"use at most {max(1, images)}")

@@ -110,7 +110,7 @@ class _Fault:
     """A problem before it is known in which file, at which line."""
 
     path: KeyPath
-    value: str | None
+    value: str | float | None
     rule: str
     suggestion: str = ""
 
