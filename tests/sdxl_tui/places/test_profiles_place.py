@@ -32,7 +32,7 @@ async def shows(pilot: Pilot[None], text: str) -> None:
 async def test_it_lists_the_workspaces_profiles_and_the_shipped_ones(field: Field) -> None:
     field.profile()
     field.profile("broken", PROFILE.replace("lr = 1e-4", "lr = 20.0"))
-    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+    async with shell(field).run_test(size=(80, 50), notifications=True) as pilot:
         await shows(pilot, "character")
         lines = screen_text(pilot.app).splitlines()
         assert any("fox" in line and "workspace" in line and "1.00e-4" in line and "valid" in line for line in lines)
