@@ -57,6 +57,14 @@ class ProfileDocument:
         """The file's content differs from what was read or last saved: someone else wrote, created or deleted it."""
         return self._read_disk() != self._on_disk
 
+    def disk_version(self) -> tuple[int, int, int] | None:
+        """Something that changes whenever the file is written or replaced; cheap. None: there is no file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
     def replace_text(self, text: str) -> None:
         """Take ``text`` as the new content, whatever it is."""
         self._text = text.removeprefix(BOM)

@@ -1,0 +1,95 @@
+"""The profile editor in a pseudo-terminal: killed with unsaved text, and while another program has the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.sdxl_tui.app.run_field import RunField
+from tests.sdxl_tui.app.test_in_a_terminal import Start, Terminal, start
+
+__all__ = ["start"]
+
+TEXT = """\
+# Mine.
+schema = 1
+name = "zorb"
+[model]
+base = "bundled:demo-base"
+[[dataset.sources]]
+path = "bundled:demo-images"
+"""
+
+
+@pytest.fixture
+def profile(runs: RunField) -> Path:
+    """A profile of the workspace, the first of the list."""
+    path = runs.workspace.profiles / "a.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def press(terminal: Terminal, keys: str, until: bytes) -> None:
+    """Type, and wait for what comes of it."""
+    terminal.received = b""
+    os.write(terminal.master, keys.encode())
+    terminal.read_until(until)
+
+
+def open_editor(terminal: Terminal) -> None:
+    """To the profile's editor."""
+    terminal.read_until(b"Quit")
+    press(terminal, "2", b"Duplicate")
+    time.sleep(1.0)
+    press(terminal, "\r", b"Form or TOML")
+
+
+def test_a_kill_costs_no_more_than_the_last_moment(runs: RunField, profile: Path, start: Start) -> None:
+    terminal = start()
+    open_editor(terminal)
+    press(terminal, "\x14", b"Mine")  # ctrl+t: the text
+    press(terminal, "# typed and not saved\r", b"not saved")
+    kept = runs.workspace.drafts
+    until = time.monotonic() + 5
+    while not any("typed and not saved\\n" in file.read_text() for file in kept.glob("*.json")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.exit_code()
+    assert profile.read_text() == TEXT
+    again = start()
+    open_editor(again)
+    again.read_until(b"typed and not saved")
+    press(again, "t", b"not saved")
+    press(again, "\x13", b"Saved")
+    assert profile.read_text() == f"# typed and not saved\n{TEXT}"
+    until = time.monotonic() + 5
+    while list(kept.iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("unsaved", [False, True])
+def test_the_users_editor_has_the_terminal_and_its_work_comes_back(
+    profile: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsaved: bool
+) -> None:
+    program = tmp_path / "my editor"
+    program.write_text('#!/bin/sh\ntest -t 0 && echo "IN THE EDITOR $1"\nsed -i "s/zorb/fox/" "$2"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("VISUAL", f"'{program}' --plain")
+    terminal = start()
+    open_editor(terminal)
+    if unsaved:
+        press(terminal, "\x14", b"Mine")
+        press(terminal, "#", b"not saved")
+    press(terminal, "\x1bOS", b"IN THE EDITOR --plain")  # F4
+    terminal.read_until(b"fox")
+    if unsaved:
+        terminal.read_until(b"not saved")
+        assert profile.read_text() == TEXT
+        press(terminal, "\x13", b"Saved")
+    assert profile.read_text() == ("#" if unsaved else "") + TEXT.replace("zorb", "fox")
