@@ -53,6 +53,11 @@ class ProfileDocument:
         return self._on_disk is None or self._encoded() != self._on_disk
 
     @property
+    def saved_text(self) -> str:
+        """The text as it was read or last saved; empty if there was no file."""
+        return "" if self._on_disk is None else decode(self._on_disk, str(self.path))
+
+    @property
     def changed_on_disk(self) -> bool:
         """The file's content differs from what was read or last saved: someone else wrote, created or deleted it."""
         return self._read_disk() != self._on_disk

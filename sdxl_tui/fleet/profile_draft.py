@@ -178,6 +178,30 @@ class ProfileDraft:
         self.history.close()
         return self._came_from(before)
 
+    @property
+    def unsaved_fields(self) -> frozenset[str]:
+        """The fields whose values are not the file's; of a text or a file that is no TOML only what was mistyped."""
+        changed = differing_fields(self.document.saved_text, self.document.text) if self.document.is_changed else []
+        return frozenset((*changed, *self._mistyped))
+
+    def reset(self, path: str) -> bool:
+        """Give a field the file's value again; where it has that, its default. Whether that changed anything."""
+        if path in self.unsaved_fields:
+            try:
+                saved = _at(tomllib.loads(self.document.saved_text), path)
+            except tomllib.TOMLDecodeError:
+                saved = None
+        else:
+            saved = None
+            if self.value(path) is None:
+                return False
+        self.leave_field()
+        self.history.close()
+        self.set(path, saved)
+        self.leave_field()
+        self.history.close()
+        return True
+
     def values(self, section: ProfileSection) -> dict[str, Any]:
         """What the text itself sets, None for defaults; all None where it is no TOML."""
         return {field.path: self.value(field.path) for field in section.fields}

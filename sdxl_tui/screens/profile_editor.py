@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, TextArea
 
 from engine.errors import UserError
-from engine.profile.fields import ProfileSection, profile_sections
+from engine.profile.fields import ProfileField, ProfileSection, profile_sections
 from engine.profile.problems import ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
@@ -26,6 +26,7 @@ from sdxl_tui.fleet.profile_draft import section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
 from sdxl_tui.screens.draft_place import DraftPlace
+from sdxl_tui.screens.find_field import FindField
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
@@ -55,6 +56,8 @@ class ProfileEditor(DraftPlace):
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
         "An empty field goes back to its default. What is wrong with a value, and what a resume does with a changed one, stands "
         "in the help below.",
+        "• behind a name: the value is not the file's yet. F8 goes back to the file's value, then to the default. Ctrl with "
+        "up and down steps a number.",
         "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
@@ -77,6 +80,11 @@ class ProfileEditor(DraftPlace):
         Binding("ctrl+t", "turn", "Form or TOML"),
         Binding("ctrl+r", "show_difference", "At resume"),
         Binding("ctrl+n", "next_problem", "Next problem"),
+        Binding("slash", "find", "Find a field"),
+        Binding("ctrl+f", "find", "Find a field, also while typing", show=False, priority=True),
+        Binding("f8", "reset", "Back to the saved value, then to the default", show=False),
+        Binding("ctrl+up", "step(True)", "Number up", show=False, priority=True),
+        Binding("ctrl+down", "step(False)", "Number down", show=False, priority=True),
         Binding("d", "duplicate", "Duplicate to edit"),
         Binding("pagedown", "section(1)", "Next section", show=False),
         Binding("pageup", "section(-1)", "Previous section", show=False),
@@ -128,7 +136,7 @@ class ProfileEditor(DraftPlace):
         self._plan.show(self.draft.profile, self.draft.problems)
         if self._form is not None:
             self._form.show_problems(self.draft.complaints)
-            self._form.show_marks(effects)
+            self._form.show_marks(effects, self.draft.unsaved_fields)
         self._show_help()
         self.refresh_bindings()
         self.keep_draft()
@@ -181,7 +189,7 @@ class ProfileEditor(DraftPlace):
         await self._form_page.remove_children()
         await self._form_page.mount(self._form)
         self._form.show_problems(self.draft.complaints)
-        self._form.show_marks(self._effects())
+        self._form.show_marks(self._effects(), self.draft.unsaved_fields)
 
     @on(RowList.Highlighted)
     async def _section_moved(self) -> None:
@@ -238,6 +246,32 @@ class ProfileEditor(DraftPlace):
                 await self._show_section(self._sections.section)
                 self._section_chosen()
 
+    def _focused_field(self) -> ProfileField | None:
+        return self._form.field_of(self.focused) if self._form is not None else None
+
+    async def action_reset(self) -> None:
+        """The focused field as the file has it; where it is so, at its default."""
+        field = self._focused_field()
+        if field is not None and self._pages.current == "form" and self.draft.reset(field.path):
+            await self.show_anew([field.path])
+
+    def action_step(self, up: bool) -> None:
+        """The focused number one step up or down."""
+        if self._form is not None and self._pages.current == "form":
+            self._form.step(self.focused, up)
+
+    @work
+    async def action_find(self) -> None:
+        """Go to a field that is looked for by words."""
+        if not self.draft.is_toml:
+            self.notify("the fields are shown once the text is TOML", title="Not TOML yet", severity="error")
+            return
+        path = await self.app.push_screen_wait(FindField())
+        if path is not None:
+            if self._pages.current == "toml":
+                await self.action_turn()
+            await self._go_to_field(path)
+
     # the text
 
     def _open_toml(self) -> None:
@@ -281,7 +315,7 @@ class ProfileEditor(DraftPlace):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
-        if action in {"save", "undo", "redo", "edit_outside"}:
+        if action in {"save", "undo", "redo", "edit_outside", "reset", "step"}:
             return not self.read_only
         if action == "duplicate":
             return self.read_only
@@ -297,7 +331,7 @@ class ProfileEditor(DraftPlace):
             self._toml.go_to_next([problem.line for problem in self.draft.problems if problem.line])
             return
         paths = list(self.draft.complaints)
-        focused = self._form.field_of(self.focused) if self._form is not None else None
+        focused = self._focused_field()
         at = paths.index(focused.path) if focused is not None and focused.path in paths else -1
         await self._go_to_field(paths[(at + 1) % len(paths)])
 
