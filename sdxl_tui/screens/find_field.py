@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -58,13 +59,14 @@ class FindField(ModalScreen[str | None]):
     def __init__(self) -> None:
         super().__init__()
         self._fields: dict[str, ProfileField] = {}
+        self._input = Input(placeholder="its name, or words of its help", compact=True, select_on_focus=False)
         self._list, self._about = RowList(), Static(id="about")
         self._list.can_focus = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(" Find a field ")
-            yield Input(placeholder="its name, or words of its help", compact=True)
+            yield self._input
             yield self._list
             yield self._about
             yield KeyBar()
@@ -72,6 +74,13 @@ class FindField(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """All of them at first."""
         self._show("")
+
+    def on_key(self, event: Key) -> None:
+        """What is typed in the same breath as the key that opens this arrives before the input has the focus."""
+        if self.focused is not self._input and event.character is not None and event.is_printable:
+            event.stop()
+            self._input.value += event.character
+            self._input.cursor_position = len(self._input.value)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

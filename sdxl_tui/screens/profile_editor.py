@@ -15,7 +15,7 @@ from textual.containers import Container, Horizontal
 from textual.events import DescendantFocus, Mount, ScreenResume
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, TextArea
+from textual.widgets import ContentSwitcher, Input, TextArea
 
 from engine.errors import UserError
 from engine.profile.fields import ProfileField, ProfileSection, profile_sections
@@ -80,8 +80,8 @@ class ProfileEditor(DraftPlace):
         Binding("ctrl+t", "turn", "Form or TOML"),
         Binding("ctrl+r", "show_difference", "At resume"),
         Binding("ctrl+n", "next_problem", "Next problem"),
-        Binding("slash", "find", "Find a field"),
-        Binding("ctrl+f", "find", "Find a field, also while typing", show=False, priority=True),
+        Binding("slash", "find", "Find a field", priority=True),
+        Binding("ctrl+f", "find_typing", "Find a field, also while typing", show=False, priority=True),
         Binding("f8", "reset", "Back to the saved value, then to the default", show=False),
         Binding("ctrl+up", "step(True)", "Number up", show=False, priority=True),
         Binding("ctrl+down", "step(False)", "Number down", show=False, priority=True),
@@ -260,13 +260,18 @@ class ProfileEditor(DraftPlace):
         if self._form is not None and self._pages.current == "form":
             self._form.step(self.focused, up)
 
-    @work
     async def action_find(self) -> None:
-        """Go to a field that is looked for by words."""
-        if not self.draft.is_toml:
+        """Look for a field by words, and go there."""
+        if self.draft.is_toml:
+            await self.app.push_screen(FindField(), self._go_to_found)  # what is typed next is for it
+        else:
             self.notify("the fields are shown once the text is TOML", title="Not TOML yet", severity="error")
-            return
-        path = await self.app.push_screen_wait(FindField())
+
+    async def action_find_typing(self) -> None:
+        """The same while a letter would be typed into what has the focus."""
+        await self.action_find()
+
+    async def _go_to_found(self, path: str | None) -> None:
         if path is not None:
             if self._pages.current == "toml":
                 await self.action_turn()
@@ -317,6 +322,8 @@ class ProfileEditor(DraftPlace):
         """What can be done now."""
         if action in {"save", "undo", "redo", "edit_outside", "reset", "step"}:
             return not self.read_only
+        if action == "find":
+            return not isinstance(self.focused, Input | TextArea)
         if action == "duplicate":
             return self.read_only
         if action == "show_difference":

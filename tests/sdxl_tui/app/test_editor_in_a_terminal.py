@@ -93,3 +93,11 @@ def test_the_users_editor_has_the_terminal_and_its_work_comes_back(
         assert profile.read_text() == TEXT
         press(terminal, "\x13", b"Saved")
     assert profile.read_text() == ("#" if unsaved else "") + TEXT.replace("zorb", "fox")
+
+
+def test_a_search_may_be_typed_in_one_breath(profile: Path, start: Start) -> None:
+    terminal = start()
+    open_editor(terminal)
+    press(terminal, "/mirrored", b"Find a field")
+    terminal.read_until(b"dataset.flip")
+    press(terminal, "\r", b"Half of the visits")
