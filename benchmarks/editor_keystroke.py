@@ -49,18 +49,18 @@ class Terminal:
         while select.select([self.master], [], [], seconds)[0]:
             os.read(self.master, 1 << 16)
 
-    def press(self, keys: bytes) -> float:
-        """Milliseconds from the key to the last byte that comes of it before a silence of 120 ms."""
+    def press(self, keys: bytes) -> tuple[float, float]:
+        """Milliseconds from the key to the first and to the last byte that comes of it before a silence of 120 ms."""
         self.quiet(0.25)
         began = time.perf_counter()
         os.write(self.master, keys)
         if not select.select([self.master], [], [], 2.0)[0]:
             raise SystemExit(f"nothing came of {keys!r}")
-        last = began
+        first = last = time.perf_counter()
         while select.select([self.master], [], [], 0.12)[0]:
             os.read(self.master, 1 << 16)
             last = time.perf_counter()
-        return (last - began) * 1000
+        return (first - began) * 1000, (last - began) * 1000
 
     def end(self) -> None:
         """Away with it."""
@@ -68,11 +68,12 @@ class Terminal:
         os.waitpid(self.pid, 0)
 
 
-def told(name: str, times: list[float]) -> None:
+def told(name: str, times: list[tuple[float, float]]) -> None:
     """One line of the result."""
-    ordered = sorted(times)
-    p95 = ordered[int(len(ordered) * 0.95)]
-    print(f"{name:<28}{statistics.median(times):7.1f}{p95:8.1f}{ordered[-1]:8.1f}")
+    cells = []
+    for found in zip(*times, strict=True):
+        cells += [statistics.median(found), sorted(found)[int(len(found) * 0.95)]]
+    print(f"{name:<22}" + "".join(f"{cell:9.1f}" for cell in cells))
 
 
 def main() -> None:
@@ -92,7 +93,7 @@ def main() -> None:
         terminal.quiet(1.0)
         os.write(terminal.master, b"\r")
         terminal.read_until(b"Form or TOML")
-        print(f"{'milliseconds':<28}{'median':>7}{'p95':>8}{'most':>8}")
+        print(f"{'milliseconds':<22}{'first':>9}{'p95':>9}{'last':>9}{'p95':>9}")
         told("next section", [terminal.press(b"\x1b[B" if at % 2 == 0 else b"\x1b[A") for at in range(count)])
         os.write(terminal.master, b"/optimizer.lr")
         terminal.quiet(0.6)

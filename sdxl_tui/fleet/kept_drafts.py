@@ -71,17 +71,15 @@ class DraftKeeper:
     def write(self) -> None:
         """Make the disk hold what is wanted; synced. Raises ``OSError``."""
         with self._turn:
-            wanted = self._wanted
-            if wanted == self._written:
-                return
-            if wanted is None:
-                self._file.unlink(missing_ok=True)
-                self._let_go()
-            else:
-                self._hold()
-                record = {"profile": str(self._profile.absolute()), "kept": time.time(), "text": wanted}
-                write_json_atomically(self._file, record)
-            self._written = wanted
+            while (wanted := self._wanted) != self._written:  # it may be another by the time one is written
+                if wanted is None:
+                    self._file.unlink(missing_ok=True)
+                    self._let_go()
+                else:
+                    self._hold()
+                    record = {"profile": str(self._profile.absolute()), "kept": time.time(), "text": wanted}
+                    write_json_atomically(self._file, record)
+                self._written = wanted
 
     def forget(self) -> None:
         """Nothing is to be kept any more. Raises ``OSError``."""
