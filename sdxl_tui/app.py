@@ -260,12 +260,8 @@ class SdxlTui(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; asks first if something typed would be lost. Runs go on."""
-        unsaved = [
-            what
-            for stack in self._screen_stacks.values()
-            for screen in stack
-            if isinstance(screen, Place) and (what := screen.unsaved) is not None
-        ]
+        places = [screen for stack in self._screen_stacks.values() for screen in stack if isinstance(screen, Place)]
+        unsaved = [what for place in places if (what := place.unsaved) is not None]
         if not unsaved:
             self.exit()
             return
@@ -276,7 +272,14 @@ class SdxlTui(App[None]):
             f"Not saved: {clean(', '.join(unsaved))}. Runs go on in any case.",
             [Answer("quit", "y", "Quit and lose the changes", destroys=True)],
         )
-        self.push_screen(question, lambda answer: self.exit() if answer == "quit" else None)
+
+        def leave(answer: str | None) -> None:
+            if answer == "quit":
+                for place in places:
+                    place.forget_unsaved()
+                self.exit()
+
+        self.push_screen(question, leave)
 
     def action_help_quit(self) -> None:
         """Ctrl+C: say how to leave, so that a reflex ends nothing."""

@@ -48,6 +48,11 @@ class Workspace:
         return self.path / "queue"
 
     @property
+    def drafts(self) -> Path:
+        """Unsaved text of profiles that are being edited; absent until there is any."""
+        return self.path / "drafts"
+
+    @property
     def state_folders(self) -> Path:
         """The list of folders with states of sd-scripts that are shown beside the runs; absent until one is added."""
         return self.path / "state-folders.json"

@@ -54,9 +54,22 @@ class ProfileDocument:
         return self._on_disk is None or self._encoded() != self._on_disk
 
     @property
+    def saved_text(self) -> str:
+        """The text as it was read or last saved; empty if there was no file."""
+        return "" if self._on_disk is None else decode(self._on_disk, str(self.path))
+
+    @property
     def changed_on_disk(self) -> bool:
         """The file's content differs from what was read or last saved: someone else wrote, created or deleted it."""
         return self._read_disk() != self._on_disk
+
+    def disk_version(self) -> tuple[int, int, int] | None:
+        """Something that changes whenever the file is written or replaced; cheap. None: there is no file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def replace_text(self, text: str) -> None:
         """Take ``text`` as the new content, whatever it is."""

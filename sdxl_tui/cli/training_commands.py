@@ -13,6 +13,7 @@ from sdxl_tui.cli.opening import program, require_terminal, run_app_on
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
 from sdxl_tui.cli.queueing import add_queue_options, chosen_gpus, go_on_now, say_what_began, turn_of
+from sdxl_tui.cli.sweeping import add_sweep_options, launch_sweep, require_sweep_for_dry_run
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace, find_workspace
@@ -53,19 +54,25 @@ def add_commands(commands: Commands) -> None:
         summary="start training a profile",
         about="""Start a run of a profile: a TOML file, or the name of one in the workspace's profiles/ or of a shipped one
         (see 'sdxl-tui profiles'). Profile, model folder and dataset are checked first; then the run trains in a process
-        of its own, and its id is printed.""",
+        of its own, and its id is printed.
+
+        With --sweep a run is made for each value of a field, or each pair of values of two, named by what differs; they
+        wait in the queue and train one after another, or at once where there are GPUs for it. compare shows two of them
+        side by side.""",
         examples=[
             "sdxl-tui launch character",
             "sdxl-tui launch ./my.toml --set optimizer.lr=5e-5 --wait",
             "RUN=$(sdxl-tui launch demo)",
             "sdxl-tui launch style --queue --gpu 1",
             "sdxl-tui launch demo --after latest --set optimizer.lr=5e-5",
+            "sdxl-tui launch character --sweep optimizer.lr=5e-5,1e-4 --dry-run",
         ],
         exits=WAIT_EXITS,
     )
     launch.add_argument("profile", metavar="PROFILE", help="file or name of a profile")
     add_overrides_option(launch, "change a field for this run only; may be repeated")
     add_queue_options(launch)
+    add_sweep_options(launch)
     add_wait_option(launch)
 
 
@@ -75,7 +82,11 @@ def launch_profile(arguments: argparse.Namespace) -> int:
     from sdxl_tui.fleet.queue.chains import begin  # noqa: PLC0415
 
     workspace = find_workspace(getattr(arguments, "workspace", None))
-    loaded = _checked(workspace, find_profile(arguments.profile, workspace.profiles), arguments.overrides)
+    require_sweep_for_dry_run(arguments)
+    path = find_profile(arguments.profile, workspace.profiles)
+    if arguments.sweep:
+        return launch_sweep(arguments, workspace, path)
+    loaded = _checked(workspace, path, arguments.overrides)
     turn = turn_of(arguments, workspace)
     runs = begin(workspace, loaded, turn, share=arguments.share, gpus=() if arguments.share else chosen_gpus(arguments))
     if turn is not None or len(runs) > 1:

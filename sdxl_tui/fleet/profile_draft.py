@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.profile.document import ProfileDocument
 from engine.profile.extends import Lineage
@@ -12,6 +13,10 @@ from engine.profile.fields import EXTENDS, ProfileSection, profile_sections
 from engine.profile.load import parse_profile
 from engine.profile.problems import Problem, ProfileError
 from engine.profile.schema import Profile
+from sdxl_tui.fleet.draft_history import DraftHistory
+
+AS_TEXT: Final = "the text"
+"""What ``DraftHistory`` is told is edited where no single field is."""
 
 
 class ProfileDraft:
@@ -28,6 +33,7 @@ class ProfileDraft:
         self._edited: str | None = None
         self._before = self.document.text
         """The text as it was before the field ``_edited`` was touched."""
+        self.history = DraftHistory(self.document.text)
         self.judge()
 
     @property
@@ -122,18 +128,21 @@ class ProfileDraft:
                 self.document.set(path, value)
         except ProfileError as error:
             self._mistyped[path] = error.problems[0].message
+        self.history.note(self.document.text, path)
         self.judge()
 
     def mistype(self, path: str, reason: str) -> None:
         """Note that what was typed for a field is no value for it; the text is as it was before the field was touched."""
         self._go_back_before(path)
         self._mistyped[path] = reason
+        self.history.note(self.document.text, path)
         self.judge()
 
     def restore(self, path: str, value: Any) -> None:
         """Give a field ``value`` again, which it had before it was touched."""
         self._go_back_before(path)
         if self.value(path) == value:
+            self.history.note(self.document.text, path)
             self.judge()
         else:
             self.set(path, value)
@@ -154,17 +163,81 @@ class ProfileDraft:
         self._mistyped.clear()
         self.document.replace_text(text)
         self.leave_field()
+        self.history.note(self.document.text, AS_TEXT)
+
+    def take(self, text: str) -> list[str]:
+        """Take other text as one step; the fields whose values are others then."""
+        before = self.document.text
+        self.document.replace_text(text)
+        self.history.close()
+        return self._came_from(before)
+
+    def undo(self) -> list[str] | None:
+        """Take the last step back, or what was mistyped; the fields whose values are others then. None: there is no step."""
+        if self._mistyped:
+            mistyped = list(self._mistyped)
+            self.leave_field()
+            self._mistyped.clear()
+            self.judge()
+            return mistyped
+        return self._go(self.history.undo())
+
+    def redo(self) -> list[str] | None:
+        """Make the step again that was taken back last; otherwise as ``undo``."""
+        return self._go(self.history.redo())
+
+    def _go(self, text: str | None) -> list[str] | None:
+        if text is None:
+            return None
+        before = self.document.text
+        self.document.replace_text(text)
+        return self._came_from(before)
+
+    def _came_from(self, before: str) -> list[str]:
+        """Judge a text that took the place of ``before``; the fields that differ."""
+        self._mistyped.clear()
+        self.leave_field()
+        self.history.note(self.document.text)
+        self.judge()
+        return differing_fields(before, self.document.text)
 
     def forget_mistyped(self) -> None:
         """Go back to the last values of fields that were mistyped."""
         self._mistyped.clear()
 
-    def reload(self) -> None:
-        """Take the file's content again. Raises ``ProfileError`` if it cannot be read."""
+    def reload(self) -> list[str]:
+        """Take the file's content again, as a step that can be undone; the fields whose values are others then.
+
+        Raises ``ProfileError`` if it cannot be read.
+        """
+        before = self.document.text
         self.document.reload()
-        self._mistyped.clear()
+        self.history.close()
+        return self._came_from(before)
+
+    @property
+    def unsaved_fields(self) -> frozenset[str]:
+        """The fields whose values are not the file's; of a text or a file that is no TOML only what was mistyped."""
+        changed = differing_fields(self.document.saved_text, self.document.text) if self.document.is_changed else []
+        return frozenset((*changed, *self._mistyped))
+
+    def reset(self, path: str) -> bool:
+        """Give a field the file's value again; where it has that, its default. Whether that changed anything."""
+        if path in self.unsaved_fields:
+            try:
+                saved = _at(tomllib.loads(self.document.saved_text), path)
+            except tomllib.TOMLDecodeError:
+                saved = None
+        else:
+            saved = None
+            if self.value(path) is None:
+                return False
         self.leave_field()
-        self.judge()
+        self.history.close()
+        self.set(path, saved)
+        self.leave_field()
+        self.history.close()
+        return True
 
     def values(self, section: ProfileSection) -> dict[str, Any]:
         """What the text itself sets, None for defaults; all None where it is no TOML."""
@@ -180,6 +253,23 @@ class ProfileDraft:
     def complaints_in(self, section: ProfileSection) -> int:
         """How many of the complaints are about a section."""
         return sum(section_of(path) == section.name for path in self.complaints)
+
+
+def differing_fields(one: str, other: str) -> list[str]:
+    """The fields that two texts set to different values, in the schema's order; none where one of them is no TOML."""
+    try:
+        here, there = tomllib.loads(one), tomllib.loads(other)
+    except tomllib.TOMLDecodeError:
+        return []
+    fields = (field for section in profile_sections() for field in section.fields)
+    return [field.path for field in fields if _at(here, field.path) != _at(there, field.path)]
+
+
+def _at(data: dict[str, Any], path: str) -> Any:
+    value: Any = data
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def section_of(path: str) -> str:

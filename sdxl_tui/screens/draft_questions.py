@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
+from typing import Final
+
+from textual.content import Content
 
 from sdxl_tui.fleet.devices import DevicesBusy
+from sdxl_tui.fleet.kept_drafts import KeptDraft
 from sdxl_tui.screens.ask import Answer, Ask
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_age
+
+SHOWN: Final = 8
+"""Lines of a difference."""
 
 
 def changed_on_disk(path: Path) -> Ask:
@@ -19,6 +28,23 @@ def changed_on_disk(path: Path) -> Ask:
             Answer("overwrite", "o", "Overwrite it", destroys=True),
         ),
         back="Keep editing",
+    )
+
+
+def take_up(path: Path, kept: KeptDraft, text: str, now: float) -> Ask:
+    """Answered with ``take`` or ``discard``. text: the file's; now: Unix seconds."""
+    lines = list(difflib.unified_diff(text.splitlines(), kept.text.splitlines(), n=0, lineterm=""))[2:]
+    changed = [line for line in lines if not line.startswith("@@")]
+    styles = {"-": "$error", "+": "$success"}
+    shown = [Content.styled(clean(line, limit=120), styles[line[0]]) for line in changed[:SHOWN]]
+    if len(changed) > SHOWN:
+        shown.append(Content(f"… and {len(changed) - SHOWN} more lines"))
+    words = f"{clean(path.name)} was left with unsaved changes {format_age(now - kept.kept)}. What differs:"
+    return Ask(
+        " Unsaved changes were kept ",
+        Content("\n").join([Content(words), *shown]),
+        (Answer("take", "t", "Take them up"), Answer("discard", "x", "Discard", destroys=True)),
+        back="Later",
     )
 
 

@@ -142,3 +142,6 @@ class Place(Screen[None]):
     def unsaved(self) -> str | None:
         """What would be lost if the app quit now (``"changes to demo.toml"``); None: nothing. Quitting then asks."""
         return None
+
+    def forget_unsaved(self) -> None:
+        """What is unsaved was given up on purpose."""

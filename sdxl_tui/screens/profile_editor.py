@@ -1,11 +1,11 @@
 """Editing one profile, as a form or as TOML: both are views of one ``ProfileDraft``, so neither loses a comment.
 
-Saving and launching run in threads.
+What becomes of the file is ``DraftPlace``'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -15,18 +15,18 @@ from textual.containers import Container, Horizontal
 from textual.events import DescendantFocus, Mount, ScreenResume
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, TextArea
+from textual.widgets import ContentSwitcher, Input, TextArea
 
 from engine.errors import UserError
-from engine.profile.fields import ProfileSection, profile_sections
-from engine.profile.problems import ProfileConflict, ProfileError
+from engine.profile.fields import ProfileField, ProfileSection, profile_sections
+from engine.profile.problems import ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
-from sdxl_tui.fleet.profile_draft import ProfileDraft, section_of, without_index
+from sdxl_tui.fleet.profile_draft import section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
-from sdxl_tui.screens.draft_questions import changed_on_disk, leave_unsaved
-from sdxl_tui.screens.launching import LaunchingPlace
+from sdxl_tui.screens.draft_place import DraftPlace
+from sdxl_tui.screens.find_field import FindField
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
 
 JUDGE_AFTER: Final = 0.08
 """Seconds without a keystroke before the TOML text is judged."""
+STEP_AFTER: Final = 0.8
+"""Seconds without a keystroke in the TOML text after which the next one is another step to undo."""
 
 
-class ProfileEditor(LaunchingPlace):
+class ProfileEditor(DraftPlace):
     """Sections on the left, their fields beside them, help below; the planned learning rate where there is room."""
 
     place = PlaceName.PROFILES
@@ -54,6 +56,10 @@ class ProfileEditor(LaunchingPlace):
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
         "An empty field goes back to its default, or to what the profile it extends says. What is wrong with a value, and "
         "what a resume does with a changed one, stands in the help below.",
+        "• behind a name: the value is not the file's yet. F8 goes back to the file's value, then to what an empty field means. "
+        "Ctrl with up and down steps a number.",
+        "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
+        "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
     )
@@ -70,26 +76,27 @@ class ProfileEditor(LaunchingPlace):
 
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save"),
         Binding("ctrl+l", "launch", "Launch"),
         Binding("ctrl+t", "turn", "Form or TOML"),
         Binding("ctrl+r", "show_difference", "At resume"),
         Binding("ctrl+n", "next_problem", "Next problem"),
+        Binding("slash", "find", "Find a field", priority=True),
+        Binding("ctrl+f", "find_typing", "Find a field, also while typing", show=False, priority=True),
+        Binding("f8", "reset", "Back to the saved value, then to the default", show=False),
+        Binding("ctrl+up", "step(True)", "Number up", show=False, priority=True),
+        Binding("ctrl+down", "step(False)", "Number down", show=False, priority=True),
         Binding("d", "duplicate", "Duplicate to edit"),
         Binding("pagedown", "section(1)", "Next section", show=False),
         Binding("pageup", "section(-1)", "Previous section", show=False),
-        Binding("escape", "leave", "Back"),
     ]
 
     def __init__(self, workspace: Workspace, path: Path, *, read_only: bool = False) -> None:
         """Raises ``ProfileError`` if the file cannot be read as text."""
-        super().__init__(workspace)
-        self.draft = ProfileDraft(path)
-        self.read_only = read_only
+        super().__init__(workspace, path, read_only=read_only)
         self._section = profile_sections()[0]
         self._form: SectionForm | None = None
         self._judging: Timer | None = None
-        self._leave_when_saved = False
+        self._pausing: Timer | None = None
         self._title, self._sections = DraftTitle(), SectionList()
         self._form_page = Container(id="form")
         self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, highlight_cursor_line=False)
@@ -101,16 +108,6 @@ class ProfileEditor(LaunchingPlace):
         """What a resume of that run would do with the profile as it reads now; None while it has problems."""
         self._run_line = SourceRunLine()
 
-    @property
-    def path(self) -> Path:
-        """The profile's file."""
-        return self.draft.path
-
-    @property
-    def unsaved(self) -> str | None:
-        """Changes that stand only here."""
-        return f"changes to {clean(self.path.name)}" if self.draft.is_changed and not self.read_only else None
-
     def compose_body(self) -> Iterable[Widget]:
         yield self._title
         yield self._run_line
@@ -120,7 +117,7 @@ class ProfileEditor(LaunchingPlace):
     @on(Mount)
     async def _open(self) -> None:
         """Show the first section, or the text itself where it is no TOML."""
-        self._show_state()
+        self.show_state()
         if self.draft.is_toml:
             await self._show_section(self._section)
             self._sections.focus()
@@ -129,7 +126,7 @@ class ProfileEditor(LaunchingPlace):
 
     # showing
 
-    def _show_state(self) -> None:
+    def show_state(self) -> None:
         """What is wrong, or what is planned."""
         self._difference = self._run.plan(self.draft.document.text, self.path) if self._run else None
         effects = self._effects()
@@ -140,9 +137,25 @@ class ProfileEditor(LaunchingPlace):
         if self._form is not None:
             self._form.show_origins(self.draft.origins(self._section))
             self._form.show_problems(self.draft.complaints)
-            self._form.show_marks(effects)
+            self._form.show_marks(effects, self.draft.unsaved_fields)
         self._show_help()
         self.refresh_bindings()
+        self.keep_draft()
+
+    async def show_anew(self, changed: Sequence[str]) -> None:
+        """Where it was looked at: the form goes to the first field that changed, the text to the first line."""
+        self.show_state()
+        if self._pages.current == "toml" or not self.draft.is_toml:
+            self._open_toml()
+            return
+        inside = self._form is not None and self._form.has_focus_within
+        path = next((path for path in changed if path not in HIDDEN), None)
+        if path is not None:
+            self._section = next(one for one in profile_sections() if one.name == section_of(path))
+            self._sections.go_to(self._section)
+        await self._show_section(self._section)
+        if inside and self._form is not None and (path is None or not self._form.focus_field(path)):
+            self._form.focus_first()
 
     def _effects(self) -> dict[str, Effect]:
         """By field, what a resume of the run would do with each value that differs from it."""
@@ -161,7 +174,7 @@ class ProfileEditor(LaunchingPlace):
     def _show_run(self, run: SourceRun | None) -> None:
         if run != self._run:
             self._run = run
-            self._show_state()
+            self.show_state()
 
     def action_show_difference(self) -> None:
         """What a resume of the run would do with each value that differs."""
@@ -179,7 +192,7 @@ class ProfileEditor(LaunchingPlace):
         await self._form_page.mount(self._form)
         self._form.show_origins(self.draft.origins(section))
         self._form.show_problems(self.draft.complaints)
-        self._form.show_marks(self._effects())
+        self._form.show_marks(self._effects(), self.draft.unsaved_fields)
 
     @on(RowList.Highlighted)
     async def _section_moved(self) -> None:
@@ -199,20 +212,21 @@ class ProfileEditor(LaunchingPlace):
     @on(SectionForm.Edited)
     def _edited(self, event: SectionForm.Edited) -> None:
         self.draft.set(event.field.path, event.value)
-        self._show_state()
+        self.show_state()
 
     @on(SectionForm.Restored)
     def _restored(self, event: SectionForm.Restored) -> None:
         self.draft.restore(event.field.path, event.value)
-        self._show_state()
+        self.show_state()
 
     @on(SectionForm.Mistyped)
     def _was_mistyped(self, event: SectionForm.Mistyped) -> None:
         self.draft.mistype(event.field.path, event.reason)
-        self._show_state()
+        self.show_state()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Help for what has the focus."""
+        """Help for what has the focus; what is typed there is an edit of its own."""
+        self.draft.history.close()
         self._show_help(event.widget)
 
     def _show_help(self, focused: Widget | None = None) -> None:
@@ -235,11 +249,42 @@ class ProfileEditor(LaunchingPlace):
                 await self._show_section(self._sections.section)
                 self._section_chosen()
 
+    def _focused_field(self) -> ProfileField | None:
+        return self._form.field_of(self.focused) if self._form is not None else None
+
+    async def action_reset(self) -> None:
+        """The focused field as the file has it; where it is so, at its default."""
+        field = self._focused_field()
+        if field is not None and self._pages.current == "form" and self.draft.reset(field.path):
+            await self.show_anew([field.path])
+
+    def action_step(self, up: bool) -> None:
+        """The focused number one step up or down."""
+        if self._form is not None and self._pages.current == "form":
+            self._form.step(self.focused, up)
+
+    async def action_find(self) -> None:
+        """Look for a field by words, and go there."""
+        if self.draft.is_toml:
+            await self.app.push_screen(FindField(), self._go_to_found)  # what is typed next is for it
+        else:
+            self.notify("the fields are shown once the text is TOML", title="Not TOML yet", severity="error")
+
+    async def action_find_typing(self) -> None:
+        """The same while a letter would be typed into what has the focus."""
+        await self.action_find()
+
+    async def _go_to_found(self, path: str | None) -> None:
+        if path is not None:
+            if self._pages.current == "toml":
+                await self.action_turn()
+            await self._go_to_field(path)
+
     # the text
 
     def _open_toml(self) -> None:
         if self._toml.text != self.draft.document.text:
-            self._toml.load_text(self.draft.document.text)
+            self._toml.show_text(self.draft.document.text)
         self._pages.current = "toml"
         self._toml.focus()
         self._show_help(self._toml)
@@ -251,16 +296,19 @@ class ProfileEditor(LaunchingPlace):
             if self._judging is not None:
                 self._judging.stop()
             self._judging = self.set_timer(JUDGE_AFTER, self._judge_text)
+            if self._pausing is not None:
+                self._pausing.stop()
+            self._pausing = self.set_timer(STEP_AFTER, self.draft.history.close)
 
     def _judge_text(self) -> None:
         self.draft.judge()
-        self._show_state()
+        self.show_state()
 
     async def action_turn(self) -> None:
         """From the form to the text or back; back only where the text is TOML."""
         if self._pages.current == "form":
             self.draft.forget_mistyped()
-            self._show_state()
+            self.show_state()
             self._open_toml()
             return
         self._judge_text()
@@ -275,8 +323,10 @@ class ProfileEditor(LaunchingPlace):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
-        if action == "save":
+        if action in {"save", "undo", "redo", "edit_outside", "reset", "step"}:
             return not self.read_only
+        if action == "find":
+            return not isinstance(self.focused, Input | TextArea)
         if action == "duplicate":
             return self.read_only
         if action == "show_difference":
@@ -291,7 +341,7 @@ class ProfileEditor(LaunchingPlace):
             self._toml.go_to_next([problem.line for problem in self.draft.problems if problem.line])
             return
         paths = list(self.draft.complaints)
-        focused = self._form.field_of(self.focused) if self._form is not None else None
+        focused = self._focused_field()
         at = paths.index(focused.path) if focused is not None and focused.path in paths else -1
         await self._go_to_field(paths[(at + 1) % len(paths)])
 
@@ -307,10 +357,6 @@ class ProfileEditor(LaunchingPlace):
         if self._form is not None:
             self._form.focus_field(path)
 
-    def action_save(self) -> None:
-        """Write the file."""
-        self._save(overwrite=False, then_launch=False)
-
     async def action_launch(self) -> None:
         """Save, then start a run of it; what stands against it is named first."""
         if complaint := self.draft.first_complaint:
@@ -319,62 +365,13 @@ class ProfileEditor(LaunchingPlace):
         elif self.read_only:
             self.launch_profile(self.path)
         else:
-            self._save(overwrite=False, then_launch=True)
-
-    @work(thread=True, exclusive=True, group="save")
-    def _save(self, *, overwrite: bool, then_launch: bool) -> None:
-        if self.draft.document.is_changed or overwrite:
-            try:
-                self.draft.document.save(overwrite=overwrite)
-            except ProfileConflict:
-                self._leave_when_saved = False
-                self.app.call_from_thread(self._ask_about_conflict, then_launch)
-                return
-            except ProfileError as error:
-                self._leave_when_saved = False
-                self.app.call_from_thread(self._complain, "Not saved", error)
-                return
-        self.app.call_from_thread(self._saved)
-        if self._leave_when_saved:
-            self.app.call_from_thread(self.call_later, self.run_action, "app.back")
-        if then_launch:
-            self.app.call_from_thread(self.launch_profile, self.path)
-
-    def _saved(self) -> None:
-        self._title.show(self.draft, read_only=self.read_only)
-        if complaint := self.draft.first_complaint:
-            self.notify(clean(complaint), title="Saved, but not valid yet", severity="warning", markup=False)
-        else:
-            self.notify(clean(self.path.name), title="Saved", markup=False, timeout=2)
-
-    @work
-    async def _ask_about_conflict(self, then_launch: bool) -> None:
-        answer = await self.app.push_screen_wait(changed_on_disk(self.path))
-        if answer == "overwrite":
-            self._save(overwrite=True, then_launch=then_launch)
-        elif answer == "reload":
-            await self._reload()
-
-    async def _reload(self) -> None:
-        try:
-            self.draft.reload()
-        except ProfileError as error:
-            self._complain("Not reloaded", error)
-            return
-        self._show_state()
-        if self._pages.current == "toml" or not self.draft.is_toml:
-            self._open_toml()
-        else:
-            await self._show_section(self._section)
+            self.save(then_launch=True)
 
     def refused(self, path: Path, error: Exception, answer: str | None) -> None:
         """The cursor goes to the field that is to blame."""
         fields = [problem.field for problem in error.problems] if isinstance(error, ProfileError) else []
         if fields and fields[0]:
             self.call_later(self._go_to_field, without_index(fields[0]))
-
-    def _complain(self, title: str, error: Exception) -> None:
-        self.notify(clean(str(error), lines=True), title=title, severity="error", markup=False, timeout=12)
 
     @work(thread=True, exclusive=True, group="save")
     def action_duplicate(self) -> None:
@@ -383,19 +380,6 @@ class ProfileEditor(LaunchingPlace):
             copy = duplicate(self.path, self.workspace.profiles)
             editor = ProfileEditor(self.workspace, copy)
         except UserError as error:
-            self.app.call_from_thread(self._complain, "Not duplicated", error)
+            self.app.call_from_thread(self.complain, "Not duplicated", error)
         else:
             self.app.call_from_thread(self.app.switch_screen, editor)
-
-    @work
-    async def action_leave(self) -> None:
-        """Back to the list; asks first if something would be lost."""
-        if self.unsaved is None:
-            await self.run_action("app.back")
-            return
-        answer = await self.app.push_screen_wait(leave_unsaved(self.path))
-        if answer == "discard":
-            await self.run_action("app.back")
-        elif answer == "save":
-            self._leave_when_saved = True
-            self._save(overwrite=False, then_launch=False)

@@ -79,6 +79,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,e", "edit", "Edit"),
+        Binding("E", "edit_outside", "$EDITOR"),
         Binding("l,L", "launch", "Launch"),
         Binding("w", "queue", "Queue"),
         Binding("n", "new", "New"),
@@ -166,7 +167,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if action in {"edit", "duplicate", "launch"}:
             return entry is not None
-        if action == "delete":
+        if action in {"delete", "edit_outside"}:
             return entry is not None and not entry.is_shipped
         return True
 
@@ -184,6 +185,17 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
             self._complain("Cannot be opened", error)
         else:
             self.app.push_screen(editor)
+
+    def action_edit_outside(self) -> None:
+        """The file in ``$EDITOR``."""
+        from sdxl_tui.screens.outside_editor import edit_outside  # noqa: PLC0415 - when first needed
+
+        if (entry := self._table.item) is not None and not entry.is_shipped:
+            try:
+                edit_outside(self.app, entry.path)
+            except UserError as error:
+                self._complain("$EDITOR", error)
+            self.read_soon()
 
     def action_launch(self) -> None:
         """Start a run of the profile; one that is not valid is named."""

@@ -115,6 +115,10 @@ class EditorHelp(Static):
     EditorHelp { height: auto; min-height: 5; max-height: 7; padding: 0 1; border-top: solid $foreground 15%; }
     """
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._said: tuple[object, ...] = ()
+
     def show_field(
         self, field: ProfileField, draft: ProfileDraft, run: SourceRun | None, effect: Effect | None
     ) -> None:
@@ -125,16 +129,23 @@ class EditorHelp(Static):
         value = draft.inherited_value(field.path)
         origin = draft.origin_without_own(field.path)
         inherited = None if origin is None else (_as_typed(field, value), origin.name)
-        self.update(field_help(field, is_set=is_set, problem=problem, difference=difference, inherited=inherited))
+        self._say(field_help(field, is_set=is_set, problem=problem, difference=difference, inherited=inherited))
 
     def show_section(self, section: ProfileSection) -> None:
         """About a section."""
-        self.update(section_help(section))
+        self._say(section_help(section))
 
     def show_problems(self, problems: Sequence[Problem]) -> None:
         """About the profile as text: its first problem."""
         if problems:
             place = problems[0].place.rpartition("/")[2]
-            self.update(Content.styled(clean(f"{place}  {problems[0].message}"), "$error"))
+            self._say(Content.styled(clean(f"{place}  {problems[0].message}"), "$error"))
         else:
-            self.update(Content.styled("Plain TOML; comments and order stay as you write them.", MUTED))
+            self._say(Content.styled("Plain TOML; comments and order stay as you write them.", MUTED))
+
+    def _say(self, text: Content) -> None:
+        """Only what is new: an update lays the whole screen out anew."""
+        said = text.plain, tuple(text.spans)
+        if said != self._said:
+            self._said = said
+            self.update(text)

@@ -38,10 +38,11 @@ class LabelledField(Horizontal):
         yield self.control
         yield Static(Content(""), classes="field-note")
 
-    def mark(self, mark: str, style: str = "") -> None:
-        """Set a sign before the label; none with an empty one."""
-        label = Content.assemble((f"{mark} ", f"bold {style}"), self.label) if mark else Content(self.label)
-        self.query_one(".field-label", Static).update(label, layout=False)
+    def mark(self, mark: str, style: str = "", tail: str = "", tail_style: str = "") -> None:
+        """Set a sign before the label and one behind it; none with an empty one."""
+        before = (f"{mark} ", f"bold {style}") if mark else ""
+        behind = (f" {tail}", tail_style) if tail else ""
+        self.query_one(".field-label", Static).update(Content.assemble(before, self.label, behind), layout=False)
 
     def note(self, text: str | Content) -> None:
         """Say something about the value."""

@@ -6,7 +6,7 @@ done with an edit is the screen's affair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -29,10 +29,13 @@ from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.field_help import RESUME_STYLE
 from sdxl_tui.widgets.field_text import OFF, ON, default_text, stages_text, text_of, value_of
 from sdxl_tui.widgets.labelled_field import LabelledField
+from sdxl_tui.widgets.number_steps import stepped
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 
 EXPLAINS_FROM: Final = 76
 """Width of a row from which its note says what the field is for."""
+UNSAVED: Final = "•"
+"""Behind the name of a field whose value is not the file's."""
 HIDDEN = frozenset({"schema"})
 """Fields that have only one value."""
 
@@ -49,7 +52,7 @@ class FieldRow(LabelledField):
         self.origin = ""
         """The file that the value is inherited from; empty where it is the profile's own or the default."""
         self._explains = False
-        self._marked: AtResume | None = None
+        self._marked: tuple[AtResume | None, bool] = (None, False)
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
 
     def on_mount(self) -> None:
@@ -67,12 +70,13 @@ class FieldRow(LabelledField):
                 words = (origin, "ctrl+t edits them", "")
             self.note("  ".join(word for word in words if word))
 
-    def show_effect(self, effect: Effect | None) -> None:
-        """Mark what a resume would do with the value; None: it is the run's."""
+    def show_marks(self, effect: Effect | None, *, unsaved: bool) -> None:
+        """Mark what a resume would do with the value (None: it is the run's), and whether it is another than the file's."""
         kind = None if effect is None else effect.at_resume
-        if kind is not self._marked:
-            self._marked = kind
-            self.mark("" if kind is None else MARKS[kind], "" if kind is None else RESUME_STYLE[kind])
+        if (kind, unsaved) != self._marked:
+            self._marked = kind, unsaved
+            sign, style = ("", "") if kind is None else (MARKS[kind], RESUME_STYLE[kind])
+            self.mark(sign, style, UNSAVED if unsaved else "", "bold $warning")
 
     def on_resize(self, event: Resize) -> None:
         """With enough room the note also says what the field is for."""
@@ -193,10 +197,17 @@ class SectionForm(VerticalScroll, can_focus=False):
         for path, row in self._rows.items():
             row.origin = origins.get(path, "")
 
-    def show_marks(self, effects: Mapping[str, Effect]) -> None:
-        """Mark the fields, by path, that differ from what a run was launched with."""
+    def show_marks(self, effects: Mapping[str, Effect], unsaved: Collection[str] = ()) -> None:
+        """Mark the fields, by path, that differ from what a run was launched with, and those that are not saved."""
         for path, row in self._rows.items():
-            row.show_effect(effects.get(path))
+            row.show_marks(effects.get(path), unsaved=path in unsaved)
+
+    def step(self, widget: Widget | None, up: bool) -> None:
+        """Put the number that is typed in ``widget`` one step up or down; nothing where there is no such number."""
+        field = self.field_of(widget)
+        if field is not None and isinstance(widget, Input) and (text := stepped(field, widget.value, up)) is not None:
+            widget.value = text
+            widget.cursor_position = len(text)
 
     def focus_field(self, path: str) -> bool:
         """Put the cursor into a field; False if it is not in this section."""

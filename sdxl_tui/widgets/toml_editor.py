@@ -41,6 +41,15 @@ class TomlEditor(TextArea):
     }
     """
 
+    def show_text(self, text: str) -> None:
+        """Replace the text; the cursor goes to the first line that differs, if it had any before."""
+        before, after = self.text.split("\n"), text.split("\n")
+        line = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+        was_empty = not self.text
+        self.load_text(text)
+        if not was_empty:
+            self.move_cursor((line, len(after[line])), center=True)
+
     def go_to_table(self, name: str) -> None:
         """Put the cursor on the first line of a table, on the first line of all for the top level."""
         lines = (

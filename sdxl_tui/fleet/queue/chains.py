@@ -110,6 +110,17 @@ def queue_siblings(workspace: Workspace, plans: Sequence[ChildPlan], turn: Turn)
         return made
 
 
+def queue_profiles(workspace: Workspace, profiles: Sequence[LoadedProfile], turn: Turn) -> list[RunDirectory]:
+    """Make the runs of every profile, with their stages, and put them into the queue in this order; all of them or none.
+
+    Nothing is started here. Raises as a launch does.
+    """
+    with all_or_none() as made:
+        for loaded in reversed(profiles) if turn.first else profiles:
+            made.extend(begin(workspace, loaded, turn))
+        return made[::-1] if turn.first else made
+
+
 def finish_then(workspace: Workspace, parent: RunDirectory, plan: ChildPlan, turn: Turn) -> RunDirectory:
     """Let ``parent`` train its steps to the end and the child of ``plan`` begin then. Nothing is started here.
 

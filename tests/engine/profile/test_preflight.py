@@ -237,7 +237,7 @@ def test_a_folder_of_a_hub_s_shape_is_a_folder(base: Path, images: Path) -> None
     [
         (
             "[network]\nrank = 4\n",
-            'network.alpha = 16.0: is above network.rank 4: it multiplies what the LoRA adds by 4',
+            "network.alpha = 16.0: is above network.rank 4: it multiplies what the LoRA adds by 4",
         ),
         ("[training]\nsteps = 10\n[schedule]\nwarmup_steps = 6\n", "is more than half of training.steps 10"),
         ("[training]\nbatch_size = 25\n", "is more than the 24 images of an epoch, repeats counted"),
