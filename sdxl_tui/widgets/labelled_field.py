@@ -32,17 +32,20 @@ class LabelledField(Horizontal):
         self.label = label
         self.control = control
         self._said: tuple[str, bool] = ("", False)
+        # Held, not queried: what is said of a value may come before the line is composed.
+        self._label = Static(Content(label), classes="field-label")
+        self._note = Static(Content(""), classes="field-note")
 
     def compose(self) -> ComposeResult:
-        yield Static(Content(self.label), classes="field-label")
+        yield self._label
         yield self.control
-        yield Static(Content(""), classes="field-note")
+        yield self._note
 
     def mark(self, mark: str, style: str = "", tail: str = "", tail_style: str = "") -> None:
         """Set a sign before the label and one behind it; none with an empty one."""
         before = (f"{mark} ", f"bold {style}") if mark else ""
         behind = (f" {tail}", tail_style) if tail else ""
-        self.query_one(".field-label", Static).update(Content.assemble(before, self.label, behind), layout=False)
+        self._label.update(Content.assemble(before, self.label, behind), layout=False)
 
     def note(self, text: str | Content) -> None:
         """Say something about the value."""
@@ -59,4 +62,4 @@ class LabelledField(Horizontal):
         self._said = (plain, error)
         self.set_class(error, "-error")
         self.control.set_class(error, "-error")
-        self.query_one(".field-note", Static).update(text if isinstance(text, Content) else Content(text))
+        self._note.update(text if isinstance(text, Content) else Content(text))

@@ -54,9 +54,6 @@ class FieldRow(LabelledField):
         self._explains = False
         self._marked: tuple[AtResume | None, bool] = (None, False)
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
-
-    def on_mount(self) -> None:
-        """Say the unit until there is something else to say."""
         self.show_problem("")
 
     def show_problem(self, text: str) -> None:

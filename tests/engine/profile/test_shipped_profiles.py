@@ -120,7 +120,7 @@ def test_the_others_wait_for_the_users_folders(name: str) -> None:
         check_inputs(loaded.profile, loaded)
     problems = [problem for problem in caught.value.problems if problem.field != "optimizer.kind"]
     assert {"model.base", "dataset.sources[0].path"} <= {problem.field for problem in problems}
-    assert all("is a placeholder: write your own folder here" in problem.rule for problem in problems)
+    assert all("is a placeholder: write your own " in problem.rule for problem in problems)
     for problem in problems:
         line = Path(problem.file).read_text().splitlines()[(problem.line or 0) - 1]
         assert "# edit" in line
