@@ -32,7 +32,7 @@ MARKS: Final = tuple(_marks())
 """The mark for each row or column: the protocol's table, which is that of Unicode 6.0's marks of class 230 that compose with
 nothing, but for its last 14, which lie beyond the basic plane."""
 
-FIRST_ID, LAST_ID: Final = 16, 255
+IDS: Final = range(16, 256)
 """Ids that are a colour of the 256 and none of the first 16, which a terminal's theme may change to others."""
 
 CHUNK: Final = 4096

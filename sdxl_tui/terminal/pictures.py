@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from textual.app import App
 
 from sdxl_tui.terminal.graphics import BLOCKS, Graphics, find_graphics
-from sdxl_tui.terminal.kitty import ABANDONED, FIRST_ID, LAST_ID, MARKS, removal, through_tmux, transmission
+from sdxl_tui.terminal.kitty import ABANDONED, IDS, MARKS, removal, through_tmux, transmission
 
 KEPT: Final = 48
 """Pictures that the terminal holds at a time; the one longest not shown goes first."""
@@ -113,7 +113,7 @@ class Pictures:
         if len(self._held) >= KEPT:
             self._send(removal(self._held.popitem(last=False)[1].image))
         taken = {placed.image for placed in self._held.values()}
-        return next(image for image in range(FIRST_ID, LAST_ID + 1) if image not in taken)
+        return next(image for image in IDS if image not in taken)
 
     def _send(self, command: str) -> None:
         self._write(through_tmux(command) if self._graphics.tmux else command)
