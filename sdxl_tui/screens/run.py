@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Grid
 from textual.content import Content
@@ -17,6 +18,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.log_pages import LogPages
 from sdxl_tui.fleet.run_page import RunPageData
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import PlaceName
@@ -30,6 +32,7 @@ from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts
 from sdxl_tui.widgets.run_header import RunHeader
 from sdxl_tui.widgets.sample_rows import sample_rows
+from sdxl_tui.widgets.search_bar import SearchBar
 
 if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
@@ -47,6 +50,8 @@ class RunScreen(ReadingPlace, RunPlace):
         "Loss: each step dim (lowest and highest where several share a column), the running average bright; spikes "
         "beyond the scale are drawn at its edge. LR: what each step used, then dim what the stored schedule has in store. "
         "A dotted line marks a resume.",
+        "In the log, / looks for words in all that was printed, however long it is; n and N go on, e finds the first error, w "
+        "leaves only warnings or errors of what is shown. Scrolling up reads earlier lines; G follows the end again.",
         "Leaving this page, or the app, changes nothing for the run.",
     )
 
@@ -90,12 +95,13 @@ class RunScreen(ReadingPlace, RunPlace):
         self._header = RunHeader(run_id)
         self._loss = loss_chart()
         self._rate = rate_chart()
-        self._log = LogView(id="log", classes="panel pane")
+        self._log = LogView(LogPages(self._data.run), id="log", classes="panel pane")
         self._events = LineView(
             follows=True, empty="Nothing has happened yet", hang=STAMP_CELLS, id="events", classes="panel pane"
         )
         self._samples = LineView(empty="No samples yet", hang=2, id="samples", classes="panel pane")
         self._panes = dict(zip(PANES, (self._log, self._events, self._samples), strict=True))
+        self._search_bar = SearchBar()
         self._grid = Grid(self._loss, self._rate, *self._panes.values(), id="grid")
         self.view = PANES[0]
         """The pane that is shown where there is room for one."""
@@ -103,6 +109,7 @@ class RunScreen(ReadingPlace, RunPlace):
     def compose_body(self) -> Iterable[Widget]:
         yield self._header
         yield self._grid
+        yield self._search_bar
 
     def on_mount(self) -> None:
         """Follow the run."""
@@ -208,11 +215,21 @@ class RunScreen(ReadingPlace, RunPlace):
         self._grid.set_class(not zoomed and self.focused is not None, "-zoomed")
 
     async def action_leave(self) -> None:
-        """Give a zoomed part's place back; else go back."""
+        """End a search, or give a zoomed part's place back; else go back."""
+        if self._log.has_focus and self._log.forget_search():
+            return
         if self._grid.has_class("-zoomed"):
             self.action_zoom()
         else:
             await self.run_action("app.back")
+
+    @on(LogView.SearchAsked)
+    def _search_asked(self) -> None:
+        self._search_bar.open()
+
+    @on(SearchBar.Wanted)
+    def _search_wanted(self, event: SearchBar.Wanted) -> None:
+        self._log.search(event.text)
 
     def action_copy_path(self) -> None:
         """The run's folder, or that of its samples while they are in focus, into the terminal's clipboard (OSC 52)."""
