@@ -28,6 +28,24 @@ LINE_SEARCH: Final = 1 << 16
 
 
 @dataclass(frozen=True)
+class LogPattern:
+    """What a line is looked for by.
+
+    needles: one of them, in lower case, stands in whatever matches: a block with none is passed over without trying, which is
+    many times as fast.
+    """
+
+    pattern: re.Pattern[bytes]
+    needles: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, text: str) -> LogPattern:
+        """These very characters; letters from a to z in either case."""
+        data = text.encode("utf-8", "surrogateescape")
+        return cls(re.compile(re.escape(data), re.IGNORECASE), (data.lower(),))
+
+
+@dataclass(frozen=True)
 class LogPage:
     """Lines that follow each other. Each but the headings has its place."""
 
@@ -68,13 +86,9 @@ class LogPages:
         after, ends = self._from(place)
         return LogPage((*before, *after), begins, ends)
 
-    def from_the_top(self) -> LogPage:
-        """The first lines of all."""
-        return self.around(LogPlace(0, 0))
-
     def search(
         self,
-        pattern: re.Pattern[bytes],
+        pattern: LogPattern,
         start: LogPlace | None,
         *,
         backwards: bool = False,
@@ -188,13 +202,16 @@ class LogPages:
         return lines
 
 
-def _match(file: BinaryIO, begin: int, end: int, pattern: re.Pattern[bytes], *, last: bool) -> int | None:
+def _match(file: BinaryIO, begin: int, end: int, pattern: LogPattern, *, last: bool) -> int | None:
     """Where the first (last) match begins that begins in these bytes; what stands around them is seen, too."""
     before = min(begin, OVERLAP)
     file.seek(begin - before)
     data = file.read(before + end - begin + OVERLAP)
+    lower = data.lower()
+    if not any(needle in lower for needle in pattern.needles):
+        return None
     found = None
-    for match in pattern.finditer(data, before):
+    for match in pattern.pattern.finditer(data, before):
         if match.start() >= before + end - begin:
             break
         found = begin - before + match.start()

@@ -13,11 +13,10 @@ from typing import ClassVar, Final
 
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from sdxl_tui.fleet.log_pages import LogPage, LogPages
+from sdxl_tui.fleet.log_pages import LogPage, LogPages, LogPattern
 from sdxl_tui.fleet.log_tail import LogLine, LogPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_percent
@@ -27,10 +26,12 @@ from sdxl_tui.widgets.painted import Piece, Row
 STAMP: Final = re.compile(r"(?:\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d)(?:[.,]\d+)?\s+")
 STAMP_CELLS: Final = 9
 """A time and a blank."""
-_ERROR: Final = r"Traceback \(most recent|\b\w{0,80}(?:Error|Exception|error)\b:|\bCUDA out of memory\b|\b(?:ERROR|CRITICAL|FATAL)\b"
-ERROR: Final = re.compile(_ERROR)
+ERROR: Final = re.compile(
+    r"Traceback \(most recent|\b\w{0,80}(?:Error|Exception|error)\b:|\bCUDA out of memory\b|\b(?:ERROR|CRITICAL|FATAL)\b"
+)
 WARNING: Final = re.compile(r"\b(?:WARNING|Warning|warning)\b|\w+Warning:")
 HIT: Final = "$background on $warning"
+FIRST: Final = LogPlace(1, 0)
 LEFT_ABOVE: Final = 3
 """Rows that are shown above a line that was found."""
 
@@ -48,19 +49,19 @@ class Search:
     """What is looked for. said: in words; hits: what is marked in the lines shown."""
 
     said: str
-    pattern: re.Pattern[bytes]
+    pattern: LogPattern
     hits: re.Pattern[str]
-    backwards: bool
+    backwards: bool = False
 
     @classmethod
     def of(cls, text: str, *, backwards: bool) -> Search:
         """For these very characters; letters from a to z in either case."""
-        plain = re.escape(text)
-        pattern = re.compile(re.escape(text.encode("utf-8", "surrogateescape")), re.IGNORECASE)
-        return cls(f"“{clean(text, limit=40)}”", pattern, re.compile(plain, re.IGNORECASE), backwards)
+        hits = re.compile(re.escape(text), re.IGNORECASE)
+        return cls(f"“{clean(text, limit=40)}”", LogPattern.of(text), hits, backwards)
 
 
-FIRST_ERROR: Final = Search("an error", re.compile(_ERROR.encode()), ERROR, backwards=False)
+ERROR_NEEDLES: Final = (b"traceback (most", b"error", b"exception", b"cuda out of memory", b"critical", b"fatal")
+FIRST_ERROR: Final = Search("an error", LogPattern(re.compile(ERROR.pattern.encode()), ERROR_NEEDLES), ERROR)
 
 
 class LogView(LineView):
@@ -107,7 +108,7 @@ class LogView(LineView):
         self._shown = [line for line in (*lines, *rest) if self._has_level(line)]
         if self._level is not Level.ALL:
             gone = max(0, before - len(self._shown)) if gone else 0
-        self.show(self._rows(), dropped=gone)
+        self.show(self._marked_rows(), dropped=gone)
 
     def _show_page(self, page: LogPage, at: LogPlace | None, above: int = 0) -> None:
         """at: the line that stands ``above`` rows below the top; None: the last one, at the bottom."""
@@ -115,9 +116,9 @@ class LogView(LineView):
         self._shown = [line for line in page.lines if self._has_level(line)]
         last = len(self._shown) - 1
         found = (index for index, line in enumerate(self._shown) if at and line.place and line.place >= at)
-        self.show_from(self._rows(), next(found, last), above)
+        self.show_from(self._marked_rows(), next(found, last), above)
 
-    def _rows(self) -> list[Row]:
+    def _marked_rows(self) -> list[Row]:
         hits = None if self._search is None else self._search.hits
         return [marked(styled(line), hits) for line in self._shown]
 
@@ -146,8 +147,10 @@ class LogView(LineView):
 
     def action_top(self) -> None:
         """To the first line of all."""
-        super().action_top()
-        self._read(lambda: self._pages.from_the_top(), lambda page: self._show_page(page, LogPlace(0, 0)))
+        if (first := self._first_place()) is None or first <= FIRST:
+            super().action_top()
+        else:
+            self._read(lambda: self._pages.around(FIRST), lambda page: self._show_page(page, FIRST))
 
     def action_follow(self) -> None:
         """To the last line, and on with it."""
@@ -161,16 +164,19 @@ class LogView(LineView):
             self._show_tail()
 
     def _read_earlier(self) -> None:
-        first = next((line.place for line in self._shown if line.place), None)
-        if first is not None and first > LogPlace(1, 0) and not (self._page and self._page.begins):
-            self._read(lambda: self._pages.around(first), lambda page: self._show_page(page, first))
+        first = self._first_place()
+        if first is not None and first > FIRST and not (self._page and self._page.begins):
+            self._read(lambda: self._pages.around(first), lambda page: self._show_page(page, first, above=1))
+
+    def _first_place(self) -> LogPlace | None:
+        return next((line.place for line in self._shown if line.place), None)
 
     def _read_later(self) -> None:
         last = next((line.place for line in reversed(self._shown) if line.place), None)
         if self._page is None or self._page.ends or last is None:
             self._leave_page()
         else:
-            above = self.content_size.height - 1
+            above = max(0, self.content_size.height - 2)
             self._read(lambda: self._pages.around(last), lambda page: self._show_page(page, last, above))
 
     @work(thread=True, exclusive=True, group="log")
