@@ -159,7 +159,7 @@ class LogPages:
             end = place.offset if number == place.attempt else self._size(number)
             begin = max(0, end - room)
             lines = self._read(number, begin, end)
-            if begin and len(lines) > 1:
+            if begin and lines and (found or len(lines) > 1):
                 del lines[0]  # its beginning was not read
             heading = [] if begin or number == 1 else [attempt_heading(number)]
             found = [*heading, *lines, *found]
@@ -177,7 +177,7 @@ class LogPages:
             size = self._size(number)
             end = min(size, begin + room)
             lines = self._read(number, begin, end)
-            if end < size and len(lines) > 1:
+            if end < size and lines and (found or len(lines) > 1):
                 del lines[-1]  # its end was not read
             found += [attempt_heading(number), *lines] if number > max(1, place.attempt) else lines
             room -= end - begin

@@ -31,6 +31,8 @@ ERROR: Final = re.compile(
 )
 WARNING: Final = re.compile(r"\b(?:WARNING|Warning|warning)\b|\w+Warning:")
 HIT: Final = "$background on $warning"
+"""In the line that a search stands at."""
+OTHER_HIT: Final = "$foreground on $warning 30%"
 FIRST: Final = LogPlace(1, 0)
 LEFT_ABOVE: Final = 3
 """Rows that are shown above a line that was found."""
@@ -71,8 +73,8 @@ class LogView(LineView):
         Binding("slash", "ask_search", "Search"),
         Binding("n", "search_on(False)", "Next match"),
         Binding("N", "search_on(True)", "Match before", show=False),
-        Binding("e", "first_error", "First error"),
-        Binding("w", "level", "Warnings"),
+        Binding("e", "first_error", "First error of the log", show=False),
+        Binding("w", "level", "Only warnings, only errors, all lines", show=False),
     ]
 
     class SearchAsked(Message):
@@ -119,8 +121,10 @@ class LogView(LineView):
         self.show_from(self._marked_rows(), next(found, last), above)
 
     def _marked_rows(self) -> list[Row]:
-        hits = None if self._search is None else self._search.hits
-        return [marked(styled(line), hits) for line in self._shown]
+        if self._search is None:
+            return [styled(line) for line in self._shown]
+        hits, at = self._search.hits, self._match
+        return [marked(styled(line), hits, HIT if at and line.place == at else OTHER_HIT) for line in self._shown]
 
     def _has_level(self, line: LogLine) -> bool:
         if self._level is Level.ALL or line.is_heading:
@@ -287,15 +291,13 @@ def styled(line: LogLine) -> Row:
     return ((f"{stamp[1]} ", "$foreground 40%"), (text, style)) if stamp else ((text, style),)
 
 
-def marked(row: Row, hits: re.Pattern[str] | None) -> Row:
+def marked(row: Row, hits: re.Pattern[str], style_of_hit: str) -> Row:
     """``row`` with what ``hits`` finds in it set off."""
-    if hits is None:
-        return row
     pieces: list[Piece] = []
     for text, style in row:
         at = 0
         for hit in hits.finditer(text):
-            pieces += [(text[at : hit.start()], style), (hit[0], HIT)]
+            pieces += [(text[at : hit.start()], style), (hit[0], style_of_hit)]
             at = hit.end()
         pieces.append((text[at:], style))
     return tuple(piece for piece in pieces if piece[0])

@@ -78,7 +78,7 @@ def test_a_search_finds_the_next_line_and_goes_round(
 
 
 @settings(max_examples=100, deadline=None)
-@given(LOGS, st.integers(0, 200), st.integers(1, 12), st.integers(20, 400))
+@given(LOGS, st.integers(0, 200), st.integers(1, 12), st.integers(30, 400))
 def test_a_page_holds_the_lines_around_its_own(
     tmp_path_factory: pytest.TempPathFactory, logs: list[tuple[list[str], bool]], at: int, count: int, size: int
 ) -> None:
