@@ -20,6 +20,8 @@ from textual.reactive import var
 from textual.screen import Screen
 
 from engine.run.liveness import RunState
+from sdxl_tui.fleet.gpu_processes import own_runs
+from sdxl_tui.fleet.gpu_watch import GpuWatch
 from sdxl_tui.fleet.queue.watch import QueueWatch
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
@@ -32,6 +34,7 @@ from sdxl_tui.theme import CALM
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from sdxl_tui.fleet.gpu_readings import GpuReading
     from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
@@ -58,6 +61,13 @@ class RunsUnreadable(Message):
     """The runs folder cannot be read."""
 
     reason: str
+
+
+@dataclass
+class GpusSeen(Message):
+    """The GPUs do something else than before."""
+
+    gpus: tuple[GpuReading, ...]
 
 
 @dataclass
@@ -100,6 +110,8 @@ class SdxlTui(App[None]):
 
     runs: var[tuple[RunSummary, ...] | None] = var(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
+    gpus: var[tuple[GpuReading, ...]] = var(())
+    """The GPUs of this machine; none where there are none, or until they have been read."""
 
     def __init__(
         self, workspace: Workspace, *, open_run: str | None = None, now: Callable[[], float] = time.time
@@ -124,6 +136,7 @@ class SdxlTui(App[None]):
             lambda went: self._tell(QueueWentOn(went)),
             lambda reason: self._tell(QueueStopped(reason)),
         )
+        self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
         self._watch.start()
         self.register_theme(CALM)
@@ -149,6 +162,7 @@ class SdxlTui(App[None]):
             case tuple(runs):
                 self.runs = runs
         self._queue_watch.start()
+        self._gpu_watch.start()
         if self._open_run is not None:
             self.post_message(OpenRun(self._open_run))
 
@@ -156,6 +170,7 @@ class SdxlTui(App[None]):
         """Stop watching."""
         self._watch.stop()
         self._queue_watch.stop()
+        self._gpu_watch.stop()
 
     def _tell(self, message: Message) -> None:
         """Called in the watch's thread; what is found before the app runs is taken at its start."""
@@ -179,6 +194,10 @@ class SdxlTui(App[None]):
         """The runs folder cannot be read: the Runs place says so until it can."""
         self.runs_problem = message.reason
         self.runs = ()
+
+    def on_gpus_seen(self, message: GpusSeen) -> None:
+        """For whatever shows them."""
+        self.gpus = message.gpus
 
     def on_queue_went_on(self, message: QueueWentOn) -> None:
         """A run's turn has come, or it could not be started."""
