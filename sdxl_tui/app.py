@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -19,20 +19,25 @@ from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 
-from engine.run.liveness import RunState
+from sdxl_tui.config import Config, ConfigError, read_config
+from sdxl_tui.fleet.gpu_processes import own_runs
+from sdxl_tui.fleet.gpu_watch import GpuWatch
+from sdxl_tui.fleet.happenings import Happenings
 from sdxl_tui.fleet.queue.watch import QueueWatch
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.settled_memory import settle_memory
+from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
-from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.terminal.pictures import remove_pictures
 from sdxl_tui.theme import CALM
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from sdxl_tui.fleet.gpu_readings import GpuReading
+    from sdxl_tui.fleet.happenings import Happening
     from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
@@ -41,7 +46,12 @@ if TYPE_CHECKING:
 def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     """Open the app on ``workspace`` until the user quits; its exit code. open_run: id of the run whose page is shown first."""
     install_guard()
-    app = SdxlTui(workspace, open_run=open_run)
+    config, problem = Config(), ""
+    try:
+        config = read_config()
+    except ConfigError as error:  # nobody is kept from their runs by a comma
+        problem = str(error)
+    app = SdxlTui(workspace, open_run=open_run, config=config, config_problem=problem)
     guard_stream(app, sys.__stderr__ or sys.stderr)
     app.run()
     return app.return_code or 0
@@ -52,6 +62,8 @@ class RunsSeen(Message):
     """The runs of the workspace changed."""
 
     runs: tuple[RunSummary, ...]
+    happened: Sequence[Happening] = ()
+    """To them since they were seen before."""
 
 
 @dataclass
@@ -59,6 +71,13 @@ class RunsUnreadable(Message):
     """The runs folder cannot be read."""
 
     reason: str
+
+
+@dataclass
+class GpusSeen(Message):
+    """The GPUs do something else than before."""
+
+    gpus: tuple[GpuReading, ...]
 
 
 @dataclass
@@ -75,14 +94,10 @@ class QueueStopped(Message):
     reason: str
 
 
-def ended_since(before: Sequence[RunSummary], after: Sequence[RunSummary]) -> list[RunSummary]:
-    """The runs that were alive and are not any more."""
-    alive = {run.id for run in before if run.alive}
-    return [run for run in after if run.id in alive and not run.alive]
-
-
 class SdxlTui(App[None]):
-    """``now``: the clock that ages are counted from (Unix seconds); tests freeze it."""
+    """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
+    config_problem: why there are none although there is a file.
+    """
 
     TITLE = "sdxl-tui"
     CSS_PATH = "app.tcss"
@@ -101,12 +116,22 @@ class SdxlTui(App[None]):
 
     runs: var[tuple[RunSummary, ...] | None] = var(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
+    gpus: var[tuple[GpuReading, ...]] = var(())
+    """The GPUs of this machine; none where there are none, or until they have been read."""
 
     def __init__(
-        self, workspace: Workspace, *, open_run: str | None = None, now: Callable[[], float] = time.time
+        self,
+        workspace: Workspace,
+        *,
+        open_run: str | None = None,
+        now: Callable[[], float] = time.time,
+        config: Config | None = None,
+        config_problem: str = "",
     ) -> None:
         super().__init__()
         self.workspace = workspace
+        self.config = config or Config()
+        self._config_problem = config_problem
         self.now = now
         self.runs_problem = ""
         """Why the runs cannot be read; empty while they can."""
@@ -115,9 +140,10 @@ class SdxlTui(App[None]):
         self.add_mode(PlaceName.RUNS, lambda: RunsScreen(workspace))
         self.add_mode(PlaceName.PROFILES, self._profiles)
         self.add_mode(PlaceName.CHECKPOINTS, self._checkpoints)
+        happenings = Happenings()
         self._watch = RunsWatch(
             workspace,
-            lambda runs: self._tell(RunsSeen(runs)),
+            lambda runs: self._tell(RunsSeen(runs, happenings.look(runs))),
             lambda reason: self._tell(RunsUnreadable(reason)),
         )
         self._queue_watch = QueueWatch(
@@ -125,6 +151,7 @@ class SdxlTui(App[None]):
             lambda went: self._tell(QueueWentOn(went)),
             lambda reason: self._tell(QueueStopped(reason)),
         )
+        self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
         self._watch.start()
         self.register_theme(CALM)
@@ -150,6 +177,10 @@ class SdxlTui(App[None]):
             case tuple(runs):
                 self.runs = runs
         self._queue_watch.start()
+        self._gpu_watch.start()
+        if self._config_problem:
+            words = f"{clean(self._config_problem, lines=True)}\nUntil it is mended, the defaults are used."
+            self.notify(words, title="Configuration", severity="error", markup=False, timeout=20)
         if self._open_run is not None:
             self.post_message(OpenRun(self._open_run))
 
@@ -158,6 +189,7 @@ class SdxlTui(App[None]):
         remove_pictures(self)
         self._watch.stop()
         self._queue_watch.stop()
+        self._gpu_watch.stop()
 
     def _tell(self, message: Message) -> None:
         """Called in the watch's thread; what is found before the app runs is taken at its start."""
@@ -165,22 +197,28 @@ class SdxlTui(App[None]):
             self.post_message(message)
 
     def on_runs_seen(self, message: RunsSeen) -> None:
-        """The runs changed; those that ended meanwhile are told of, wherever one is."""
-        for run in ended_since(self.runs or (), message.runs):
-            bad = run.state in (RunState.FAILED, RunState.KILLED, RunState.LOST)
-            self.notify(
-                f"{run.state} at step {format_count(run.step)}" + (f": {run.reason}" if run.reason else ""),
-                title=run.id,
-                severity="error" if bad else "information",
-                markup=False,
-            )
+        """The runs changed; what happened to them is told of, wherever one is."""
+        for happening in message.happened:
+            severity: Literal["error", "information"] = "error" if happening.is_bad else "information"
+            self.notify(happening.words, title=happening.run_id, severity=severity, markup=False)
+            if happening.event in self.config.notify.on:
+                self._ask_for_attention(happening)
         self.runs_problem = ""
         self.runs = message.runs
+
+    def _ask_for_attention(self, happening: Happening) -> None:
+        """Ring, or have the desktop show it, as the user's configuration says. The text is cleaned there."""
+        if self._driver is not None:
+            self._driver.write(attention(self.config.notify.terminal, happening.run_id, happening.words))
 
     def on_runs_unreadable(self, message: RunsUnreadable) -> None:
         """The runs folder cannot be read: the Runs place says so until it can."""
         self.runs_problem = message.reason
         self.runs = ()
+
+    def on_gpus_seen(self, message: GpusSeen) -> None:
+        """For whatever shows them."""
+        self.gpus = message.gpus
 
     def on_queue_went_on(self, message: QueueWentOn) -> None:
         """A run's turn has come, or it could not be started."""

@@ -47,10 +47,10 @@ class Sample:
 class RunCurves:
     """The measured curves of a run and what its profile plans. Read by ``poll``, in one thread at a time."""
 
-    def __init__(self, run: RunDirectory, attempt: int | None = None) -> None:
-        """attempt: as of ``RunHistory``."""
+    def __init__(self, run: RunDirectory, attempt: int | None = None, *, brief: bool = False) -> None:
+        """attempt, brief: as of ``RunHistory``."""
         self.run = run
-        self.history = RunHistory(run, attempt)
+        self.history = RunHistory(run, attempt, brief=brief)
         self.plan: Plan | None = None
         self._planned = False
 

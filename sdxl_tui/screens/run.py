@@ -18,6 +18,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.across import Across
 from sdxl_tui.fleet.log_pages import LogPages
 from sdxl_tui.fleet.run_page import RunPageData
 from sdxl_tui.fleet.runs import RunSummary
@@ -26,10 +27,19 @@ from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.event_text import event_row
+from sdxl_tui.widgets.explored_chart import ExploredChart
 from sdxl_tui.widgets.line_view import LineView
 from sdxl_tui.widgets.log_view import STAMP_CELLS, LogView
 from sdxl_tui.widgets.place_bar import short_path
-from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts
+from sdxl_tui.widgets.run_charts import (
+    Measured,
+    loss_chart,
+    rate_chart,
+    show_measured,
+    show_rate,
+    title_charts,
+    x_axis,
+)
 from sdxl_tui.widgets.run_header import RunHeader
 from sdxl_tui.widgets.sample_rows import sample_rows
 from sdxl_tui.widgets.search_bar import SearchBar
@@ -52,6 +62,9 @@ class RunScreen(ReadingPlace, RunPlace):
         "A dotted line marks a resume.",
         "In the log, / looks for words in all that was printed, however long it is; n and N go on, e finds the first error, w "
         "leaves only warnings or errors of what is shown. Scrolling up reads earlier lines; G follows the end again.",
+        "m shows the gradient's norm, the speed, the GPU's memory instead of the loss, u counts epochs or time instead of steps. "
+        "In a chart (tab, or a click): ← → move a cursor and the values stand below, + - zoom, [ ] pan, 0 shows all, o is a "
+        "logarithmic scale, z gives it the whole page.",
         "Leaving this page, or the app, changes nothing for the run.",
     )
 
@@ -80,6 +93,8 @@ class RunScreen(ReadingPlace, RunPlace):
         *RunPlace.RUN_KEYS,
         Binding("v", "view", "View"),
         Binding("z", "zoom", "Zoom"),
+        Binding("m", "measured", "Other curve"),
+        Binding("u", "across", "Step, epoch, time"),
         Binding("y", "copy_path", "Copy path"),
         Binding("escape", "leave", "Back"),
     ]
@@ -103,6 +118,10 @@ class RunScreen(ReadingPlace, RunPlace):
         self._panes = dict(zip(PANES, (self._log, self._events, self._samples), strict=True))
         self._search_bar = SearchBar()
         self._grid = Grid(self._loss, self._rate, *self._panes.values(), id="grid")
+        self.across = Across.STEP
+        """The unit of the x axes."""
+        self.measured = Measured.LOSS
+        """What the chart on the left shows."""
         self.view = PANES[0]
         """The pane that is shown where there is room for one."""
 
@@ -162,8 +181,9 @@ class RunScreen(ReadingPlace, RunPlace):
     def _show_charts(self) -> None:
         data = self._data
         total = self._summary.total_steps if self._summary else 0
-        show_loss(self._loss, data.history)
-        show_rate(self._rate, data.history, data.plan, total)
+        measured, rates = (x_axis(data.history, self.across, chart.window) for chart in (self._loss, self._rate))
+        show_measured(self._loss, data.history, measured, self.measured)
+        show_rate(self._rate, data.history, data.plan, total, rates)
 
     def _show_header(self) -> None:
         latest = event_row(self._data.events[-1]) if self._data.events else ()
@@ -206,6 +226,30 @@ class RunScreen(ReadingPlace, RunPlace):
         for name in PANES:
             self.set_class(name == self.view, f"-{name}")
         self._show_titles()
+
+    def action_measured(self) -> None:
+        """The loss, the gradient's norm, the speed, the GPU's memory: whatever was measured, one after the other."""
+        self.measured = self.measured.next_of(self._data.history)
+        self._draw_soon()
+
+    def action_across(self) -> None:
+        """The x axes count steps, epochs or the time trained."""
+        self.across = self.across.next
+        for chart in (self._loss, self._rate):
+            chart.look_whole()
+        self._draw_soon()
+
+    @on(ExploredChart.Explored)
+    def _look_closer(self) -> None:
+        """A part has more detail than the whole has room for."""
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        """At once, or when the look that is under way has ended: the curves are read by one thread at a time."""
+        if self._reading:
+            self.set_timer(0.03, self._draw_soon)
+        else:
+            self._show_charts()
 
     def action_zoom(self) -> None:
         """The part in focus takes the whole page, or gives it back."""

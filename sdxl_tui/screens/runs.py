@@ -19,17 +19,22 @@ from sdxl_tui.screens.place import LookNow, OpenRun, PlaceName
 from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.filter_bar import FilterBar, matches
+from sdxl_tui.widgets.gpu_panel import GpuPanel
 from sdxl_tui.widgets.live_table import LiveTable
 from sdxl_tui.widgets.place_bar import short_path
+from sdxl_tui.widgets.queue_panel import QueuePanel
 from sdxl_tui.widgets.run_brief import RunBrief
 from sdxl_tui.widgets.run_cells import run_columns
 
 if TYPE_CHECKING:
+    from sdxl_tui.fleet.gpu_readings import GpuReading
     from sdxl_tui.widgets.run_preview import RunPreview
     from sdxl_tui.workspace import Workspace
 
 AGES_SECONDS: Final = 5.0
 """Between looks at the clock for the ages."""
+SMALL: Final = 16
+"""Screens of fewer lines keep them for the runs."""
 
 
 def _by_rank(run: RunSummary) -> tuple[bool, bool, int]:
@@ -46,6 +51,8 @@ class RunsScreen(RunPlace):
         "Every run of the workspace: live ones on top, then those that wait in the order of their turns, then the newest "
         "first. LOSS is the running average, LR the rate "
         "of the last step. ↳ marks a run that was continued from another run's checkpoint.",
+        "On top each GPU of the machine: how busy, how full, temperature, power, and who is on it; at the bottom what waits. "
+        "A yellow name is not a run of this workspace.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its "
         "turn has come and its devices are free, whether the app is open or not; after a restart of the machine the queue "
         "stands still until someone lets it go on.",
@@ -57,8 +64,6 @@ class RunsScreen(RunPlace):
         #table-page { height: 1fr; display: none; }
         #table-page.-shown { display: block; }
         #message.-hidden { display: none; }
-        #queue { display: none; height: 1; padding: 0 1; }
-        #queue.-shown { display: block; }
         #preview { display: none; height: 13; }
         &.-wide.-high #preview { display: block; }
     }
@@ -78,19 +83,22 @@ class RunsScreen(RunPlace):
         super().__init__(workspace)
         self._preview: RunPreview | None = None
         self._table = LiveTable[RunSummary](run_columns(self.now), lambda run: run.id, id="runs")
+        self._gpus, self._queue = GpuPanel(), QueuePanel()
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static("Reading the runs …", id="message")
         with Vertical(id="table-page"):
-            yield Static(id="queue")
+            yield self._gpus
             yield self._table
             yield FilterBar()
             yield RunBrief()
             yield Container(id="preview")
+            yield self._queue
 
     def on_mount(self) -> None:
         """Follow the runs and the clock."""
         self.watch(self.app, "runs", self._show_if_seen)
+        self.watch(self.app, "gpus", self._show_gpus, init=False)
         self.set_interval(AGES_SECONDS, self._show_if_seen)
 
     def on_screen_resume(self) -> None:
@@ -127,22 +135,22 @@ class RunsScreen(RunPlace):
         words = self.query_one(FilterBar).words
         found = [run for run in runs if matches(words, run.id, run.state, run.device, run.parent or "")]
         self._table.show(sorted(found, key=_by_rank))
-        self._show_standstill(runs)
+        self._show_gpus()
+        self._show_queue(runs)
         self.query_one(FilterBar).count(len(found), len(runs))
         self._show_brief()
 
-    def _show_standstill(self, runs: Sequence[RunSummary]) -> None:
-        """A queue that starts nothing says so, and how it goes on."""
-        waiting = [run for run in runs if run.turn]
-        word = next((run.waits for run in waiting if run.waits in {STALE, PAUSED}), "")
-        line = self.query_one("#queue", Static)
-        line.set_class(bool(word), "-shown")
-        if word:
-            what = "This machine was restarted" if word == STALE else "The queue is paused"
-            count = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
-            line.update(
-                Content.assemble((f"{what}: {count}.  ", "$warning"), ("w", "bold $primary"), "  let the queue go on")
-            )
+    def _show_gpus(self) -> None:
+        """The GPUs stand above the table as far as a third of the screen goes; in a very small one they have no place."""
+        if self.is_active:
+            height = self.size.height
+            readings: tuple[GpuReading, ...] = getattr(self.app, "gpus", ())
+            self._gpus.show(readings, room=height // 3 if height >= SMALL else 0)
+
+    def _show_queue(self, runs: Sequence[RunSummary]) -> None:
+        """What waits, and that a queue that starts nothing has to be told to go on."""
+        height = self.size.height
+        self._queue.show(runs, room=height // 6 if height >= SMALL else 1)
 
     def _show_brief(self) -> None:
         self.query_one(RunBrief).show(self.run, self.now())
