@@ -7,6 +7,7 @@ once per group, so that a look at a run of a million steps costs what was added 
 from __future__ import annotations
 
 import math
+import os
 from array import array
 from bisect import bisect_left, bisect_right
 from typing import Final
@@ -17,6 +18,11 @@ from engine.run.metrics import MetricPoint, MetricsReader, ValidationPoint
 Span = tuple[float, float, float]
 """(step, lowest value, highest value)"""
 
+OVERVIEW_BYTES: Final = 8_000_000
+"""Of metrics, from which an overview stands in until all of them are read."""
+OVERVIEW_POINTS: Final = 1500
+LINE_BYTES: Final = 4096
+"""Longer ones are passed over in an overview."""
 SPANS: Final = 2048
 """Spans of a curve that are handed out at most; twice as many as a terminal of 500 columns has dots across."""
 
@@ -90,6 +96,7 @@ class RunHistory:
 
         brief: only losses and rates, by step alone, in half the memory.
         """
+        self._run = run
         self._brief = brief
         self._reader = MetricsReader(run.metrics)
         self._attempt = attempt
@@ -121,6 +128,33 @@ class RunHistory:
         for validation in self._reader.validations:
             self.take_validation(validation)
         return bool(points or self._reader.validations) or self._reader.restarted
+
+    def overview(self) -> RunHistory | None:
+        """What a few points all over a long file say; None of a short one, which is read at once."""
+        path = self._reader.path
+        try:
+            with path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < OVERVIEW_BYTES:
+                    return None
+                found = RunHistory(self._run, self._attempt, brief=self._brief)
+                last = max(0, size - LINE_BYTES)
+                for at in range(OVERVIEW_POINTS + 1):
+                    file.seek(last * at // OVERVIEW_POINTS)
+                    found._take_one(file.read(LINE_BYTES))
+        except OSError:
+            return None
+        return found if found.last else None
+
+    def _take_one(self, data: bytes) -> None:
+        """Take the first point that begins in ``data``."""
+        for line in data.split(b"\n")[1:-1]:
+            point = MetricPoint.from_line(line)
+            if point is not None and (
+                self.last is None or point.attempt > self.last.attempt or point.step > self.last.step
+            ):
+                self.take(point)
+                return
 
     @property
     def caught_up(self) -> bool:

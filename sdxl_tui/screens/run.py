@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
 
 LOOK_SECONDS: Final = 1.0
+READ_ON_SECONDS: Final = 0.05
+"""Between two looks while there is more to read."""
 PANES: Final = ("log", "events", "samples")
 
 
@@ -160,6 +162,8 @@ class RunScreen(ReadingPlace, RunPlace):
         changed = self._data.poll()
         if changed and not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._show, changed)
+        if not self._data.caught_up and not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self.set_timer, READ_ON_SECONDS, self.read_if_seen)
 
     # Showing
 
