@@ -97,8 +97,9 @@ def keys(_: argparse.Namespace) -> None:
         told("a letter in the table's filter", times)
         terminal.send(b"\x1b")
         terminal.count_for(0.5)
-        newest_first = b"\x1b[F\r"  # the run that is written to is the oldest
-        seconds_to(terminal, newest_first, b"Log")
+        terminal.send(b"\x1b[F")  # the run that is written to is the oldest
+        terminal.count_for(0.5)
+        seconds_to(terminal, b"\r", b"Events")
         terminal.count_for(2.0)
         times = []
         for _at in range(30):
@@ -106,12 +107,7 @@ def keys(_: argparse.Namespace) -> None:
             terminal.send(b"\x1b")
             terminal.count_for(0.15 + 0.05 * random.random())
         told("the search line of a log that streams", times)
-        times = []
-        for _at in range(30):
-            times.append(seconds_to(terminal, b"?", b"esc closes"))
-            terminal.send(b"\x1b")
-            terminal.count_for(0.3 + 0.05 * random.random())
-        told("the help over a page whose log streams", times)
+        told("the help over a page whose log streams", seconds_to_help(terminal, 30))
         costs(terminal, "watching a run whose log gets 2,000 lines a second")
 
 
@@ -120,7 +116,9 @@ def live(_: argparse.Namespace) -> None:
     with workspace_of(64, are_alive=False) as workspace, written(workspace, 64, 10.0), app_on(workspace) as terminal:
         terminal.count_for(5.0)
         costs(terminal, "64 live runs of 10 lines a second, the table")
-        seconds_to(terminal, b"\x1b[F\r", b"Log")
+        terminal.send(b"\x1b[F")
+        terminal.count_for(0.5)
+        seconds_to(terminal, b"\r", b"Events")
         terminal.count_for(5.0)
         costs(terminal, "the page of one of them")
 
@@ -140,17 +138,21 @@ def history(_: argparse.Namespace) -> None:
         with app_on(workspace) as terminal:
             begun = time.perf_counter()
             first = seconds_to(terminal, b"\r", "⣿".encode())
-            keyed = [seconds_to(terminal, b"?", b"esc closes") for _ in range(20) if not pause_after_help(terminal)]
+            keyed = seconds_to_help(terminal, 20)
             whole = time.perf_counter() - begun + seconds_until_idle(terminal)
             print(f"1,000,000 metric lines ({size:.0f} MB): first curve {first:.2f} s, all of it {whole:.0f} s")
             told("the help while the rest is read", keyed)
             costs(terminal, "then, left alone", 5.0)
 
 
-def pause_after_help(terminal: Terminal) -> None:
-    """Close the help, and wait a little."""
-    terminal.send(b"\x1b")
-    terminal.count_for(0.3)
+def seconds_to_help(terminal: Terminal, times: int) -> list[float]:
+    """Open the help, and close it, again and again."""
+    found = []
+    for _ in range(times):
+        found.append(seconds_to(terminal, b"?", b"esc closes"))
+        terminal.send(b"\x1b")
+        terminal.count_for(0.3 + 0.05 * random.random())
+    return found
 
 
 def seconds_until_idle(terminal: Terminal) -> float:
@@ -177,9 +179,7 @@ def log(asked: argparse.Namespace) -> None:
             terminal.count_for(0.4)
             times = []
             while b"line 0 of" not in terminal.received and time.perf_counter() - begun < 25:
-                times.append(seconds_to(terminal, b"?", b"esc closes"))
-                terminal.send(b"\x1b")
-                terminal.count_for(0.3)
+                times += seconds_to_help(terminal, 1)
             terminal.seconds_until(b"the very first", since=0)
             whole = time.perf_counter() - begun
             print(

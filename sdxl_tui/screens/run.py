@@ -72,6 +72,7 @@ class RunScreen(ReadingPlace, RunPlace):
 
     DEFAULT_CSS = """
     RunScreen {
+        layers: default search;
         #grid { height: 1fr; grid-size: 2; grid-rows: 1fr 1fr; }
         .panel {
             border: round $border-blurred; border-title-color: $foreground 60%; border-subtitle-color: $foreground 50%;

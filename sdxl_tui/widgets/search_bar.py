@@ -16,11 +16,14 @@ from textual.widgets import Input, Static
 
 
 class SearchBar(Horizontal):
-    """Hidden until ``open``. Enter looks for the text, Escape goes back without."""
+    """Hidden until ``open``, then over the keys at the bottom. Enter looks for the text, Escape goes back without.
+
+    Its screen needs a layer ``search``: pushing the rest of the page up would draw all of it anew.
+    """
 
     DEFAULT_CSS = """
     SearchBar {
-        display: none; height: 1; padding: 0 1; background: $surface;
+        display: none; layer: search; dock: bottom; height: 1; padding: 0 1; background: $surface;
         &.-open { display: block; }
         #sign { width: 2; color: $primary; text-style: bold; }
         Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
