@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--steps-per-second", type=float, default=10.0)
+    parser.add_argument("--from-step", type=int, default=0, help="steps that are written at once")
     parser.add_argument("--log-lines", type=int, default=0, help="lines a second in the first run's log")
     asked = parser.parse_args()
     runs = [RunDirectory(path) for path in sorted((asked.workspace / "runs").iterdir())][: asked.runs]
@@ -35,14 +36,16 @@ def main() -> None:
             stack.enter_context(RunLock.acquire(run.lock))
         log = stack.enter_context(runs[0].attempt(1).log.open("a", encoding="utf-8", buffering=1 << 16))
         writers = [(MetricsLog(run.metrics), StatusWriter(run, 1)) for run in runs]
-        begun, steps, lines, tick = time.monotonic(), 0, 0, 0
+        loss = 0.11
+        begun, steps, lines, tick, average = time.monotonic(), 0, 0, 0, 0.11
         while True:
             tick += 1
             now = tick * TICK
-            due, due_lines = int(now * asked.steps_per_second), int(now * asked.log_lines)
+            due, due_lines = asked.from_step + int(now * asked.steps_per_second), int(now * asked.log_lines)
             for metrics, status in writers:
                 for step in range(steps + 1, due + 1):
                     loss = random.uniform(0.08, 0.14)
+                    average += 0.02 * (loss - average)
                     point = MetricPoint(
                         step,
                         1,
@@ -59,7 +62,7 @@ def main() -> None:
                     metrics.write(point)
                 if tick % 10 == 0:
                     status.update(
-                        state="training", step=due, total_steps=100_000, loss=0.11, loss_avg=0.1, lr={"unet": 1e-4},
+                        state="training", step=due, total_steps=100_000, loss=loss, loss_avg=average, lr={"unet": 1e-4},
                         steps_per_second=asked.steps_per_second, eta_seconds=100.0, device="cuda:0",
                     )  # fmt: skip
             for line in range(lines, due_lines):

@@ -24,16 +24,18 @@ from benchmarks.runs_listing import workspace_of
 from engine.run.metrics import MetricPoint, MetricsLog
 from sdxl_tui.workspace import Workspace
 
-PARTS = ("keys", "live", "history", "log")
+PARTS = ("keys", "live", "page", "history", "log")
 LETTERS = b"zqjxwvk"
 """No refresh of a figure prints these."""
 
 
 @contextmanager
-def written(workspace: Workspace, runs: int, rate: float, log_lines: int = 0) -> Iterator[None]:
-    """``runs`` runs of the workspace are alive and write."""
+def written(workspace: Workspace, runs: int, rate: float, *, log_lines: int = 0, from_step: int = 0) -> Iterator[None]:
+    """``runs`` runs of the workspace are alive and write ``rate`` steps a second."""
     command = [sys.executable, "-m", "benchmarks.live_writer", str(workspace.path), "--runs", str(runs)]
-    process = subprocess.Popen([*command, "--steps-per-second", str(rate), "--log-lines", str(log_lines)])
+    process = subprocess.Popen(
+        [*command, "--steps-per-second", str(rate), "--log-lines", str(log_lines), "--from-step", str(from_step)]
+    )
     try:
         time.sleep(2.0)
         yield
@@ -85,7 +87,11 @@ def costs(terminal: Terminal, name: str, seconds: float = 20.0) -> None:
 
 def keys(_: argparse.Namespace) -> None:
     """8 runs train, the log of one gets 2,000 lines a second."""
-    with workspace_of(8, are_alive=False) as workspace, written(workspace, 8, 4.0, 2000), app_on(workspace) as terminal:
+    with (
+        workspace_of(8, are_alive=False) as workspace,
+        written(workspace, 8, 4.0, log_lines=2000),
+        app_on(workspace) as terminal,
+    ):
         terminal.send(b"/")
         terminal.count_for(0.5)
         times = []
@@ -121,6 +127,18 @@ def live(_: argparse.Namespace) -> None:
         seconds_to(terminal, b"\r", b"Events")
         terminal.count_for(5.0)
         costs(terminal, "the page of one of them")
+
+
+def page(_: argparse.Namespace) -> None:
+    """One run of 2 steps a second, as SDXL on a consumer's card, its page open."""
+    with (
+        workspace_of(1, are_alive=False) as workspace,
+        written(workspace, 1, 2.0, from_step=600),
+        app_on(workspace) as terminal,
+    ):
+        seconds_to(terminal, b"\r", b"Events")
+        terminal.count_for(5.0)
+        costs(terminal, "the page of a run of 2 steps a second", 60.0)
 
 
 def history(_: argparse.Namespace) -> None:
@@ -211,6 +229,7 @@ def main() -> None:
     measures: dict[str, Callable[[argparse.Namespace], None]] = {
         "keys": keys,
         "live": live,
+        "page": page,
         "history": history,
         "log": log,
     }

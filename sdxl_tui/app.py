@@ -30,6 +30,7 @@ from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.frugal import install_frugal_frames
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.pictures import remove_pictures
 from sdxl_tui.theme import CALM
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     """Open the app on ``workspace`` until the user quits; its exit code. open_run: id of the run whose page is shown first."""
     install_guard()
+    install_frugal_frames()
     config, problem = Config(), ""
     try:
         config = read_config()

@@ -176,8 +176,7 @@ class ExploredChart(LineChart, can_focus=True):
     def _say(self) -> None:
         """The values below the cursor, in the colours of their curves."""
         if self.cursor is None:
-            if self.border_subtitle:
-                self.border_subtitle = ""
+            self.say_below(Content(""))
             return
         parts = [Content.styled(self.x_says(self.cursor), "bold")]
         for series in self._series:
@@ -186,9 +185,7 @@ class ExploredChart(LineChart, can_focus=True):
                 low, high = self.value_text(span[1]), self.value_text(span[2])
                 text = low if low == high else f"{low} – {high}"
                 parts.append(Content.assemble((f"{series.name} ", "$foreground 60%"), (text, series.style)))
-        said = Content("  ").join(parts)
-        if str(self.border_subtitle) != str(said):
-            self.border_subtitle = said
+        self.say_below(Content("  ").join(parts))
 
 
 def below(series: Series, x: float) -> tuple[float, float, float] | None:

@@ -108,8 +108,8 @@ class LineView(Painted, can_focus=True):
 
     def show_subtitle(self) -> None:
         """Say it if it is something else than before."""
-        if self._follows and str(self.border_subtitle or "") != (text := self.subtitle()):
-            self.border_subtitle = Content(text)
+        if self._follows:
+            self.say_below(Content(self.subtitle()))
 
     def on_resize(self, event: Resize) -> None:
         """Wrap anew, the same line on top."""

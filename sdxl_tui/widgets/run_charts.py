@@ -126,7 +126,7 @@ def show_loss(chart: LineChart, history: RunHistory, axis: XAxis | None = None) 
     if len(history.validation):
         series.append(Series("held out", _middles(axis.placed(history.validation.spans())), HELD_OUT))
         title += Content.assemble("  ", ("held out", HELD_OUT))
-    chart.border_title = title
+    chart.say_above(title)
     _show(chart, history, axis, series)
 
 
@@ -135,7 +135,7 @@ def show_measured(chart: LineChart, history: RunHistory, axis: XAxis, what: Meas
     if what is Measured.LOSS:
         show_loss(chart, history, axis)
         return
-    chart.border_title = Content(what.value)
+    chart.say_above(Content(what.value))
     spans = axis.of(_curve(history, what))
     _show(chart, history, axis, [band(what.value.partition(",")[0].lower(), spans, AVERAGE)])
 

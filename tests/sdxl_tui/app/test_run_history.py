@@ -113,7 +113,9 @@ def test_of_a_long_run_an_overview_stands_until_all_is_read(tmp_path: Path, monk
     curves = RunCurves(run)
     assert "history" in curves.poll()
     seen = curves.history.loss
-    assert 40 < len(seen) <= 101 and not curves.caught_up
+    assert 40 < len(seen) <= 101
+    behind = curves.caught_up
+    assert not behind
     assert seen.steps[0] < 60 and seen.steps[-1] > 3900
     wrong = [step for step, loss in zip(seen.steps, seen.values, strict=True) if (loss == 2.0) != (step > 2000)]
     assert len(wrong) <= 1  # of what the second attempt trained anew, before its first point that was looked at
