@@ -24,6 +24,7 @@ from sdxl_tui.fleet.gpu_processes import own_runs
 from sdxl_tui.fleet.gpu_watch import GpuWatch
 from sdxl_tui.fleet.happenings import Happenings
 from sdxl_tui.fleet.queue.watch import QueueWatch
+from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
@@ -132,6 +133,8 @@ class SdxlTui(App[None]):
         self.config = config or Config()
         self._config_problem = config_problem
         self.now = now
+        self.marks = RunMarks()
+        """The runs that are to be compared, and everybody's colour."""
         self.runs_problem = ""
         """Why the runs cannot be read; empty while they can."""
         self._open_run = open_run

@@ -43,5 +43,14 @@ CALM: Final = Theme(
         "input-cursor-background": "#ccd3dd",
         "input-selection-background": "#7cb3e8 30%",
         "link-color": "#7cb3e8",
+        # Runs that are compared, one each.
+        "run-1": "#7cb3e8",
+        "run-2": "#e2b860",
+        "run-3": "#86c98f",
+        "run-4": "#ec7a76",
+        "run-5": "#b9a3e3",
+        "run-6": "#63c6c6",
+        "run-7": "#e39fc8",
+        "run-8": "#b9bf6a",
     },
 )

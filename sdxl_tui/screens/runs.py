@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sdxl_tui.fleet.queue.words import PAUSED, STALE
+from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import LookNow, OpenRun, PlaceName
 from sdxl_tui.screens.run_place import RunPlace
@@ -24,7 +25,7 @@ from sdxl_tui.widgets.live_table import LiveTable
 from sdxl_tui.widgets.place_bar import short_path
 from sdxl_tui.widgets.queue_panel import QueuePanel
 from sdxl_tui.widgets.run_brief import RunBrief
-from sdxl_tui.widgets.run_cells import run_columns
+from sdxl_tui.widgets.run_cells import run_columns, run_style
 
 if TYPE_CHECKING:
     from sdxl_tui.fleet.gpu_readings import GpuReading
@@ -71,6 +72,8 @@ class RunsScreen(RunPlace):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         *RunPlace.RUN_KEYS,
+        Binding("space", "mark", "Mark"),
+        Binding("equals_sign", "compare", "Compare", key_display="="),
         Binding("w", "turn_queue", "Queue on / off"),
         Binding("slash", "filter", "Filter", priority=True),
         Binding("escape", "leave", "Back", show=False),
@@ -82,7 +85,7 @@ class RunsScreen(RunPlace):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._preview: RunPreview | None = None
-        self._table = LiveTable[RunSummary](run_columns(self.now), lambda run: run.id, id="runs")
+        self._table = LiveTable[RunSummary](run_columns(self.now, self._mark_of), lambda run: run.id, id="runs")
         self._gpus, self._queue = GpuPanel(), QueuePanel()
 
     def compose_body(self) -> Iterable[Widget]:
@@ -192,6 +195,38 @@ class RunsScreen(RunPlace):
         if self.run is not None:
             self.post_message(OpenRun(self.run.id))
 
+    # Comparing
+
+    @property
+    def _marks(self) -> RunMarks:
+        marks: RunMarks = getattr(self.app, "marks", None) or RunMarks()
+        return marks
+
+    def _mark_of(self, run_id: str) -> str:
+        colour = self._marks.shown_colour(run_id)
+        return "" if colour is None else run_style(colour)
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor to be compared, or take its mark away, and go on to the next."""
+        if self.run is not None:
+            self._marks.toggle(self.run.id)
+            self._table.action_move(1)
+            self._show(self._runs())
+
+    def action_compare(self) -> None:
+        """The marked runs over each other; where only one is marked, it and the one under the cursor."""
+        from sdxl_tui.screens.compare_runs import CompareRunsPage  # noqa: PLC0415 - not for the first frame
+
+        runs = {run.id: run for run in self._runs() or ()}
+        self._marks.keep(set(runs))
+        ids = list(self._marks.marked)
+        if len(ids) < 2 and self.run is not None and self.run.id not in ids:
+            ids.append(self.run.id)
+        if len(ids) < 2:
+            self.notify("Mark the runs with space, two or more, then press = again.", timeout=4)
+            return
+        self.app.push_screen(CompareRunsPage(self.workspace, [runs[run_id] for run_id in ids], self._marks))
+
     def action_filter(self) -> None:
         """Type words that a run's id, state, device or parent must contain."""
         self.query_one(FilterBar).open()
@@ -205,10 +240,13 @@ class RunsScreen(RunPlace):
         self._table.focus()
 
     async def action_leave(self) -> None:
-        """Clear the filter; without one, back to where this was opened from."""
+        """Clear the filter, then the marks; without any, back to where this was opened from."""
         bar = self.query_one(FilterBar)
         if bar.words:
             bar.action_clear()
+        elif self._marks.marked:
+            self._marks.clear()
+            self._show(self._runs())
         else:
             await self.run_action("app.back")
 
@@ -233,7 +271,7 @@ class RunsScreen(RunPlace):
         """Only what can be done."""
         if action == "turn_queue":
             return any(run.turn for run in self._runs() or ())
-        if action == "open":
+        if action in {"open", "mark", "compare"}:
             return bool(self._runs())
         if action == "filter":
             return bool(self._runs()) and not self.is_typing

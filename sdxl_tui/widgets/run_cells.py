@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.run.layout import CHECKPOINT_NAME
 from engine.run.liveness import RunState
+from sdxl_tui.fleet.run_marks import COLOURS
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import (
     UNKNOWN,
@@ -66,6 +67,11 @@ def state_cell(state: RunState, width: int = 10) -> Cell:
     return ((f"{symbol} {word}", colour),)
 
 
+def run_style(colour: int) -> str:
+    """The style of a run's colour."""
+    return f"$run-{colour % COLOURS + 1}"
+
+
 def bar_cell(share: float | None, width: int, colour: str) -> Cell:
     """A bar of ``width`` cells, done to half a cell."""
     if width < 1:
@@ -84,11 +90,16 @@ def bar_colour(run: RunSummary) -> str:
     return "$warning" if run.state is RunState.PAUSED else "$success"
 
 
-def run_columns(now: Callable[[], float]) -> tuple[Column[RunSummary], ...]:
-    """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds)."""
+def run_columns(
+    now: Callable[[], float], mark_of: Callable[[str], str] = lambda _: ""
+) -> tuple[Column[RunSummary], ...]:
+    """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds).
+
+    mark_of: the style of a run's mark; empty for one that is not marked.
+    """
     return (
         Column("STATE", _by_room({0: 8, NARROW: 10}), lambda run, width: state_cell(run.state, width)),
-        Column("RUN", _by_room({0: FLEXIBLE}), _name, widest=44),
+        Column("RUN", _by_room({0: FLEXIBLE}), lambda run, width: _marked(run, width, mark_of(run.id)), widest=44),
         Column("DONE", _by_room({0: HIDDEN, 72: 5, NARROW: 8, 130: 12, 160: 20}), _bar),
         Column("STEP", _by_room({0: 11, NARROW: 15}), _steps, "right"),
         Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(run, format_loss(_loss(run))), "right"),
@@ -148,6 +159,11 @@ def checkpoint_step(run: RunSummary) -> int | None:
     """The step of its newest checkpoint."""
     found = CHECKPOINT_NAME.match(run.checkpoint or "")
     return int(found.group(1)) if found else None
+
+
+def _marked(run: RunSummary, width: int, mark: str) -> Cell:
+    """The name, after a mark in the colour that the run has in comparisons."""
+    return _name(run, width) if not mark else (("■ ", mark), *_name(run, width - 2))
 
 
 def _name(run: RunSummary, width: int) -> Cell:
