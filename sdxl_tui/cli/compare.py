@@ -105,8 +105,8 @@ def compare_runs(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     columns = (
         *(Column("RUN", shortens=True), Column("STATE", droppable=2), Column("STEP", right=True)),
-        *(Column("LOSS", right=True), Column("LOWEST", right=True)),
-        *(Column("HELD OUT", right=True, droppable=4), Column("LOWEST", right=True, droppable=3)),
+        *(Column("LOSS", right=True), Column("LOWEST LOSS", right=True)),
+        *(Column("HELD OUT", right=True, droppable=4), Column("LOWEST HELD OUT", right=True, droppable=3)),
         *(Column("LR", right=True, droppable=5), Column("TRAINED", right=True, droppable=1)),
     )
     out().table(

@@ -54,6 +54,7 @@ class RunsScreen(RunPlace):
         "of the last step. ↳ marks a run that was continued from another run's checkpoint.",
         "On top each GPU of the machine: how busy, how full, temperature, power, and who is on it; at the bottom what waits. "
         "A yellow name is not a run of this workspace.",
+        "space marks a run, = shows the marked ones over each other, each in a colour of its own; esc takes the marks away.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its "
         "turn has come and its devices are free, whether the app is open or not; after a restart of the machine the queue "
         "stands still until someone lets it go on.",
