@@ -26,6 +26,7 @@ from sdxl_tui.cli import (
     gpus_command,
     import_command,
     keeping_commands,
+    label_commands,
     live_commands,
     lora_commands,
     notify_command,
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     for group in (
         training_commands,
         run_commands,
+        label_commands,
         live_commands,
         scale_lr,
         checkpoint_commands,

@@ -14,12 +14,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sdxl_tui.fleet.queue.words import PAUSED, STALE
+from sdxl_tui.fleet.run_filter import found_runs
 from sdxl_tui.fleet.run_marks import RunMarks
+from sdxl_tui.fleet.run_order import RunOrder, RunSorting
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import LookNow, OpenRun, PlaceName
 from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.widgets.filter_bar import FilterBar, matches
+from sdxl_tui.widgets.filter_bar import FilterBar
 from sdxl_tui.widgets.gpu_panel import GpuPanel
 from sdxl_tui.widgets.live_table import LiveTable
 from sdxl_tui.widgets.place_bar import short_path
@@ -38,9 +40,16 @@ SMALL: Final = 16
 """Screens of fewer lines keep them for the runs."""
 
 
-def _by_rank(run: RunSummary) -> tuple[bool, bool, int]:
-    """Live runs first, then those that wait, in the order of their turns; the others as they come."""
-    return (not run.alive, not run.turn, run.turn)
+COLUMN_OF: Final = {
+    RunOrder.NAME: "RUN",
+    RunOrder.STATE: "STATE",
+    RunOrder.DONE: "DONE",
+    RunOrder.LOSS: "LOSS",
+    RunOrder.LR: "LR",
+    RunOrder.ETA: "ETA",
+    RunOrder.AGE: "AGE",
+}
+"""The column whose heading says how the table is sorted, where it has one."""
 
 
 class RunsScreen(RunPlace):
@@ -54,6 +63,10 @@ class RunsScreen(RunPlace):
         "of the last step. ↳ marks a run that was continued from another run's checkpoint.",
         "On top each GPU of the machine: how busy, how full, temperature, power, and who is on it; at the bottom what waits. "
         "A yellow name is not a run of this workspace.",
+        "/ finds runs by words, all of which must stand in a run's id, state, profile, device, parent, tags or note: fox failed. "
+        "#good is a tag, state: name: tag: profile: device: note: look in one place, -cpu must not fit, archived finds what was "
+        "put away (a).",
+        "o sorts by the next of name, state, share done, loss, held-out loss, LR, time left and age, O turns it round.",
         "space marks a run, = shows the marked ones over each other, each in a colour of its own; esc takes the marks away.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its "
         "turn has come and its devices are free, whether the app is open or not; after a restart of the machine the queue "
@@ -76,6 +89,9 @@ class RunsScreen(RunPlace):
         Binding("space", "mark", "Mark"),
         Binding("equals_sign", "compare", "Compare", key_display="="),
         Binding("w", "turn_queue", "Queue on / off"),
+        Binding("o", "sort", "Sort", show=False),
+        Binding("O", "turn_sorting", "Sort the other way round", show=False),
+        Binding("A", "show_archived", "Show those put away", show=False),
         Binding("slash", "filter", "Filter", priority=True),
         Binding("escape", "leave", "Back", show=False),
     ]
@@ -87,6 +103,8 @@ class RunsScreen(RunPlace):
         super().__init__(workspace)
         self._preview: RunPreview | None = None
         self._table = LiveTable[RunSummary](run_columns(self.now, self._mark_of), lambda run: run.id, id="runs")
+        self._with_archived = False
+        self._sorting = RunSorting()
         self._gpus, self._queue = GpuPanel(), QueuePanel()
 
     def compose_body(self) -> Iterable[Widget]:
@@ -137,8 +155,8 @@ class RunsScreen(RunPlace):
         elif not self._table.items and self.focused is None:
             self._table.focus()
         words = self.query_one(FilterBar).words
-        found = [run for run in runs if matches(words, run.id, run.state, run.device, run.parent or "")]
-        self._table.show(sorted(found, key=_by_rank))
+        found = found_runs(runs, words, with_archived=self._with_archived)
+        self._table.show(self._sorting.sorted(found))
         self._show_gpus()
         self._show_queue(runs)
         self.query_one(FilterBar).count(len(found), len(runs))
@@ -196,6 +214,29 @@ class RunsScreen(RunPlace):
         if self.run is not None:
             self.post_message(OpenRun(self.run.id))
 
+    def action_sort(self) -> None:
+        """By the next of: turn, name, state, share done, loss, held-out loss, LR, time left, age."""
+        self._sort(RunSorting(self._sorting.order.next))
+
+    def action_turn_sorting(self) -> None:
+        """The same the other way round."""
+        self._sort(RunSorting(self._sorting.order, not self._sorting.turned))
+
+    def _sort(self, sorting: RunSorting) -> None:
+        self._sorting = sorting
+        self._table.mark_column(COLUMN_OF.get(sorting.order, ""), "▴" if sorting.turned else "▾")
+        self._show(self._runs())
+        turned = ", the other way round" if sorting.turned and sorting.order is not RunOrder.TURN else ""
+        self.notify(f"Sorted by {sorting.order.value}{turned}.", timeout=2)
+
+    def action_show_archived(self) -> None:
+        """The runs that were put away, too; or not any more."""
+        self._with_archived = not self._with_archived
+        self._show(self._runs())
+        count = sum(run.labels.archived for run in self._runs() or ())
+        word = "shown" if self._with_archived else "not shown"
+        self.notify(f"{count} runs that were put away are {word}.", timeout=3)
+
     # Comparing
 
     @property
@@ -229,7 +270,7 @@ class RunsScreen(RunPlace):
         self.app.push_screen(CompareRunsPage(self.workspace, [runs[run_id] for run_id in ids], self._marks))
 
     def action_filter(self) -> None:
-        """Type words that a run's id, state, device or parent must contain."""
+        """Type words that must fit a run: see the help."""
         self.query_one(FilterBar).open()
 
     @on(FilterBar.Changed)

@@ -99,6 +99,7 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         self._strips_style: Style | None = None
         self._layout_of_columns: tuple[tuple[Column[Item], int, int], ...] = ()
         self._told: str | None = None
+        self._marked = ("", "")
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -140,6 +141,11 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
                 self.cursor = at
                 return True
         return False
+
+    def mark_column(self, title: str, mark: str) -> None:
+        """Write ``mark`` behind a column's title, and behind no other; an empty title: behind none."""
+        self._marked = (title, mark)
+        self.refresh_line(0)
 
     # Cells
 
@@ -208,7 +214,9 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
 
     def _header(self) -> Strip:
         style = self.get_visual_style("live-table--header")
-        return self._painted(tuple(((column.title, ""),) for column, _, _ in self._layout_of_columns), style)
+        titled, mark = self._marked
+        titles = (column.title + (mark if column.title == titled else "") for column, _, _ in self._layout_of_columns)
+        return self._painted(tuple(((title, ""),) for title in titles), style)
 
     def _painted(self, cells: tuple[Cell, ...], style: Style) -> Strip:
         row: list[Piece] = []

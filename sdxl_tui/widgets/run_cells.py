@@ -102,6 +102,7 @@ def run_columns(
         Column("RUN", _by_room({0: FLEXIBLE}), lambda run, width: _marked(run, width, mark_of(run.id)), widest=44),
         Column("DONE", _by_room({0: HIDDEN, 72: 5, NARROW: 8, 130: 12, 160: 20}), _bar),
         Column("STEP", _by_room({0: 11, NARROW: 15}), _steps, "right"),
+        Column("EPOCH", _by_room({0: HIDDEN, 150: 7}), _epoch, "right"),
         Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(run, format_loss(_loss(run))), "right"),
         Column("LR", _by_room({0: 8}), lambda run, _: _figure(run, format_lr(run.lr)), "right"),
         Column("IT/S", _by_room({0: HIDDEN, 60: 5, NARROW: HIDDEN}), _steps_per_second, "right"),
@@ -221,10 +222,28 @@ def _steps(run: RunSummary, width: int) -> Cell:
     return ((done, "" if run.alive else MUTED), (f"/{total}", MUTED))
 
 
+def _epoch(run: RunSummary, _: int) -> Cell:
+    status = run.liveness.status
+    if status is None or status.epoch is None or not status.step:
+        return ()
+    return ((f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch), "" if run.alive else MUTED),)
+
+
 def _device(run: RunSummary, _: int) -> Cell:
     return ((run.device or UNKNOWN, "" if run.alive else MUTED),)
 
 
+def label_pieces(run: RunSummary) -> Cell:
+    """What its user says of it: tags, the note, that it is put away."""
+    labels = run.labels
+    words = (("put away" if labels.archived else "", FAINT), (labels.tags_text, "$accent"), (labels.note, MUTED))
+    pieces = [(text, style) for text, style in words if text]
+    return tuple(piece for at, one in enumerate(pieces) for piece in ([("  ", "")] if at else []) + [one])
+
+
 def _remark(run: RunSummary, _: int) -> Cell:
-    said = remark(run)
-    return ((said, REMARK_COLOURS.get(run.state, MUTED)),) if said else ((origin(run), FAINT),)
+    said, labels = remark(run), label_pieces(run)
+    gap: Cell = (("  ", ""),) if labels else ()
+    if said:
+        return (*labels, *gap, (said, REMARK_COLOURS.get(run.state, MUTED)))
+    return (*labels, *gap, (origin(run), FAINT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import given
@@ -16,7 +17,7 @@ from sdxl_tui.fleet.runs import summarize
 from tests.sdxl_tui.app.run_field import RunField, open_workspace
 
 
-def history_of(averages: list[float | None], validations: dict[int, float] | None = None) -> RunHistory:
+def history_of(averages: Sequence[float | None], validations: dict[int, float] | None = None) -> RunHistory:
     history = RunHistory(RunDirectory(Path("/nowhere")))
     for step, average in enumerate(averages, 1):
         history.take(MetricPoint(step, 1, 1, float(step), average, average, {"unet": 1e-4 / step}, step_seconds=1.0))
