@@ -54,7 +54,8 @@ class RunSorting:
         if self.order is RunOrder.TURN:
             return sorted(runs, key=lambda run: (not run.alive, not run.turn, run.turn))
         key = _KEYS[self.order]
-        known = [run for run in (every := list(runs)) if key(run) is not None]
+        every = list(runs)
+        known = [run for run in every if key(run) is not None]
         return [
             *sorted(known, key=key, reverse=self.turned),
             *(run for run in every if key(run) is None),
