@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import Monochrome
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 
-from sdxl_tui.config import Config, ConfigError, read_config
+from sdxl_tui.config import Config, ConfigError, ThemeName, read_config
 from sdxl_tui.fleet.gpu_processes import own_runs
 from sdxl_tui.fleet.gpu_watch import GpuWatch
 from sdxl_tui.fleet.happenings import Happenings
@@ -32,7 +33,8 @@ from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
-from sdxl_tui.theme import CALM
+from sdxl_tui.terminal.ink import InkFilter
+from sdxl_tui.theme import THEMES
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
@@ -156,8 +158,12 @@ class SdxlTui(App[None]):
         self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
         self._watch.start()
-        self.register_theme(CALM)
-        self.theme = CALM.name
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = THEMES[self.config.theme].name
+        if self.no_color:
+            self.theme = THEMES[ThemeName.CONTRAST].name
+            self._filters = [*(one for one in self._filters if not isinstance(one, Monochrome)), InkFilter()]
 
     def _profiles(self) -> Screen[Any]:
         from sdxl_tui.screens.profiles import ProfilesScreen  # noqa: PLC0415 - not needed for the first frame
