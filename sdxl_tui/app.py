@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import Monochrome
@@ -35,14 +36,21 @@ from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.ink import InkFilter
 from sdxl_tui.theme import THEMES
+from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from sdxl_tui.fleet.gpu_readings import GpuReading
     from sdxl_tui.fleet.happenings import Happening
     from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
+
+
+KEYS_SECONDS: Final = 1.0
+"""After the first frame, before a user's keys are looked over: that imports every screen."""
 
 
 def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
@@ -96,6 +104,12 @@ class QueueStopped(Message):
     reason: str
 
 
+def _palette() -> type[Provider]:
+    from sdxl_tui.screens.palette import PlaceCommands  # noqa: PLC0415 - not needed for the first frame
+
+    return PlaceCommands
+
+
 class SdxlTui(App[None]):
     """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
     config_problem: why there are none although there is a file.
@@ -103,18 +117,21 @@ class SdxlTui(App[None]):
 
     TITLE = "sdxl-tui"
     CSS_PATH = "app.tcss"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it so
     DEFAULT_MODE = PlaceName.RUNS
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "place('runs')", "Runs", show=False, priority=True),
-        Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
-        Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
-        Binding("1", "place('runs')", "Runs", show=False),
-        Binding("2", "place('profiles')", "Profiles", show=False),
-        Binding("3", "place('checkpoints')", "Checkpoints", show=False),
-        Binding("question_mark", "help", "Help"),
-        Binding("q", "quit", "Quit"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "app",
+        [
+            Binding("f1", "place('runs')", "Runs", show=False, priority=True),
+            Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
+            Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
+            Binding("1", "place('runs')", "Runs", show=False),
+            Binding("2", "place('profiles')", "Profiles", show=False),
+            Binding("3", "place('checkpoints')", "Checkpoints", show=False),
+            Binding("question_mark", "help", "Help"),
+            Binding("q", "quit", "Quit"),
+        ],
+    )
 
     runs: var[tuple[RunSummary, ...] | None] = var(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
@@ -186,6 +203,9 @@ class SdxlTui(App[None]):
                 self.runs = runs
         self._queue_watch.start()
         self._gpu_watch.start()
+        if self.config.keys:
+            self.set_keymap(dict(self.config.keys))
+            self.set_timer(KEYS_SECONDS, self._check_keys)
         if self._config_problem:
             words = f"{clean(self._config_problem, lines=True)}\nUntil it is mended, the defaults are used."
             self.notify(words, title="Configuration", severity="error", markup=False, timeout=20)
@@ -226,6 +246,20 @@ class SdxlTui(App[None]):
     def on_gpus_seen(self, message: GpusSeen) -> None:
         """For whatever shows them."""
         self.gpus = message.gpus
+
+    @work(thread=True, group="keys")
+    def _check_keys(self) -> None:
+        """Names that there are not do nothing, and keys that lost their meaning may be missed: both are told."""
+        from sdxl_tui.named_keys import lost_keys, named_keys, unknown_names  # noqa: PLC0415
+
+        known = named_keys()
+        wrong, lost = unknown_names(self.config.keys, known), lost_keys(self.config.keys, known)
+        if wrong or lost:
+            words = clean("\n".join([*wrong, *lost]), lines=True)
+            severity: Literal["error", "warning"] = "error" if wrong else "warning"
+            self.call_from_thread(
+                self.notify, words, title="Configuration", severity=severity, markup=False, timeout=12
+            )
 
     def on_queue_went_on(self, message: QueueWentOn) -> None:
         """A run's turn has come, or it could not be started."""

@@ -19,6 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 
+from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.painted import Piece, fitted, painted_strip
 
 Item = TypeVar("Item")
@@ -59,14 +60,17 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"live-table--header", "live-table--cursor"}
     ALLOW_SELECT = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j,n", "move(1)", "Down", show=False),
-        Binding("up,k,p", "move(-1)", "Up", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
-        Binding("home,g", "edge(0)", "First", show=False),
-        Binding("end,G", "edge(1)", "Last", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "table",
+        [
+            Binding("down,j,n", "move(1)", "Down", show=False),
+            Binding("up,k,p", "move(-1)", "Up", show=False),
+            Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
+            Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
+            Binding("home,g", "edge(0)", "First", show=False),
+            Binding("end,G", "edge(1)", "Last", show=False),
+        ],
+    )
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
