@@ -35,10 +35,10 @@ def add_commands(commands: Commands) -> None:
         summary="write a note on a run",
         about="""Write a note on a run, in the place of the one it has; an empty one ('') takes it away. Without TEXT, print
         it.""",
-        examples=["sdxl-tui note latest 'hands are right from step 600 on'", "sdxl-tui note demo"],
+        examples=["sdxl-tui note latest hands are right from step 600 on", "sdxl-tui note demo"],
     )
     add_run_argument(note)
-    note.add_argument("text", metavar="TEXT", nargs="?", help="the note, one argument")
+    note.add_argument("text", metavar="TEXT", nargs="*", help="the note")
     away = add_command(
         commands,
         "archive",
@@ -67,12 +67,12 @@ def tag_run(arguments: argparse.Namespace) -> int:
 def note_run(arguments: argparse.Namespace) -> int:
     """``sdxl-tui note RUN [TEXT]``."""
     run = find_run(workspace_to_read(arguments), arguments.run)
-    if arguments.text is None:
+    if not arguments.text:
         note = read_labels(run).note
         if note:
             out().line(note)
         return EXIT_OK
-    labels = set_labels(run, note=arguments.text)
+    labels = set_labels(run, note=" ".join(arguments.text))
     err().line(f"{run.id}: the note is written." if labels.note else f"{run.id}: it has no note.")
     return EXIT_OK
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RunPlace(Place):
-    """``run`` is the one that the keys are about; a subclass has ``RUN_KEYS`` among its bindings, where it likes."""
+    """``run`` is the one that the keys are about; a subclass has ``RUN_KEYS`` and ``LABEL_KEYS`` among its bindings."""
 
     RUN_KEYS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop"),
@@ -32,8 +32,10 @@ class RunPlace(Place):
         Binding("x", "take_out", "Take out"),
         Binding("c", "checkpoints", "Checkpoints"),
         Binding("l", "launch", "Launch"),
+    ]
+    LABEL_KEYS: ClassVar[list[BindingType]] = [
         Binding("t", "label", "Tags, note"),
-        Binding("a", "archive", "Put away / take out"),
+        Binding("a", "archive", "Put away / take out", show=False),
     ]
 
     @property

@@ -58,19 +58,13 @@ class RunsScreen(RunPlace):
     place: ClassVar[PlaceName] = PlaceName.RUNS
     topic: ClassVar[str] = "Runs"
     about: ClassVar[tuple[str, ...]] = (
-        "Every run of the workspace: live ones on top, then those that wait in the order of their turns, then the newest "
-        "first. LOSS is the running average, LR the rate "
-        "of the last step. ↳ marks a run that was continued from another run's checkpoint.",
-        "On top each GPU of the machine: how busy, how full, temperature, power, and who is on it; at the bottom what waits. "
-        "A yellow name is not a run of this workspace.",
-        "/ finds runs by words, all of which must stand in a run's id, state, profile, device, parent, tags or note: fox failed. "
-        "#good is a tag, state: name: tag: profile: device: note: look in one place, -cpu must not fit, archived finds what was "
-        "put away (a).",
-        "o sorts by the next of name, state, share done, loss, held-out loss, LR, time left and age, O turns it round.",
-        "space marks a run, = shows the marked ones over each other, each in a colour of its own; esc takes the marks away.",
-        "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its "
-        "turn has come and its devices are free, whether the app is open or not; after a restart of the machine the queue "
-        "stands still until someone lets it go on.",
+        "On top the machine's GPUs: busy, full, hot, power, and who is on them (yellow: not a run of this workspace); at the "
+        "bottom what waits. Between them every run: live ones first, then those that wait, then the newest. LOSS is the running "
+        "average, LR the rate of the last step, ↳ a run that came from another one's checkpoint.",
+        "/ finds runs by words in id, state, profile, device, tags, note: fox failed. #good is a tag, state: name: tag: profile: "
+        "device: note: look in one place, -cpu must not fit, archived finds what was put away.",
+        "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its turn "
+        "has come and its devices are free; after a restart of the machine the queue stands still until someone lets it go on.",
     )
 
     DEFAULT_CSS = """
@@ -86,13 +80,14 @@ class RunsScreen(RunPlace):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         *RunPlace.RUN_KEYS,
-        Binding("space", "mark", "Mark"),
-        Binding("equals_sign", "compare", "Compare", key_display="="),
         Binding("w", "turn_queue", "Queue on / off"),
         Binding("o", "sort", "Sort", show=False),
         Binding("O", "turn_sorting", "Sort the other way round", show=False),
         Binding("A", "show_archived", "Show those put away", show=False),
         Binding("slash", "filter", "Filter", priority=True),
+        Binding("space", "mark", "Mark"),
+        Binding("equals_sign", "compare", "Compare", key_display="="),
+        *RunPlace.LABEL_KEYS,
         Binding("escape", "leave", "Back", show=False),
     ]
 

@@ -83,7 +83,7 @@ def test_every_name_is_unique_per_action_and_speaks() -> None:
     known = named_keys()
     assert len({key.name for key in known}) == len(known) > 80
     assert all(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", key.name) and key.words and key.keys for key in known)
-    assert {"runs.stop", "run.zoom", "chart.log", "app.quit", "profile-editor.save"} <= {key.name for key in known}
+    assert {"runs.stop", "run.zoom", "chart.log", "app.quit", "draft.save"} <= {key.name for key in known}
     assert unknown_names({"runs.stop": "S"}, known) == [] == lost_keys({"runs.stop": "S"}, known)
     assert "runs.filter" in lost_keys({"runs.stop": "/"}, known)[0]
     assert lost_keys({"runs.stop": "r", "runs.resume": "s"}, known) == [], "an exchange loses nothing"
