@@ -11,19 +11,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import Monochrome
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 
-from sdxl_tui.config import Config, ConfigError, read_config
+from sdxl_tui.config import Config, ConfigError, ThemeName, read_config
 from sdxl_tui.fleet.gpu_processes import own_runs
 from sdxl_tui.fleet.gpu_watch import GpuWatch
 from sdxl_tui.fleet.happenings import Happenings
 from sdxl_tui.fleet.queue.watch import QueueWatch
+from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
@@ -32,16 +35,24 @@ from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.frugal import install_frugal_frames
 from sdxl_tui.terminal.guard import guard_stream, install_guard
+from sdxl_tui.terminal.ink import InkFilter
 from sdxl_tui.terminal.pictures import remove_pictures
-from sdxl_tui.theme import CALM
+from sdxl_tui.theme import THEMES
+from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from sdxl_tui.fleet.gpu_readings import GpuReading
     from sdxl_tui.fleet.happenings import Happening
     from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
+
+
+KEYS_SECONDS: Final = 1.0
+"""After the first frame, before a user's keys are looked over: that imports every screen."""
 
 
 def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
@@ -96,6 +107,12 @@ class QueueStopped(Message):
     reason: str
 
 
+def _palette() -> type[Provider]:
+    from sdxl_tui.screens.palette import PlaceCommands  # noqa: PLC0415 - not needed for the first frame
+
+    return PlaceCommands
+
+
 class SdxlTui(App[None]):
     """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
     config_problem: why there are none although there is a file.
@@ -103,18 +120,21 @@ class SdxlTui(App[None]):
 
     TITLE = "sdxl-tui"
     CSS_PATH = "app.tcss"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it so
     DEFAULT_MODE = PlaceName.RUNS
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "place('runs')", "Runs", show=False, priority=True),
-        Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
-        Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
-        Binding("1", "place('runs')", "Runs", show=False),
-        Binding("2", "place('profiles')", "Profiles", show=False),
-        Binding("3", "place('checkpoints')", "Checkpoints", show=False),
-        Binding("question_mark", "help", "Help"),
-        Binding("q", "quit", "Quit"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "app",
+        [
+            Binding("f1", "place('runs')", "Runs", show=False, priority=True),
+            Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
+            Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
+            Binding("1", "place('runs')", "Runs", show=False),
+            Binding("2", "place('profiles')", "Profiles", show=False),
+            Binding("3", "place('checkpoints')", "Checkpoints", show=False),
+            Binding("question_mark", "help", "Help"),
+            Binding("q", "quit", "Quit"),
+        ],
+    )
 
     runs: var[tuple[RunSummary, ...] | None] = var(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
@@ -135,6 +155,8 @@ class SdxlTui(App[None]):
         self.config = config or Config()
         self._config_problem = config_problem
         self.now = now
+        self.marks = RunMarks()
+        """The runs that are to be compared, and everybody's colour."""
         self.runs_problem = ""
         """Why the runs cannot be read; empty while they can."""
         self._open_run = open_run
@@ -156,8 +178,12 @@ class SdxlTui(App[None]):
         self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
         self._watch.start()
-        self.register_theme(CALM)
-        self.theme = CALM.name
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = THEMES[self.config.theme].name
+        if self.no_color:
+            self.theme = THEMES[ThemeName.CONTRAST].name
+            self._filters = [*(one for one in self._filters if not isinstance(one, Monochrome)), InkFilter()]
 
     def _profiles(self) -> Screen[Any]:
         from sdxl_tui.screens.profiles import ProfilesScreen  # noqa: PLC0415 - not needed for the first frame
@@ -180,6 +206,9 @@ class SdxlTui(App[None]):
                 self.runs = runs
         self._queue_watch.start()
         self._gpu_watch.start()
+        if self.config.keys:
+            self.set_keymap(dict(self.config.keys))
+            self.set_timer(KEYS_SECONDS, self._check_keys)
         if self._config_problem:
             words = f"{clean(self._config_problem, lines=True)}\nUntil it is mended, the defaults are used."
             self.notify(words, title="Configuration", severity="error", markup=False, timeout=20)
@@ -221,6 +250,20 @@ class SdxlTui(App[None]):
     def on_gpus_seen(self, message: GpusSeen) -> None:
         """For whatever shows them."""
         self.gpus = message.gpus
+
+    @work(thread=True, group="keys")
+    def _check_keys(self) -> None:
+        """Names that there are not do nothing, and keys that lost their meaning may be missed: both are told."""
+        from sdxl_tui.named_keys import lost_keys, named_keys, unknown_names  # noqa: PLC0415
+
+        known = named_keys()
+        wrong, lost = unknown_names(self.config.keys, known), lost_keys(self.config.keys, known)
+        if wrong or lost:
+            words = clean("\n".join([*wrong, *lost]), lines=True)
+            severity: Literal["error", "warning"] = "error" if wrong else "warning"
+            self.call_from_thread(
+                self.notify, words, title="Configuration", severity=severity, markup=False, timeout=12
+            )
 
     def on_queue_went_on(self, message: QueueWentOn) -> None:
         """A run's turn has come, or it could not be started."""

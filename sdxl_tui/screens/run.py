@@ -99,6 +99,7 @@ class RunScreen(ReadingPlace, RunPlace):
         Binding("m", "measured", "Other curve"),
         Binding("u", "across", "Step, epoch, time"),
         Binding("y", "copy_path", "Copy path"),
+        *RunPlace.LABEL_KEYS,
         Binding("escape", "leave", "Back"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual declares it so

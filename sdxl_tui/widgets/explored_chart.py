@@ -18,6 +18,7 @@ from textual.message import Message
 
 from sdxl_tui.widgets.axis import decimal_text
 from sdxl_tui.widgets.chart import GUTTER, LineChart, Series, step_text
+from sdxl_tui.widgets.key_names import named
 
 ZOOM: Final = 2.0
 PAN: Final = 0.25
@@ -31,19 +32,22 @@ MANY: Final = 10
 class ExploredChart(LineChart, can_focus=True):
     """``x_says`` writes a place on the x axis as the cursor names it, ``value_text`` a value below the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "cursor(-1)", "Cursor", key_display="←→"),
-        Binding("right,l", "cursor(1)", "Cursor right", show=False),
-        Binding("shift+left,H", f"cursor(-{MANY})", "Cursor left by ten", show=False),
-        Binding("shift+right,L", f"cursor({MANY})", "Cursor right by ten", show=False),
-        Binding("plus,equals_sign,up", "zoom(1)", "Zoom", key_display="+ -"),
-        Binding("minus,down", "zoom(-1)", "Zoom out", show=False, key_display="-"),
-        Binding("left_square_bracket,pageup", "pan(-1)", "Pan", key_display="[ ]"),
-        Binding("right_square_bracket,pagedown", "pan(1)", "Pan right", show=False),
-        Binding("0", "whole", "All"),
-        Binding("o", "log", "Log scale"),
-        Binding("escape", "leave_cursor", "Leave the cursor", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "chart",
+        [
+            Binding("left,h", "cursor(-1)", "Cursor", key_display="←→"),
+            Binding("right,l", "cursor(1)", "Cursor right", show=False),
+            Binding("shift+left,H", f"cursor(-{MANY})", "Cursor left by ten", show=False),
+            Binding("shift+right,L", f"cursor({MANY})", "Cursor right by ten", show=False),
+            Binding("plus,equals_sign,up", "zoom(1)", "Zoom", key_display="+ -"),
+            Binding("minus,down", "zoom(-1)", "Zoom out", show=False, key_display="-"),
+            Binding("left_square_bracket,pageup", "pan(-1)", "Pan", key_display="[ ]"),
+            Binding("right_square_bracket,pagedown", "pan(1)", "Pan right", show=False),
+            Binding("0", "whole", "All"),
+            Binding("o", "log", "Log scale"),
+            Binding("escape", "leave_cursor", "Leave the cursor", show=False),
+        ],
+    )
 
     class Explored(Message):
         """Another part of the x axis is looked at."""

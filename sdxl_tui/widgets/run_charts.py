@@ -120,11 +120,11 @@ def show_loss(chart: LineChart, history: RunHistory, axis: XAxis | None = None) 
     axis = axis or x_axis(history)
     series = [
         band("each step", axis.of(history.loss), RAW),
-        Series("average", _middles(axis.of(history.loss_avg)), AVERAGE),
+        Series("average", middles(axis.of(history.loss_avg)), AVERAGE),
     ]
     title = Content.assemble("Loss  ", ("each step", RAW_LEGEND), "  ", ("average", AVERAGE))
     if len(history.validation):
-        series.append(Series("held out", _middles(axis.placed(history.validation.spans())), HELD_OUT))
+        series.append(Series("held out", middles(axis.placed(history.validation.spans())), HELD_OUT))
         title += Content.assemble("  ", ("held out", HELD_OUT))
     chart.say_above(title)
     _show(chart, history, axis, series)
@@ -164,7 +164,7 @@ def show_rate(
         series.append(Series(planned.name, axis.placed(list(planned.spans)), planned.style))
         total_steps = max(total_steps, plan.schedule.total_steps)
     styles = dict(zip(history.lr, GROUP_STYLES, strict=False))
-    series += [Series(group, _middles(axis.of(curve)), styles.get(group, USED)) for group, curve in history.lr.items()]
+    series += [Series(group, middles(axis.of(curve)), styles.get(group, USED)) for group, curve in history.lr.items()]
     _say_below(chart, axis)
     chart.show(
         series,
@@ -204,8 +204,8 @@ def _curve(history: RunHistory, what: Measured) -> Curve:
     return curves[what]
 
 
-def _middles(spans: list[Span]) -> list[Span]:
-    """A line: the middle of each group as both its values."""
+def middles(spans: list[Span]) -> list[Span]:
+    """Of groups, the middle as both their values: a line."""
     return [(x, (low + high) / 2, (low + high) / 2) for x, low, high in spans if not math.isnan(x)]
 
 

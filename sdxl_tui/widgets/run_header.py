@@ -27,6 +27,7 @@ from sdxl_tui.widgets.run_cells import (
     bar_colour,
     began,
     checkpoint_step,
+    label_pieces,
     origin,
     remark,
     split_id,
@@ -64,7 +65,9 @@ class RunHeader(Painted):
     def _latest(self, run: RunSummary) -> Row:
         """Why it is in its state, else its latest event."""
         said = remark(run)
-        return ((said, REMARK_COLOURS.get(run.state, "$warning")),) if said else self._event
+        labels = label_pieces(run)
+        rest = ((said, REMARK_COLOURS.get(run.state, "$warning")),) if said else self._event
+        return (*labels, ("  ", ""), *rest) if labels else rest
 
 
 def _title(run: RunSummary, now: float, width: int) -> Row:
