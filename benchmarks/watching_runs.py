@@ -111,7 +111,7 @@ def keys(_: argparse.Namespace) -> None:
         for _at in range(30):
             times.append(seconds_to(terminal, b"/", b"look for"))
             terminal.send(b"\x1b")
-            terminal.count_for(0.15 + 0.05 * random.random())
+            terminal.count_for(0.4 + 0.05 * random.random())
         told("the search line of a log that streams", times)
         told("the help over a page whose log streams", seconds_to_help(terminal, 30))
         costs(terminal, "watching a run whose log gets 2,000 lines a second")
@@ -169,7 +169,7 @@ def seconds_to_help(terminal: Terminal, times: int) -> list[float]:
     for _ in range(times):
         found.append(seconds_to(terminal, b"?", b"esc closes"))
         terminal.send(b"\x1b")
-        terminal.count_for(0.3 + 0.05 * random.random())
+        terminal.count_for(0.4 + 0.05 * random.random())
     return found
 
 
