@@ -114,13 +114,13 @@ class RunScreen(ReadingPlace, RunPlace):
         self._header = RunHeader(run_id)
         self._loss = loss_chart()
         self._rate = rate_chart()
-        self._log = LogView(LogPages(self._data.run), id="log", classes="panel pane")
+        self._search_bar = SearchBar()
+        self._log = LogView(LogPages(self._data.run), self._search_bar.open, id="log", classes="panel pane")
         self._events = LineView(
             follows=True, empty="Nothing has happened yet", hang=STAMP_CELLS, id="events", classes="panel pane"
         )
         self._samples = LineView(empty="No samples yet", hang=2, id="samples", classes="panel pane")
         self._panes = dict(zip(PANES, (self._log, self._events, self._samples), strict=True))
-        self._search_bar = SearchBar()
         self._grid = Grid(self._loss, self._rate, *self._panes.values(), id="grid")
         self.across = Across.STEP
         """The unit of the x axes."""
@@ -272,10 +272,6 @@ class RunScreen(ReadingPlace, RunPlace):
             self.action_zoom()
         else:
             await self.run_action("app.back")
-
-    @on(LogView.SearchAsked)
-    def _search_asked(self) -> None:
-        self._search_bar.open()
 
     @on(SearchBar.Wanted)
     def _search_wanted(self, event: SearchBar.Wanted) -> None:

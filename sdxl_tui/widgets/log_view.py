@@ -13,7 +13,6 @@ from typing import ClassVar, Final
 
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.worker import get_current_worker
 
 from sdxl_tui.fleet.log_pages import LogPage, LogPages, LogPattern
@@ -67,7 +66,11 @@ FIRST_ERROR: Final = Search("an error", LogPattern(re.compile(ERROR.pattern.enco
 
 
 class LogView(LineView):
-    """``show_log(lines, unfinished, dropped)`` with what a ``LogTail`` holds; pages: where all of the log is read."""
+    """``show_log(lines, unfinished, dropped)`` with what a ``LogTail`` holds.
+
+    pages: where all of the log is read. ask: lets the user type what is looked for, at once, so that what is typed in the same
+    breath does not arrive at the keys here.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "ask_search", "Search"),
@@ -77,12 +80,12 @@ class LogView(LineView):
         Binding("w", "level", "Only warnings, only errors, all lines", show=False),
     ]
 
-    class SearchAsked(Message):
-        """The user wants to type what is looked for."""
-
-    def __init__(self, pages: LogPages, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, pages: LogPages, ask: Callable[[], None], *, id: str | None = None, classes: str | None = None
+    ) -> None:
         super().__init__(follows=True, empty="Nothing has been printed yet", hang=STAMP_CELLS, id=id, classes=classes)
         self._pages = pages
+        self._ask = ask
         self._dropped = 0
         self._tail: tuple[tuple[LogLine, ...], str] = ((), "")
         self._shown: list[LogLine] = []
@@ -203,7 +206,7 @@ class LogView(LineView):
 
     def action_ask_search(self) -> None:
         """Let the user type what is looked for."""
-        self.post_message(self.SearchAsked())
+        self._ask()
 
     def search(self, text: str) -> None:
         """Look for ``text``: from the end upwards while it is followed, else from the top of what is seen downwards."""
