@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from textual import work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import Monochrome
 from textual.message import Message
@@ -38,6 +37,7 @@ from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.ink import InkFilter
 from sdxl_tui.terminal.pictures import remove_pictures
 from sdxl_tui.theme import THEMES
+from sdxl_tui.typed_ahead import TypesAhead
 from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.place_bar import PlaceBar
 
@@ -113,7 +113,7 @@ def _palette() -> type[Provider]:
     return PlaceCommands
 
 
-class SdxlTui(App[None]):
+class SdxlTui(TypesAhead):
     """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
     config_problem: why there are none although there is a file.
     """
