@@ -201,7 +201,8 @@ class Training:
     def _handed_out(self, trainable: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """The weights for ``lora.safetensors``, as copies, of ``averaged(self.profile.ema.deliverable)``."""
         if ema is not None and self.profile.ema.deliverable:
-            return {**trainable, **ema}
+            average, limit = {**trainable, **ema}, self.profile.network.scale_weight_norms
+            return average if limit is None else self.adapter.limited(average, limit)
         if not self.optimizer.has_average:
             return trainable
         with self.optimizer.averaged():
@@ -219,8 +220,15 @@ class Training:
 
     @contextmanager
     def averaged(self, wanted: bool) -> Iterator[None]:
-        """The model computes with the average of the weights for the while: an optimizer's own; the kept one if ``wanted``."""
+        """The model computes with the average of the weights for the while: an optimizer's own; the kept one if ``wanted``.
+
+        Factors are averaged, and the product of two averages may be larger than any product that was averaged: where norms
+        are limited, what is handed out, drawn with and measured is limited once more. The kept average itself is not.
+        """
         with self.optimizer.averaged(), self.ema.in_place() if self.ema is not None and wanted else nullcontext():
+            limit = self.profile.network.scale_weight_norms
+            if self.ema is not None and wanted and limit is not None:
+                self.adapter.limit_norms(limit)
             yield
 
     def _facts(self) -> TrainingFacts:
