@@ -109,7 +109,9 @@ def test_what_is_handed_out_of_the_average_keeps_the_limit_on_norms(lab: Lab) ->
     average = load_file(run.checkpoint(8) / "ema.safetensors")
     modules = [name.removesuffix(".lora_A.weight") for name in average if name.endswith("lora_A.weight")]
     kept = [float((average[f"{one}.lora_B.weight"] @ average[f"{one}.lora_A.weight"]).norm()) for one in modules]
-    assert max(kept) > 1.01 * limit, "the average of the factors is above it, so that the rest of this test says something"
+    assert max(kept) > 1.01 * limit, (
+        "the average of the factors is above it, so that the rest of this test says something"
+    )
     lora = load_file(run.checkpoint(8) / "lora.safetensors")
     names = [key.removesuffix(".alpha") for key in lora if key.endswith(".alpha")]
     handed_out = [
