@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor
 from engine import __version__
 from engine.checkpoint.save import CheckpointContent, host_copies
 from engine.data.batches import Batch, TrainingSet
+from engine.data.lora_record import data_record
 from engine.data.order import BatchOrder
 from engine.model.adapter import Adapter
 from engine.model.lora_file import write_lora
@@ -231,6 +232,13 @@ class Training:
                 self.adapter.limit_norms(limit)
             yield
 
+    @cached_property
+    def _data_record(self) -> dict[str, object]:
+        """What the LoRA file says of the images that are trained on; they never change in a run."""
+        measured = self.held_out.of(self.data)
+        trained = [item for index, item in enumerate(self.data.items) if index not in measured]
+        return data_record(trained, self.profile.dataset)
+
     def _facts(self) -> TrainingFacts:
         groups = self.optimizer.describe()["groups"]
         return TrainingFacts(
@@ -247,6 +255,8 @@ class Training:
             seed=self.order.seed,
             started=self.started,
             finished=time.time(),
+            data=self._data_record,
+            validation_images=len(self.held_out),
         )
 
 
