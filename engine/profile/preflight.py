@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -158,8 +158,17 @@ def _check_source(source: Source, index: int) -> _Found:
         return _Found(warnings=(_Fault(path, written, "holds no images", suggestion),))
     if uncaptioned and source.metadata is None:  # what the metadata names is known when it is read
         rule = f"{uncaptioned} of {len(images)} images have no caption (a {ending} of the same name)"
-        return _Found(len(images), warnings=(_Fault(path, written, rule, "they are trained with an empty caption"),))
+        return _Found(len(images), warnings=(_Fault(path, written, rule, _way_to_captions(source, images)),))
     return _Found(len(images))
+
+
+def _way_to_captions(source: Source, images: Sequence[Path]) -> str:
+    """What to do about images without a caption file, or what becomes of them."""
+    for ending in (".txt", ".caption"):
+        if ending != source.caption_extension and any(image.with_suffix(ending).is_file() for image in images):
+            return f'there are {ending} files: set caption_extension = "{ending}" for it'
+    told = source.trigger or source.prefix or source.suffix
+    return f"they are trained with {'its trigger, prefix and suffix alone' if told else 'an empty caption'}"
 
 
 def _check_model(model: Model) -> list[_Found]:

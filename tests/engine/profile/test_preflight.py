@@ -154,6 +154,7 @@ def test_a_source_is_looked_at_as_it_says(base: Path, images: Path, tmp_path: Pa
     assert check_inputs(loaded.profile, loaded) == []
     (warning,) = check_inputs(with_source(base, settings).profile)
     assert "have no caption (a .txt of the same name)" in str(warning)
+    assert 'set caption_extension = ".caption"' in str(warning)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from tests.engine.train.train_runs import Lab, train
 READS = ("_local_scalar_dense", "nonzero", "equal.default", "masked_select")
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations whose result only the host can know, by the file that asks."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
