@@ -140,8 +140,9 @@ def scan_sources(
 
     Files count by their extension (``image.EXTENSIONS``, any case), hidden ones not at all; links to files are
     followed; pictures of other formats are left out by name. A caption is the source's metadata for the image, else the
-    file of the same stem with the source's caption extension: UTF-8, at most 64 KB. An image whose caption or mask is there but cannot be read is left out, rather than
-    trained with the wrong words. smallest: shorter sides below it are left out.
+    file of the same stem with the source's caption extension: UTF-8, at most 64 KB. An image whose caption or mask is
+    there but cannot be read is left out, rather than trained with the wrong words. smallest: shorter sides below it are
+    left out.
 
     Reports "images". Raises ``DatasetError`` if a folder or metadata file cannot be read or no image is left,
     ``PreparationStopped`` if asked to.
