@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from engine.demo import locate
+from engine.model.trained_prediction import ObjectiveError, effective_prediction
 from engine.profile.explain import dotted
 from engine.profile.likely_mistakes import likely_mistakes
 from engine.profile.load import LoadedProfile
-from engine.profile.model_preflight import check_base, check_vae
+from engine.profile.model_preflight import check_base, check_vae, prediction_of
 from engine.profile.optimizer_kinds import OPTIMIZERS
 from engine.profile.places import PLACEHOLDER, no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
@@ -50,7 +51,7 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
 
 def _look_at(profile: Profile) -> list[_Found]:
     """Everything that one training needs."""
-    found = [_check_optimizer(profile), *_check_model(profile.model)]
+    found = [_check_optimizer(profile), *_check_model(profile.model), _check_objective(profile)]
     sources = [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
     found += [*sources, _check_start(profile)]
     if not any(item.errors or item.images for item in found):
@@ -136,6 +137,19 @@ class _Found:
             for faults in (self.errors, self.warnings)
         )
         return _Found(self.images, errors, warnings)
+
+
+def _check_objective(profile: Profile) -> _Found:
+    """Whether ``[loss]`` goes together with what the base says that it predicts."""
+    prediction = prediction_of(profile.model.base)
+    try:
+        if prediction is not None:
+            effective_prediction(prediction, profile.loss)
+    except ObjectiveError as error:
+        hint = error.hint or ""
+        path: KeyPath = tuple((error.where or "loss").split("."))
+        return _Found(errors=(_Fault(path, None, error.what, hint[:1].lower() + hint[1:].rstrip(".")),))
+    return _Found()
 
 
 def _check_source(source: Source, index: int) -> _Found:

@@ -99,6 +99,12 @@ def _continued(event: Event) -> str:
     return f"{taken} from {_text(event, 'checkpoint')} of {_text(event, 'parent_run')}"
 
 
+def _base(event: Event) -> str:
+    what = {"epsilon": "the noise", "v_prediction": "v"}.get(_text(event, "prediction"), _text(event, "prediction"))
+    ending = ", zero terminal SNR" if event.get("zero_terminal_snr") else ""
+    return f"the base predicts {what} ({_text(event, 'said_by')}){ending}"
+
+
 _TAKEN = {
     "resize": "resized weights",
     "reschedule": "state taken over with a new schedule",
@@ -107,6 +113,7 @@ _TAKEN = {
 
 _WORDS = {
     "started": lambda e: f"started on {_text(e, 'device')} at step {_count(e, 'step')} of {_count(e, 'total_steps')}",
+    "base": _base,
     "resumed": lambda e: f"resumed exactly from {_text(e, 'checkpoint')}",
     "continued": _continued,
     "dataset": _dataset,

@@ -260,3 +260,20 @@ def test_a_lora_to_start_from_that_is_not_there_is_told(base: Path) -> None:
     assert found == [
         'cat.toml:4:1: network.start_from = "/w/gone.safetensors": there is no such file; name a LoRA file'
     ]
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        ('zero_terminal_snr = "on"', "the noise cannot be learned from pure noise"),
+        ("scale_v_like_noise = true", "there is no v-prediction to scale"),
+    ],
+)
+def test_a_loss_that_does_not_fit_what_the_base_predicts_is_refused(
+    base: Path, images: Path, loss: str, reason: str
+) -> None:
+    name = loss.partition(" ")[0]
+    (problem,) = refused(with_source(base, f'path = "{images}"\n[loss]\n{loss}'))
+    assert f"loss.{name}" in problem
+    assert reason in problem
+    assert "scheduler/scheduler_config.json" in problem

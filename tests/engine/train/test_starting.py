@@ -53,7 +53,10 @@ def parent(lab: Lab) -> RunDirectory:
 
 def test_a_fresh_run_tells_its_story_in_events(parent: RunDirectory) -> None:
     told = [event["event"] for event in events(parent)]
-    before, after = ["started", "cached", "cached", "dataset", "estimate", "rehearsed"], ["estimate_result", "finished"]
+    before, after = (
+        ["started", "base", "cached", "cached", "dataset", "estimate", "rehearsed"],
+        ["estimate_result", "finished"],
+    )
     assert told == [*before, "saved", *after]
     started = events(parent, "started")[0]
     assert (started["step"], started["total_steps"], started["device"]) == (0, 3, "cpu")
