@@ -51,7 +51,12 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
 
 def _look_at(profile: Profile) -> list[_Found]:
     """Everything that one training needs."""
-    found = [_check_optimizer(profile), *_check_model(profile.model), _check_objective(profile)]
+    found = [
+        _check_optimizer(profile),
+        _check_trackers(profile),
+        *_check_model(profile.model),
+        _check_objective(profile),
+    ]
     sources = [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
     found += [*sources, _check_start(profile)]
     if not any(item.errors or item.images for item in found):
@@ -210,6 +215,18 @@ def _check_optimizer(profile: Profile) -> _Found:
         suggestion = f"pip install 'sdxl-tui[optimizers]', or only {facts.package}"
         errors.append(_Fault(("optimizer", "kind"), kind.value, rule, suggestion))
     return _Found(errors=tuple(errors))
+
+
+def _check_trackers(profile: Profile) -> _Found:
+    """Whether their packages are there: the engine starts them when the data is ready, which may be much later."""
+    path: KeyPath = ("logging", "trackers")
+    return _Found(
+        errors=tuple(
+            _Fault(path, None, f"{name} is not installed", f"pip install 'sdxl-tui[{name}]', or take it out")
+            for name in profile.logging.trackers
+            if importlib.util.find_spec(name) is None
+        )
+    )
 
 
 def _missing_companion(source: Source, index: int) -> _Fault | None:

@@ -277,3 +277,12 @@ def test_a_loss_that_does_not_fit_what_the_base_predicts_is_refused(
     assert f"loss.{name}" in problem
     assert reason in problem
     assert "scheduler/scheduler_config.json" in problem
+
+
+def test_a_tracker_that_is_not_installed_is_refused(base: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = with_source(base, f'path = "{images}"\n[logging]\ntrackers = ["tensorboard", "wandb"]')
+    monkeypatch.setattr(
+        "engine.profile.preflight.importlib.util.find_spec", lambda name: None if name == "wandb" else object()
+    )
+    (problem,) = refused(loaded)
+    assert "logging.trackers: wandb is not installed; pip install 'sdxl-tui[wandb]', or take it out" in problem
