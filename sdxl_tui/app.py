@@ -35,6 +35,7 @@ from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.ink import InkFilter
+from sdxl_tui.terminal.pictures import remove_pictures
 from sdxl_tui.theme import THEMES
 from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.place_bar import PlaceBar
@@ -213,7 +214,8 @@ class SdxlTui(App[None]):
             self.post_message(OpenRun(self._open_run))
 
     def on_unmount(self) -> None:
-        """Stop watching."""
+        """Stop watching; leave no picture in the terminal's memory."""
+        remove_pictures(self)
         self._watch.stop()
         self._queue_watch.stop()
         self._gpu_watch.stop()
