@@ -72,7 +72,7 @@ def open_gpu_reader() -> GpuReader | None:
 
 
 class NvmlReader:
-    """Through the driver's own library: well under a millisecond per GPU."""
+    """Through the driver's own library, without a process."""
 
     seconds = 2.0
 
