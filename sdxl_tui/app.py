@@ -20,10 +20,10 @@ from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 
-from sdxl_tui.config import Config, ConfigError, ThemeName, read_config
+from sdxl_tui.config import Config, ConfigError, Event, ThemeName, read_config
 from sdxl_tui.fleet.gpu_processes import own_runs
 from sdxl_tui.fleet.gpu_watch import GpuWatch
-from sdxl_tui.fleet.happenings import Happenings
+from sdxl_tui.fleet.happenings import Happenings, refusal
 from sdxl_tui.fleet.queue.watch import QueueWatch
 from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.watch import RunsWatch
@@ -271,8 +271,10 @@ class SdxlTui(TypesAhead):
         for run_id in message.went.started:
             self.notify("its turn has come: it starts", title=clean(run_id), markup=False)
         for run_id, reason in message.went.refused.items():
-            words = f"could not be started and is held: {clean(reason)}"
-            self.notify(words, title=clean(run_id), severity="error", markup=False, timeout=12)
+            happening = refusal(clean(run_id), reason)
+            self.notify(happening.words, title=happening.run_id, severity="error", markup=False, timeout=12)
+            if Event.FAILED in self.config.notify.on:
+                self._ask_for_attention(happening)
 
     def on_queue_stopped(self, message: QueueStopped) -> None:
         """The queue cannot be read or changed."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ENDED: Final = "ended"
 """The keeper's word: whether that is good or bad, the run's files tell."""
+REFUSED: Final = "refused"
+"""The queue's word for a run whose turn had come and that could not be started."""
 SETTLE_SECONDS: Final = 5.0
 """Within which the last process of an ended run lets go of its lock."""
 
@@ -51,7 +53,7 @@ def add_commands(commands: Commands) -> None:
     test.set_defaults(handler=try_it)
     about = actions.add_parser("about", help="run the command for a run; its keeper does")
     about.add_argument("run", metavar="RUN", help="the id of a run")
-    about.add_argument("event", metavar="EVENT", choices=(ENDED, *(Event.NAN.value, Event.FIRST_SAMPLE.value)))
+    about.add_argument("event", metavar="EVENT", choices=(ENDED, REFUSED, *(Event.NAN.value, Event.FIRST_SAMPLE.value)))
     about.set_defaults(handler=tell)
     for parser in (test, about):
         add_workspace_option(parser)
@@ -122,10 +124,14 @@ def tell(arguments: argparse.Namespace) -> int:
 
 
 def _what_happened(workspace: Workspace, run_id: str, word: str) -> Happening | None:
-    from sdxl_tui.fleet.happenings import end_of, newest  # noqa: PLC0415
+    from sdxl_tui.fleet.happenings import end_of, newest, refusal  # noqa: PLC0415
+    from sdxl_tui.fleet.queue.record import read_queue  # noqa: PLC0415
     from sdxl_tui.fleet.runs import find_run, summarize  # noqa: PLC0415
 
     run = find_run(workspace, run_id)
+    if word == REFUSED:
+        entry = read_queue(workspace).find(run.id)
+        return refusal(run.id, entry.problem) if entry is not None and entry.problem else None
     if word != ENDED:
         return newest(run, Event(word))
     until = time.monotonic() + SETTLE_SECONDS

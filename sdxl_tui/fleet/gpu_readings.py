@@ -9,6 +9,7 @@ those that ``CUDA_VISIBLE_DEVICES`` keeps from us: who looks wants to know what 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,6 +27,10 @@ SMI_FIELDS: Final = (
     "index", "uuid", "name", "utilization.gpu", "memory.used", "memory.total",
     "temperature.gpu", "power.draw", "power.limit",
 )  # fmt: skip
+SMI_SECONDS: Final = 5.0
+SMI_MOST_SECONDS: Final = 60.0
+SMI_REST: Final = 50.0
+"""Times as long as a look took is waited for the next: on a box of many GPUs it takes a second."""
 SMI_PROCESS_FIELDS: Final = ("gpu_uuid", "pid", "used_memory")
 
 
@@ -72,7 +77,7 @@ def open_gpu_reader() -> GpuReader | None:
 
 
 class NvmlReader:
-    """Through the driver's own library: well under a millisecond per GPU."""
+    """Through the driver's own library, without a process."""
 
     seconds = 2.0
 
@@ -137,11 +142,18 @@ class NvmlReader:
 
 
 class SmiReader:
-    """Through the program ``nvidia-smi``: two processes a look, so it looks less often."""
+    """Through the program ``nvidia-smi``: two processes a look, so it looks the less often the longer they take."""
 
-    seconds = 5.0
+    def __init__(self) -> None:
+        self.seconds = SMI_SECONDS
 
     def read(self, own: OwnRuns) -> tuple[GpuReading, ...]:
+        began = time.monotonic()
+        found = self._read(own)
+        self.seconds = min(SMI_MOST_SECONDS, max(SMI_SECONDS, (time.monotonic() - began) * SMI_REST))
+        return found
+
+    def _read(self, own: OwnRuns) -> tuple[GpuReading, ...]:
         rows = [row for row in _smi("gpu", SMI_FIELDS) if row[0].isdecimal()]
         if not rows:
             return ()

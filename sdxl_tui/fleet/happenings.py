@@ -50,6 +50,11 @@ def end_of(run: RunSummary) -> Happening:
     return Happening(run.id, event, f"{run.liveness.state.value} at step {format_count(run.step)}{reason}")
 
 
+def refusal(run_id: str, reason: str) -> Happening:
+    """A run of the queue that could not be started."""
+    return Happening(run_id, Event.FAILED, f"could not be started and is held: {clean(reason)}")
+
+
 def happening_of(run_id: str, event: dict[str, Any], *, sampled_before: bool) -> Happening | None:
     """What a line of ``events.jsonl`` means to a person; None if nothing."""
     step = event.get("step")

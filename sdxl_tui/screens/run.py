@@ -20,6 +20,7 @@ from textual.worker import get_current_worker
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.across import Across
 from sdxl_tui.fleet.log_pages import LogPages
+from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.run_page import RunPageData
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import PlaceName
@@ -31,6 +32,7 @@ from sdxl_tui.widgets.explored_chart import ExploredChart
 from sdxl_tui.widgets.line_view import LineView
 from sdxl_tui.widgets.log_view import STAMP_CELLS, LogView
 from sdxl_tui.widgets.place_bar import short_path
+from sdxl_tui.widgets.run_cells import run_style
 from sdxl_tui.widgets.run_charts import (
     Measured,
     loss_chart,
@@ -195,7 +197,9 @@ class RunScreen(ReadingPlace, RunPlace):
         latest = event_row(self._data.events[-1]) if self._data.events else ()
         if self._data.is_gone:
             self._summary, latest = None, (("There is no such run in this workspace (any more).", "$warning"),)
-        self._header.show(self._summary, latest, self.now())
+        marks: RunMarks | None = getattr(self.app, "marks", None)
+        colour = marks.shown_colour(self.run_id) if marks else None
+        self._header.show(self._summary, latest, self.now(), "" if colour is None else run_style(colour))
 
     @property
     def is_large(self) -> bool:

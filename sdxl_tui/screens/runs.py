@@ -12,12 +12,14 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from sdxl_tui.fleet.queue.words import PAUSED, STALE
 from sdxl_tui.fleet.run_filter import found_runs
 from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.run_order import RunOrder, RunSorting
 from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.fleet.trends import Trend, Trends
 from sdxl_tui.screens.place import LookNow, OpenRun, PlaceName
 from sdxl_tui.screens.run_place import RunPlace
 from sdxl_tui.terminal.clean import clean
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 AGES_SECONDS: Final = 5.0
 """Between looks at the clock for the ages."""
+TRENDS_SECONDS: Final = 3.0
+TRENDS_CELLS: Final = 120
+"""Narrower tables have no place for them."""
 SMALL: Final = 16
 """Screens of fewer lines keep them for the runs."""
 
@@ -97,7 +102,11 @@ class RunsScreen(RunPlace):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self._preview: RunPreview | None = None
-        self._table = LiveTable[RunSummary](run_columns(self.now, self._mark_of), lambda run: run.id, id="runs")
+        self._trends = Trends()
+        self._shown_trends: dict[str, Trend] = {}
+        self._reading_trends = False
+        columns = run_columns(self.now, self._mark_of, lambda run_id: self._shown_trends.get(run_id, ()))
+        self._table = LiveTable[RunSummary](columns, lambda run: run.id, id="runs")
         self._with_archived = False
         self._sorting = RunSorting()
         self._gpus, self._queue = GpuPanel(), QueuePanel()
@@ -117,6 +126,8 @@ class RunsScreen(RunPlace):
         self.watch(self.app, "runs", self._show_if_seen)
         self.watch(self.app, "gpus", self._show_gpus, init=False)
         self.set_interval(AGES_SECONDS, self._show_if_seen)
+        self.set_interval(TRENDS_SECONDS, self._look_at_trends)
+        self.set_timer(0.5, self._look_at_trends)
 
     def on_screen_resume(self) -> None:
         """What happened while another place was looked at."""
@@ -156,6 +167,23 @@ class RunsScreen(RunPlace):
         self._show_queue(runs)
         self.query_one(FilterBar).count(len(found), len(runs))
         self._show_brief()
+
+    def _look_at_trends(self) -> None:
+        """Of the runs in sight, if there is room for them."""
+        if self.is_active and not self._reading_trends and self.size.width > TRENDS_CELLS:
+            self._reading_trends = True
+            self._read_trends(self._table.items_in_sight)
+
+    @work(thread=True, group="trends")
+    def _read_trends(self, runs: Sequence[RunSummary]) -> None:
+        found = self._trends.read(runs)
+        self._reading_trends = False
+        if found != self._shown_trends and not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._take_trends, dict(found))
+
+    def _take_trends(self, found: dict[str, Trend]) -> None:
+        self._shown_trends = found
+        self._show_if_seen()
 
     def _show_gpus(self) -> None:
         """The GPUs stand above the table as far as a third of the screen goes; in a very small one they have no place."""

@@ -45,6 +45,7 @@ def _ink(style: Style, screen: float) -> Style:
         underline=style.underline,
         strike=style.strike,
         reverse=(bool(style.reverse) != stands_out) or None,
+        meta=style.meta or None,  # which picture it is a cell of, where a click leads
     )
 
 

@@ -116,6 +116,12 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         return self._items[self.cursor] if 0 <= self.cursor < len(self._items) else None
 
     @property
+    def items_in_sight(self) -> tuple[Item, ...]:
+        """Those whose rows are on the screen."""
+        top = self.scroll_offset.y
+        return self._items[top : top + max(0, self.size.height - HEADER_ROWS)]
+
+    @property
     def key(self) -> str | None:
         """The key of the item under the cursor."""
         return None if (item := self.item) is None else self._key_of(item)

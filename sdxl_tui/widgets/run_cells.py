@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
 
@@ -54,6 +54,7 @@ SHORT_WORDS: Final = {
     RunState.FINISHED: "done",
     RunState.STOPPED: "stop",
 }
+BARS: Final = "▁▂▃▄▅▆▇█"
 ROOM_FOR_ID: Final = 28
 """A column of this width shows whole ids."""
 NARROW: Final = 100
@@ -91,11 +92,13 @@ def bar_colour(run: RunSummary) -> str:
 
 
 def run_columns(
-    now: Callable[[], float], mark_of: Callable[[str], str] = lambda _: ""
+    now: Callable[[], float],
+    mark_of: Callable[[str], str] = lambda _: "",
+    trend_of: Callable[[str], Sequence[float | None]] = lambda _: (),
 ) -> tuple[Column[RunSummary], ...]:
     """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds).
 
-    mark_of: the style of a run's mark; empty for one that is not marked.
+    mark_of: the style of a run's mark; empty for one that is not marked. trend_of: its losses, as far as they have been read.
     """
     return (
         Column("STATE", _by_room({0: 8, NARROW: 10}), lambda run, width: state_cell(run.state, width)),
@@ -104,6 +107,7 @@ def run_columns(
         Column("STEP", _by_room({0: 11, NARROW: 15}), _steps, "right"),
         Column("EPOCH", _by_room({0: HIDDEN, 150: 7}), _epoch, "right"),
         Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(run, format_loss(_loss(run))), "right"),
+        Column("TREND", _by_room({0: HIDDEN, 120: 12}), lambda run, _: trend_cell(trend_of(run.id), run.alive)),
         Column("LR", _by_room({0: 8}), lambda run, _: _figure(run, format_lr(run.lr)), "right"),
         Column("IT/S", _by_room({0: HIDDEN, 60: 5, NARROW: HIDDEN}), _steps_per_second, "right"),
         Column("SPEED", _by_room({0: HIDDEN, NARROW: 9}), _speed, "right"),
@@ -112,6 +116,17 @@ def run_columns(
         Column("AGE", _by_room({0: HIDDEN, NARROW: 6}), lambda run, _: ((age(now() - run.created), MUTED),), "right"),
         Column("", _by_room({0: HIDDEN, 130: FLEXIBLE}), _remark),
     )
+
+
+def trend_cell(losses: Sequence[float | None], alive: bool) -> Cell:
+    """``█▆▅▄▃▂▁▁``: the highest is full, the lowest a thin line; a blank where nothing was measured."""
+    known = [loss for loss in losses if loss is not None]
+    if len(known) < 2:
+        return ()
+    low, high = min(known), max(known)
+    span = (high - low) or 1.0
+    bars = "".join(" " if loss is None else BARS[round((loss - low) / span * (len(BARS) - 1))] for loss in losses)
+    return ((bars, "$primary" if alive else MUTED),)
 
 
 def _by_room(widths: dict[int, int]) -> Callable[[int], int]:

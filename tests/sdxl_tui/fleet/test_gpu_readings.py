@@ -131,6 +131,7 @@ def test_without_the_package_nvidia_smi_is_asked(tmp_path: Path, monkeypatch: py
         f'--query-compute-apps=*) echo "GPU-00, {sleeper}, 20000";;\n'
         "esac\n"
     )
+    program.write_text(program.read_text().replace('case "$1"', 'sleep 0.1; case "$1"'))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     reader = open_gpu_reader()
@@ -139,6 +140,7 @@ def test_without_the_package_nvidia_smi_is_asked(tmp_path: Path, monkeypatch: py
     assert (first.share, first.used, first.total, first.watts) == (0.35, 20480 << 20, 81920 << 20, None)
     assert [process.pid for process in first.processes] == [sleeper]
     assert (second.share, second.watts, second.processes) == (None, 60.25, ())
+    assert 10 <= reader.seconds <= 60, "a slow program is asked less often"
 
 
 def test_readings_that_are_the_same_compare_equal(cards: Path) -> None:

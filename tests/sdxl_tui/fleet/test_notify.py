@@ -15,6 +15,8 @@ from sdxl_tui.config import Event
 from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.happenings import Happening, Happenings, happening_of
 from sdxl_tui.fleet.notify_command import run_notify_command
+from sdxl_tui.fleet.queue import going_on
+from sdxl_tui.fleet.queue.changes import Turn, put_in
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.workspace import Workspace
 from tests.sdxl_tui.fleet.stand_in import engine_of, loaded, pids, speaks, standing_in, until
@@ -132,3 +134,16 @@ def test_words_of_an_event_are_cleaned() -> None:
 def _append(run: RunDirectory, *lines: str) -> None:
     with run.events.open("a") as file:
         file.writelines(f"{line}\n" for line in lines)
+
+
+def test_a_run_of_the_queue_that_cannot_be_started_is_told(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(f"notify = '{TELL}'")
+    run = launch.make_run(workspace, loaded(workspace.path))
+    monkeypatch.setattr(launch, "engine_command", lambda *_: ["/no/such/python"])
+    put_in(workspace, run, Turn())
+    assert run.id in going_on.go_on(workspace).refused
+    until(lambda: told(workspace))
+    assert told(workspace)[0].startswith(f"failed|{run.id}|{run.id}: could not be started and is held: ")
+    assert going_on.go_on(workspace).refused == {}, "it is held: it is told once"
