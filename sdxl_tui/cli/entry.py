@@ -44,6 +44,7 @@ from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERRO
 from sdxl_tui.cli.opening import open_app
 from sdxl_tui.cli.output import err
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.plain import use_plain_characters
 
 EXIT_BROKEN_PIPE: Final = 141
 """What a shell reports for a program that ended by SIGPIPE."""
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (``sys.argv`` by default) and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets question marks, not a traceback
+            use_plain_characters(stream)  # a terminal without UTF-8 gets ASCII, not a traceback
     try:
         code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
