@@ -83,9 +83,7 @@ def _adam(group: Mapping[str, Any]) -> str | None:
         return "Adam or AdamW" if decoupled is None else "AdamW" if decoupled else "Adam"
     if "decoupled_weight_decay" in group and "capturable" in group:
         return "RAdam"
-    if "weight_decouple" in group and "betas" in group and adapts_its_rate(group) is False:
-        return "of Adam's family (pytorch-optimizer)"
-    return None
+    return "of Adam's family (which one is not stored)" if "betas" in group else None
 
 
 def _bitsandbytes(kept: AbstractSet[str], group: Mapping[str, Any]) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import Final
+
 from engine.foreign.lora_facts import LoraFacts
 from engine.foreign.scheduler_state import SchedulerState
 from engine.foreign.sd_scripts_resume import answers, rate_passed_over
 from engine.foreign.sd_scripts_state import SdScriptsState, StateGroup, schedule_kind
 
 NOT_STORED = "not stored"
+GROUPS_SHOWN: Final = 100
+"""Rates per block and of LoRA+ come to some 50."""
 Lines = list[tuple[str, str]]
 
 
@@ -27,8 +32,11 @@ def stored_lines(state: SdScriptsState) -> Lines:
     kind = state.optimizer or "of a kind that is not known by what it holds"
     named = state.lora.text("ss_optimizer") if state.lora else None
     lines.append(("optimizer", kind + (f"; the LoRA file says {named}" if named else "")))
-    for number, (group, part) in enumerate(zip(state.groups, state.parts_of_groups, strict=True), 1):
+    parts = zip(state.groups, state.parts_of_groups, strict=True)
+    for number, (group, part) in enumerate(islice(parts, GROUPS_SHOWN), 1):
         lines += _group(number, group, part)
+    if len(state.groups) > GROUPS_SHOWN:
+        lines.append(("", f"and {len(state.groups) - GROUPS_SHOWN:,} more groups"))
     if (passed_over := rate_passed_over(state)) is not None:
         lines.append(("LR", passed_over))
     lines += lora_lines(state.lora or state.weights) if state.lora or state.weights else [("network", NOT_STORED)]

@@ -127,7 +127,7 @@ OPTIMIZERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "Adan": (pytorch_optimizer.Adan, "Adan"),
     "AdaBelief": (pytorch_optimizer.AdaBelief, "AdaBelief"),
     "StableAdamW": (pytorch_optimizer.StableAdamW, "None"),
-    "Grams": (pytorch_optimizer.Grams, "of Adam's family (pytorch-optimizer)"),
+    "Grams": (pytorch_optimizer.Grams, "of Adam's family (which one is not stored)"),
     "Adafactor of transformers": (
         lambda groups: Adafactor(groups, scale_parameter=False, relative_step=False),
         "Adafactor",
@@ -296,7 +296,12 @@ def test_groups_are_told_by_the_numbers_of_their_tensors(tmp_path: Path) -> None
         for count, lr in ((4, 1e-5), (10, 1e-4))
     ]
     optimizer = torch.optim.AdamW(groups)
-    _state(tmp_path / "x-state", optimizer, get_scheduler("cosine", optimizer, num_warmup_steps=2, num_training_steps=20), 4)
+    _state(
+        tmp_path / "x-state",
+        optimizer,
+        get_scheduler("cosine", optimizer, num_warmup_steps=2, num_training_steps=20),
+        4,
+    )
     state = read_sd_scripts_state(tmp_path / "x-state")
     assert state.parts_of_groups == ("text encoder 1", "UNet")
     assert answers(state)[0].sentence.startswith("the stored base LR 1.00e-5 / 1.00e-4 goes on")
