@@ -62,9 +62,9 @@ def _option(effect: Effect, route: Route, step: int) -> str:
             more = new - effect.stored
             option = f"--steps {more} --then hold" if route is Route.EXTEND else f"--steps {max(1, new - step)}"
         case "optimizer.lr":
-            option = f"--lr {new:g}"
+            option = f"--lr {new!r}"
         case _ if path in _GROUPS:
-            option = f"--group-lr {_GROUPS[path]}={'LR' if new is None else format(new, 'g')}"
+            option = f"--group-lr {_GROUPS[path]}={'LR' if new is None else repr(new)}"
         case "schedule.kind":
             option = f"--schedule {getattr(new, 'value', new)}"
         case "schedule.warmup_steps":

@@ -278,7 +278,7 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         for effect in takes:
             match effect.field:
                 case "optimizer.lr":
-                    self.query_one("#lr", Input).value = format_lr(effect.new)
+                    self.query_one("#lr", Input).value = repr(effect.new)
                 case "schedule.kind":
                     self.query_one("#kind", Choice).value = str(effect.new.value)
                 case "schedule.warmup_steps":
