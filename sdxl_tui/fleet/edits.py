@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from engine.checkpoint.describe import read_state
 from engine.checkpoint.stored_profile import profile_in
@@ -20,6 +21,9 @@ from engine.routes.plan import ChildPlan
 from engine.routes.resuming import ResumePlan
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
+
+
+_GENERATIONS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -109,13 +113,22 @@ class EditedSince:
 
 
 def edited_since(run: RunDirectory, checkpoint: Path) -> EditedSince:
-    """Read both; a few small files. A profile with problems is one of the answers."""
-    record = RunRecord.read(run.record)
+    """Read both; a few small files. A profile with problems is one of the answers.
+
+    A run that was made from another has no profile of its own on the disk: its nearest ancestor's is looked at, for who edits
+    that and goes on from the child means it as well.
+    """
+    record, is_own = RunRecord.read(run.record), True
+    for _ in range(_GENERATIONS):
+        if record is None or record.source_profile is not None or record.parent is None:
+            break
+        run, is_own = RunDirectory(run.path.parent / record.parent.run), False
+        record = RunRecord.read(run.record)
     source, _ = _source_of(record)
     if record is None or source is None:
         return EditedSince(None)
     try:
-        stored = profile_in(read_state(checkpoint), checkpoint)
+        stored = profile_in(read_state(checkpoint), checkpoint) if is_own else read_snapshot(run.profile)
         wanted = _of_its_stage(load_profile(source, record.overrides).profile, record, source)
     except UserError as error:
         reason = error.what.partition("\n")[0]

@@ -268,3 +268,14 @@ def test_a_profile_that_cannot_be_compared_is_said_to_be_so_and_the_child_can_be
     assert told.code == 0, told.err
     assert "demo.toml cannot be compared: " in told.err
     assert "What was edited in it is not in the child." in " ".join(told.err.split())
+
+
+def test_an_edit_is_said_to_be_left_out_further_down_the_family_too(copied: CommandLine) -> None:
+    """A child has no profile on the disk; who edits its parent's and goes on from the child means that as well."""
+    path = edited(copied, "[loss]", "[loss]")
+    made = copied("continue", "latest@4", "--lr", "5e-4", "--steps", "1", "--set", "network.dropout=0.1", "--wait")
+    assert made.code == 0, made.err
+    child = made.out.strip()
+    assert "Edited in" not in copied("continue", child, "--lr", "base", "--dry-run").err
+    path.write_text(path.read_text().replace("[loss]", "[loss]\nmin_snr_gamma = 5.0", 1))
+    assert "min_snr_gamma not set → 5.0" in " ".join(copied("continue", child, "--lr", "base", "--dry-run").err.split())
