@@ -49,7 +49,7 @@ def add_commands(commands: Commands) -> None:
 
 def verify_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui verify CHECKPOINT``."""
-    from engine.checkpoint.describe import newest_whole, resolve_checkpoint  # noqa: PLC0415 - slow
+    from engine.checkpoint.describe import describe, newest_whole, resolve_checkpoint  # noqa: PLC0415 - slow
     from engine.checkpoint.manifest import CheckpointError, read_manifest, verify  # noqa: PLC0415
 
     folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
@@ -57,6 +57,7 @@ def verify_checkpoint(arguments: argparse.Namespace) -> int:
     damage = None
     try:
         verify(folder, digests=True)
+        describe(folder)  # that the state can be read, and is the manifest's
     except CheckpointError as error:
         damage = error
     seconds = time.monotonic() - began

@@ -22,7 +22,6 @@ from engine.routes.resuming import ResumePlan
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 
-
 _GENERATIONS: Final = 100
 
 
