@@ -155,6 +155,7 @@ def run_as_json(run: RunSummary) -> dict[str, Any]:
         "device": run.device,
         "created": run.created,
         "parent": run.parent,
+        "stage": run.stage,
         "origin": asdict(run.started_from) if run.started_from else None,
         "checkpoint": run.checkpoint,
         "message": run.message,
