@@ -108,7 +108,7 @@ def _lines(family: Family, shelf: CheckpointShelf, margin: str) -> Iterator[str]
     run = family.run
     rate = f", LR {format_lr(run.lr)}" if isinstance(run.lr, float) else ""
     stage = "" if run.stage is None else f"stage {run.stage}, "
-    stands = f"{run.state} {run.step}/{run.total_steps}{rate}, {format_age(time.time() - run.created)} old"
+    stands = f"{run.state} {run.step}/{run.total_steps}{rate}, {format_age(time.time() - run.created)}"
     yield f"{margin}{run.id}  {stage}{stands}"
     if run.started_from is not None:
         yield f"{margin}  {run.started_from.route} from {run.started_from.label}"

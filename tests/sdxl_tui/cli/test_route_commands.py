@@ -279,3 +279,12 @@ def test_an_edit_is_said_to_be_left_out_further_down_the_family_too(copied: Comm
     assert "Edited in" not in copied("continue", child, "--lr", "base", "--dry-run").err
     path.write_text(path.read_text().replace("[loss]", "[loss]\nmin_snr_gamma = 5.0", 1))
     assert "min_snr_gamma not set → 5.0" in " ".join(copied("continue", child, "--lr", "base", "--dry-run").err.split())
+
+
+@pytest.mark.parametrize("shape", ["cycles=3", "cycles=4", "power=1.0", "rise_share=0.3"])
+def test_a_shape_that_the_schedule_has_no_use_for_is_refused_also_at_its_default(
+    trained: CommandLine, shape: str
+) -> None:
+    told = trained("continue", "latest@4", "--lr", "base", "--shape", shape, "--dry-run")
+    assert told.code == 2
+    assert f"schedule.{shape.partition('=')[0]}: is not used by the schedule cosine" in told.err
