@@ -167,6 +167,8 @@ def _at_step(run: RunDirectory, text: str) -> Path:
     folder = run.checkpoint(int(digits))
     if folder.is_dir():
         return folder
+    if folder.is_symlink():
+        raise CheckpointError("is a symbolic link that leads to no folder", where=str(folder))
     steps = [BrokenCheckpoint(entry, "").step for entry in run.checkpoint_folders()]
     if not steps:
         raise CheckpointError(f"the run has no checkpoint at step {int(digits)}, nor any other yet", where=run.id)

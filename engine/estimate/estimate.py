@@ -80,10 +80,11 @@ class Estimate:
             if on_gpu is None
             else f", beside some {size_text(PROGRAM_BYTES)} for {'CUDA' if on_gpu else 'the program'}"
         )
+        save = f"; {size_text(memory.save_copy)} more of main memory while a checkpoint is written"
         disk = self.disk
         free = "" if self.free_disk is None else f"; {size_text(self.free_disk)} are free"
         return [
-            ("memory", f"about {size_text(memory.total)} ({of}){beside}"),
+            ("memory", f"about {size_text(memory.total)} ({of}){beside}{save}"),
             ("disk", f"up to {size_text(disk.total)}: {self._kept()}, {size_text(disk.cache)} of cache{free}"),
             ("time", self._time()),
         ]

@@ -40,15 +40,17 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     text_encoders: int
+    save_copy: int
+    """In main memory, while a checkpoint is written: the host's copy of weights, average and optimizer state."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """All of them on the device."""
         return self.base + self.adapter + self.optimizer + self.activations + self.text_encoders
 
     def total_on(self, *, on_gpu: bool) -> int:
-        """Comparable with what a run measures: torch's own count on a GPU, the whole program on a CPU."""
-        return self.total + (0 if on_gpu else PROGRAM_BYTES)
+        """Comparable with what a run measures: torch's own count on a GPU, the whole program and a save's copy on a CPU."""
+        return self.total + (0 if on_gpu else PROGRAM_BYTES + self.save_copy)
 
     def to_json(self) -> dict[str, int]:
         """For the event."""
@@ -59,6 +61,7 @@ class MemoryEstimate:
             "activations": self.activations,
             "text_encoders": self.text_encoders,
             "total": self.total,
+            "save_copy": self.save_copy,
         }
 
 
@@ -66,14 +69,16 @@ def estimate_memory(profile: Profile) -> MemoryEstimate:
     """What torch holds on the device at the highest moment of a step, without CUDA's own share."""
     size = unet_size(profile.model.base)
     values = adapter_values(profile, size)
-    copies = 4 + 4 + (4 if profile.launch.processes > 1 else 0) + (4 if profile.ema.decay is not None else 0)
+    average, optimizer = 4 * (profile.ema.decay is not None), OPTIMIZERS[profile.optimizer.kind].state_bytes
+    copies = 4 + 4 + (4 if profile.launch.processes > 1 else 0) + average
     return MemoryEstimate(
         values=values,
         base=_base_bytes(profile, size),
         adapter=values * copies,
-        optimizer=int(values * OPTIMIZERS[profile.optimizer.kind].state_bytes),
+        optimizer=int(values * optimizer),
         activations=_activation_bytes(profile, size),
         text_encoders=_text_bytes(profile),
+        save_copy=int(values * (4 + average + optimizer)),
     )
 
 

@@ -4,12 +4,14 @@ A pickle is a program. This is an interpreter of our own for the part of its lan
 need (https://docs.python.org/3/library/pickletools.html has the opcodes): numbers, texts, lists, tuples, dicts come out
 as they are; a global becomes a ``Global`` (its name), a call a ``Call`` (name and arguments), a tensor's bytes a
 ``Persistent``. Nothing is imported, called or set. A global outside ``KNOWN`` is refused by its name. Memory is bounded
-by the pickle's own length: unlike in the standard library's reader, a memo's index is no array's size here.
+by the pickle's own length and by how many operations it may have: a byte can ask for an object of a hundred. Unlike in the
+standard library's reader, a memo's index is no array's size here.
 """
 
 from __future__ import annotations
 
 import gc
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +69,9 @@ KNOWN: Final = (
     }
 )
 """``module name`` of every global that a training state may name. Naming is all that happens to them."""
+OPERATIONS: Final = 2_000_000
+"""Some 30 per tensor are usual, and an SDXL LoRA has at most some 20,000 tensors in its optimizer's state."""
+_NAME: Final = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class _Reader:
         push, pop, mark = stack.append, stack.pop, self.marks.append
         u2, u4 = struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
         at, end = 0, len(data)
-        while True:
+        for _ in range(OPERATIONS):
             if at >= end:
                 raise ForeignFileError("the pickle is cut short")
             op = data[at]
@@ -252,6 +257,7 @@ class _Reader:
                 return pop()
             else:
                 _refuse(op)
+        raise ForeignFileError(f"its structure has more than {OPERATIONS:,} operations, which no training state has")
 
     def _called(self, what: Any, arguments: Any) -> Any:
         if not isinstance(what, Global):
@@ -302,7 +308,9 @@ def _refuse(op: int) -> NoReturn:
 
 def _known(name: str) -> Global:
     if name not in KNOWN:
-        shown = name.replace(" ", ".", 1)[:200]
+        if len(name) > 200 or not _NAME.fullmatch(name):
+            raise ForeignFileError("the pickle is damaged (it names something that cannot be a name)")
+        shown = name.replace(" ", ".", 1)
         raise HostilePickleError(
             f"the pickle asks for {shown!r}, which no training state needs; nothing was run",
             hint="Do not open this file with a program that unpickles it, unless you trust where it comes from.",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import Final
+
 from engine.foreign.lora_facts import LoraFacts
-from engine.foreign.scheduler_state import LAMBDA
-from engine.foreign.sd_scripts_resume import answers
+from engine.foreign.scheduler_state import SchedulerState
+from engine.foreign.sd_scripts_resume import answers, rate_passed_over
 from engine.foreign.sd_scripts_state import SdScriptsState, StateGroup, schedule_kind
 
 NOT_STORED = "not stored"
+GROUPS_SHOWN: Final = 100
+"""Rates per block and of LoRA+ come to some 50."""
 Lines = list[tuple[str, str]]
 
 
@@ -27,13 +32,19 @@ def stored_lines(state: SdScriptsState) -> Lines:
     kind = state.optimizer or "of a kind that is not known by what it holds"
     named = state.lora.text("ss_optimizer") if state.lora else None
     lines.append(("optimizer", kind + (f"; the LoRA file says {named}" if named else "")))
-    for number, group in enumerate(state.groups, 1):
-        lines += _group(number, group)
+    parts = zip(state.groups, state.parts_of_groups, strict=True)
+    for number, (group, part) in enumerate(islice(parts, GROUPS_SHOWN), 1):
+        lines += _group(number, group, part)
+    if len(state.groups) > GROUPS_SHOWN:
+        lines.append(("", f"and {len(state.groups) - GROUPS_SHOWN:,} more groups"))
+    if (passed_over := rate_passed_over(state)) is not None:
+        lines.append(("LR", passed_over))
     lines += lora_lines(state.lora or state.weights) if state.lora or state.weights else [("network", NOT_STORED)]
     if state.lora is None:
-        lines.append(
-            ("LoRA file", "none beside the state: schedule, warmup and total steps are not stored anywhere else")
-        )
+        only = "schedule, warmup and total steps are not stored anywhere else"
+        if state.scheduler is not None and state.scheduler.stores_its_shape:
+            only = "rank, alpha and total steps would stand in it"
+        lines.append(("LoRA file", f"none beside the state: {only}"))
     return [*lines, *(("problem", problem) for problem in state.problems)]
 
 
@@ -78,8 +89,11 @@ def _schedule(state: SdScriptsState) -> Lines:
     lines: Lines = [("schedule", f"{kind} ({source})" if kind else f"{NOT_STORED}: {source}")]
     scheduler, lora = state.scheduler, state.lora
     if scheduler is not None and scheduler.parameters:
-        lines.append(("", ", ".join(f"{name} {value}" for name, value in scheduler.parameters.items())))
-    if lora is not None and (scheduler is None or scheduler.kind in (None, LAMBDA)):
+        lines.append(("", _parameters(scheduler)))
+    for number, member in enumerate(scheduler.members if scheduler else (), 1):
+        named = f"{number}. {member.kind or 'of a kind that is not known'}"
+        lines.append(("", f"{named}: {_parameters(member)}" if member.parameters else named))
+    if lora is not None and kind is not None and (scheduler is None or not scheduler.stores_its_shape):
         warmup, total = lora.text("ss_lr_warmup_steps"), lora.text("ss_max_train_steps")
         lines.append(
             ("", f"warmup {warmup or NOT_STORED}, total steps {total or NOT_STORED} (by the LoRA file's metadata)")
@@ -87,12 +101,17 @@ def _schedule(state: SdScriptsState) -> Lines:
     return lines
 
 
-def _group(number: int, group: StateGroup) -> Lines:
+def _parameters(scheduler: SchedulerState) -> str:
+    return ", ".join(f"{name.lstrip('_')} {_value(value)}" for name, value in scheduler.parameters.items())
+
+
+def _group(number: int, group: StateGroup, part: str | None) -> Lines:
     settings = ", ".join(f"{name} {_value(value)}" for name, value in group.hyperparameters.items())
     rates = f"base LR {_rate(group.base_lr)}, the next step uses {_rate(group.lr)}"
     if group.adaptation is not None:
         rates += f", times d {group.adaptation:.4g}: in effect {_rate(group.effective_lr)}"
-    return [(f"group {number}", f"{rates}; {group.parameters:,} tensors"), ("", settings)]
+    whose = f", as many as {part} has" if part else ""
+    return [(f"group {number}", f"{rates}; {group.parameters:,} tensors{whose}"), ("", settings)]
 
 
 def _value(value: object) -> str:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.foreign.errors import ForeignFileError
+from engine.foreign.errors import ForeignFileError, HostilePickleError
 from engine.foreign.lora_facts import LoraFacts, read_lora_facts
-from engine.foreign.optimizer_kinds import optimizer_kind
+from engine.foreign.optimizer_kinds import QUANTISED, SCHEDULE_FREE, adapts_its_rate, optimizer_kind, steps_of_group
 from engine.foreign.scheduler_state import LAMBDA, SchedulerState, scheduler_state
 from engine.foreign.torch_archive import StoredTensor, TorchArchive
 from engine.run.records import read_json_object
@@ -68,6 +68,21 @@ class SdScriptsState:
     """Files that are missing or could not be read, in one line each."""
 
     @property
+    def parts_of_groups(self) -> tuple[str | None, ...]:
+        """Which part of the LoRA each group trains; told by how many tensors the part has, None where that fits no or several.
+
+        A LoRA has two tensors per module. Groups have no names in a state.
+        """
+        network = self.lora or self.weights
+        if network is None or network.kind != "LoRA":
+            return (None,) * len(self.groups)
+        tensors = {part: 2 * modules for part, modules in network.parts.items()}
+        counts = [group.parameters for group in self.groups]
+        if sorted(tensors.values()) != sorted(counts) or len(set(counts)) != len(counts):
+            return (None,) * len(self.groups)
+        return tuple(next(part for part, count in tensors.items() if count == one) for one in counts)
+
+    @property
     def position_disagrees(self) -> str | None:
         """Why the stored positions cannot all be right; None where they agree.
 
@@ -117,8 +132,7 @@ def read_sd_scripts_state(folder: Path) -> SdScriptsState:
         groups, kind, optimizer_step = _optimizer(archive)
     scheduler = None
     if (folder / SCHEDULER).is_file():
-        with TorchArchive(folder / SCHEDULER) as archive:
-            scheduler = scheduler_state(archive.content) if isinstance(archive.content, dict) else None
+        scheduler = _read_scheduler(folder / SCHEDULER, problems)
     else:
         problems.append(
             f"there is no {SCHEDULER} (a schedule-free optimizer leaves none): position and rates are the optimizer's"
@@ -172,22 +186,43 @@ def _optimizer(archive: TorchArchive) -> tuple[tuple[StateGroup, ...], str | Non
         raise ForeignFileError(f"{OPTIMIZER} holds no optimizer's state", where=str(archive.path))
     states = content.get("state")
     tensors = [state for state in states.values() if isinstance(state, dict)] if isinstance(states, dict) else []
-    slots = {str(slot) for state in tensors for slot in state}
-    settings = {str(name) for group in stored for name in group}
+    inner = [kept for state in tensors if isinstance(kept := state.get(QUANTISED), dict)]
+    slots = {str(slot) for state in (*tensors, *inner) for slot in state}
     return (
         tuple(_group(archive, group) for group in stored),
-        optimizer_kind(slots, settings),
+        optimizer_kind(slots, {str(name): value for group in reversed(stored) for name, value in group.items()}),
         _steps(archive, tensors, stored),
     )
 
 
 def _steps(archive: TorchArchive, states: list[dict[str, Any]], groups: list[dict[str, Any]]) -> int | None:
-    """How many steps the optimizer made: most tensors' own count; some kinds count per group (``k``)."""
+    """How many steps the optimizer made: most tensors' own count; some kinds count per group."""
     for state in states:
         step = _number(archive, state.get("step"))
         if step is not None:
             return int(step)
-    return next((count for group in groups if (count := _count(group.get("k"))) is not None), None)
+    return next((count for group in groups if (count := steps_of_group(group)) is not None), None)
+
+
+def _read_scheduler(path: Path, problems: list[str]) -> SchedulerState | None:
+    """A rate may be a tensor: transformers' Adafactor and optimizers for graphs store theirs so."""
+    try:
+        with TorchArchive(path) as archive:
+            if not isinstance(archive.content, dict):
+                raise ForeignFileError(f"{path.name} holds no scheduler's state")
+            return scheduler_state(
+                {
+                    name: [_number(archive, item) if isinstance(item, StoredTensor) else item for item in value]
+                    if isinstance(value, (list, tuple))
+                    else value
+                    for name, value in archive.content.items()
+                }
+            )
+    except HostilePickleError:
+        raise
+    except ForeignFileError as error:
+        problems.append(f"{path.name} cannot be read: {error.what}; position and rates are the optimizer's")
+        return None
 
 
 def _group(archive: TorchArchive, group: dict[str, Any]) -> StateGroup:
@@ -202,7 +237,7 @@ def _group(archive: TorchArchive, group: dict[str, Any]) -> StateGroup:
             settings[name] = value
         elif isinstance(value, (list, tuple)) and all(isinstance(item, (int, float)) for item in value):
             settings[name] = tuple(float(item) for item in value)
-    adaptation = settings.get("d")
+    adaptation = settings.get("d") if adapts_its_rate(group) else None
     return StateGroup(
         lr=_number(archive, group.get("lr")),
         base_lr=_number(archive, group.get("initial_lr")),
@@ -223,13 +258,21 @@ def _count(value: Any) -> int | None:
 
 
 def schedule_kind(state: SdScriptsState) -> tuple[str | None, str]:
-    """The schedule's kind and where it is known from; (None, why) where nothing tells it."""
+    """The schedule's kind and where it is known from; (None, why) where nothing tells it.
+
+    The metadata name sd-scripts' own schedules only: beside a scheduler of another library they say ``constant``.
+    """
     scheduler = state.scheduler
-    if scheduler is not None and scheduler.kind not in (None, LAMBDA):
+    if scheduler is not None and scheduler.kind is None:
+        return None, f"{SCHEDULER} holds a scheduler of a kind that is not known; its own entries are"
+    if scheduler is not None and scheduler.kind != LAMBDA:
         return scheduler.kind, f"by what {SCHEDULER} holds"
     named = state.lora.text("ss_lr_scheduler") if state.lora else None
+    if scheduler is None and state.optimizer is not None and state.optimizer.endswith(SCHEDULE_FREE):
+        ignored = f"; {named} in the LoRA file's metadata had no effect" if named else ""
+        return None, f"a schedule-free optimizer has none but its own warmup{ignored}"
     if named is not None:
         return named, "by the LoRA file's metadata"
     if scheduler is None:
-        return None, f"there is no {SCHEDULER}, and no LoRA file beside the state"
+        return None, f"there is no readable {SCHEDULER}, and no LoRA file beside the state"
     return None, "sd-scripts does not store it in a state, and there is no LoRA file beside it"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.foreign.lora_facts import LoraFacts
-from engine.foreign.scheduler_state import LAMBDA, SchedulerState
+from engine.foreign.scheduler_state import SchedulerState
 from engine.foreign.sd_scripts.imported import Imported
 from engine.foreign.sd_scripts.option import Fate
-from engine.foreign.sd_scripts_state import SdScriptsState
+from engine.foreign.sd_scripts_state import SCHEDULER, SdScriptsState
 from engine.profile.schema import Profile
 from engine.schedule import Kind, Schedule, ScheduleError
 
@@ -51,7 +51,7 @@ def schedule_of_state(state: SdScriptsState, named: StoredSchedule) -> StoredSch
     group, step, scheduler = next(iter(state.groups), None), state.true_step, state.scheduler
     if group is None or step is None or group.lr is None or not group.base_lr:
         return StoredSchedule(None, "the state does not store where its schedule stands")
-    if scheduler is not None and scheduler.kind not in (None, LAMBDA):
+    if scheduler is not None and scheduler.stores_its_shape:
         named = _of_torch(scheduler, group.base_lr)
     if named.schedule is None:
         return named
@@ -77,7 +77,8 @@ def _of_torch(scheduler: SchedulerState, base_lr: float) -> StoredSchedule:
         or not isinstance(floor, int | float)
         or not 0 <= floor <= base_lr
     ):
-        return StoredSchedule(None, f"{scheduler.kind} is none of the schedules here")
+        named = scheduler.kind or f"what {SCHEDULER} holds"
+        return StoredSchedule(None, f"{named} is none of the schedules here")
     return StoredSchedule(
         Schedule(Kind.COSINE, steps, min_factor=floor / base_lr), "by what scheduler.bin holds (CosineAnnealingLR)"
     )

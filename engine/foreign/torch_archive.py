@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any, Final, Self
 from engine.foreign.errors import ForeignFileError
 from engine.foreign.pickles import Call, Global, read_pickle
 
-PICKLE_LIMIT: Final = 64 << 20
+PICKLE_LIMIT: Final = 16 << 20
+DIRECTORY_LIMIT: Final = 64 << 20
+"""Bytes of the zip's list of entries, some 100 for each tensor."""
 _LEGACY_MAGIC: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 _END, _END64, _LOCATOR64, _ENTRY = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x01\x02"
 _FORMATS: Final = {
@@ -125,16 +128,22 @@ class TorchArchive:
         return data
 
     def _read(self, name: str, *, start: int = 0, limit: int) -> bytes | None:
-        """Up to ``limit`` bytes of the entry ``<name of the archive>/name``; None if there is none."""
+        """Up to ``limit`` bytes of the entry ``<name of the archive>/name``; None if there is none.
+
+        What is read whole is held against its CRC-32. torch writes 0 where it was told to compute none.
+        """
         entry = self._entries.find(name)
         if entry is None:
             return None
-        header, size = entry
+        header, size, checksum = entry
         if self._map[header : header + 4] != b"PK\x03\x04":
             raise ForeignFileError(f"its directory points beside {name}: the file is damaged")
         name_length, extra_length = struct.unpack_from("<HH", self._map, header + 26)
         begin = header + 30 + name_length + extra_length
-        return self._map[begin + start : begin + min(size, start + limit)]
+        data = self._map[begin + start : begin + min(size, start + limit)]
+        if checksum and start == 0 and len(data) == size and zlib.crc32(data) != checksum:
+            raise ForeignFileError(f"{name} in it does not match its checksum: the file is damaged")
+        return data
 
     def _directory(self) -> _Directory:
         data = self._map
@@ -151,6 +160,8 @@ class TorchArchive:
                     size, offset = struct.unpack_from("<QQ", data, end64 + 40)
         except struct.error as error:
             raise ForeignFileError("its directory is damaged") from error
+        if size > DIRECTORY_LIMIT:
+            raise ForeignFileError(f"its directory claims {size:,} bytes, which no training state has")
         directory = data[offset : offset + size]
         if directory[:4] != _ENTRY or len(directory) != size:
             raise ForeignFileError("its directory is damaged or cut short")
@@ -166,8 +177,8 @@ class _Directory:
         first = data[46 : 46 + length]
         self._folder = first[: first.find(b"/") + 1]
 
-    def find(self, name: str) -> tuple[int, int] | None:
-        """(offset of the local header, size in bytes) of the stored entry ``name`` in the archive's folder."""
+    def find(self, name: str) -> tuple[int, int, int] | None:
+        """(offset of the local header, size in bytes, CRC-32) of the stored entry ``name`` in the archive's folder."""
         wanted = self._folder + name.encode()
         at = -1
         while (at := self._data.find(wanted, at + 1)) >= 0:
@@ -175,14 +186,14 @@ class _Directory:
             if start < 0 or self._data[start : start + 4] != _ENTRY:
                 continue
             fields = struct.unpack_from("<HIIIIHHHHHII", self._data, start + 10)
-            method, packed, size, name_length, extra_length = fields[0], *fields[3:7]
+            method, checksum, packed, size, name_length, extra_length = fields[0], *fields[2:7]
             if name_length != len(wanted):
                 continue
             if method != 0:
                 raise ForeignFileError(f"{name} in it is compressed, which torch.save never does")
             header = fields[11]
             extra = self._data[at + name_length : at + name_length + extra_length]
-            return _zip64(extra, size=size, packed=packed, header=header)
+            return (*_zip64(extra, size=size, packed=packed, header=header), checksum)
         return None
 
 

@@ -11,7 +11,17 @@ from engine.profile.schema import Profile
 from engine.routes.child import checked_count, child_profile, group_rates, rate_notes, require_whole, with_overrides
 from engine.routes.plan import ChildPlan, child_plan, lr_text
 from engine.routes.route import Route, RouteError
-from engine.schedule import SETTINGS, Kind, Phase, Schedule, ScheduleError, from_settings, is_used, settings_of
+from engine.schedule import (
+    SETTINGS,
+    Kind,
+    Phase,
+    Schedule,
+    ScheduleError,
+    from_settings,
+    is_used,
+    require_used,
+    settings_of,
+)
 
 
 def plan_continuation(
@@ -111,6 +121,8 @@ def new_schedule(
     stored = settings_of(old.without_tail().reaching(total_steps))
     kept = {name: stored[name] if is_used(kind, name) else default for name, default in SETTINGS.items()}
     try:
+        for name in shape:  # what is typed has to mean something, also where it is the default
+            require_used(kind, name, object())
         return from_settings(kept | {"kind": kind, "warmup_steps": warmup} | shape, total_steps)
     except ScheduleError as error:
         hint = error.hint and f"{error.hint[:1].upper()}{error.hint[1:]}."

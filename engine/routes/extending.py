@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from engine.checkpoint.summary import CheckpointSummary
 from engine.profile.fields import profile_field
 from engine.profile.schema import Profile
-from engine.routes.child import checked_lr, child_profile, group_rates, rate_notes, require_whole
+from engine.routes.child import checked_lr, child_profile, group_rates, rate_notes, require_whole, with_overrides
 from engine.routes.plan import ChildPlan, child_plan, lr_text
 from engine.routes.route import Route, RouteError
 from engine.schedule import Schedule, ScheduleError, TailShape
@@ -38,11 +39,13 @@ def plan_extension(
     how: Extension,
     lr: float | None = None,
     end_lr: float | None = None,
+    overrides: Sequence[str] = (),
 ) -> ChildPlan:
     """A child run that goes on exactly from ``checkpoint`` and trains ``steps`` more than were planned.
 
     lr: of the first group where the tail begins, by default where the curve ended; end_lr: where a falling tail ends, by
-    default 0. Raises ``RouteError`` naming the field that is wrong.
+    default 0. overrides: ``section.field=value`` of what a resume would apply, too. Raises ``RouteError`` naming the field that
+    is wrong, ``ProfileError`` for overrides that make no profile.
     """
     require_whole(checkpoint)
     old, base = checkpoint.schedule, checkpoint.groups[0].base_lr
@@ -56,6 +59,8 @@ def plan_extension(
     new = _extended(old, how, steps, factor=_share(lr, base), end=_share(end_lr, base))
     rates = group_rates(checkpoint, None)
     profile = child_profile(parent_profile, new=new, rates=rates)
+    if overrides:
+        profile = with_overrides(profile, overrides, Route.EXTEND)
     notes = [*_notes(checkpoint, new, how), *rate_notes(checkpoint, parent_profile, rates)]
     own_from = checkpoint.step if how is Extension.STRETCH else old.total_steps
     return child_plan(Route.EXTEND, checkpoint, parent_profile, profile, new=new, notes=notes, own_from=own_from)

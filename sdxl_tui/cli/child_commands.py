@@ -88,7 +88,7 @@ def _add_continue(commands: Commands) -> None:
     onward.add_argument("--rank", type=whole_number(1), metavar="N", help="bring the LoRA to this rank first")
     onward.add_argument("--alpha", type=float, metavar="A", help="its alpha then (default: alpha / rank stays)")
     add_finish_first_option(onward)
-    _add_common_options(onward, "samples.every_steps=50")
+    _add_common_options(onward)
 
 
 def _add_reschedule(commands: Commands) -> None:
@@ -116,7 +116,7 @@ def _add_reschedule(commands: Commands) -> None:
     )
     _add_schedule_options(reschedule)
     add_finish_first_option(reschedule)
-    _add_common_options(reschedule, "samples.every_steps=50")
+    _add_common_options(reschedule)
 
 
 def _add_extend(commands: Commands) -> None:
@@ -143,7 +143,7 @@ def _add_extend(commands: Commands) -> None:
     extend.add_argument("--then", choices=HOW, required=True, help="what the learning rate does in them")
     extend.add_argument("--lr", type=rate_or_factor, metavar="LR", help=f"where the added part begins: {RATE_HELP}")
     extend.add_argument("--end-lr", metavar="LR", help="where a falling one ends (default: 0)")
-    _add_common_options(extend, None)
+    _add_common_options(extend)
 
 
 def _add_schedule_options(parser: argparse.ArgumentParser) -> None:
@@ -180,11 +180,10 @@ def _add_schedule_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_common_options(parser: argparse.ArgumentParser, example: str | None) -> None:
-    if example:
-        add_overrides_option(
-            parser, f"change another field for the child, such as {example}; may be given several times"
-        )
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    add_overrides_option(
+        parser, "change another field for the child, such as samples.every_steps=50; may be given several times"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would happen and start nothing")
     add_queue_options(parser)
     add_wait_option(parser)
@@ -202,21 +201,26 @@ def _continue(arguments: argparse.Namespace) -> int:
 def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
-    from sdxl_tui.cli.plan_text import print_plan  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import print_left_out, print_plan  # noqa: PLC0415
     from sdxl_tui.fleet.children import inheritance, make_child  # noqa: PLC0415
+    from sdxl_tui.fleet.edits import edits_left_out  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, route)
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
     if getattr(arguments, "finish_first", False):
         return finish_first(arguments, workspace, folder, planner)
-    plan = planner(describe(folder), read_snapshot(run_that_holds(folder).latest_profile), arguments)
+    run = run_that_holds(folder)
+    plan = planner(describe(folder), read_snapshot(run.latest_profile), arguments)
+    left = edits_left_out(run, folder, (plan,))
     if not arguments.json:
         print_plan(err(), plan)
+        print_left_out(err(), left, plan)
     return carry_out(
         arguments,
         workspace,
         plan,
+        left=left,
         given=partial(inheritance, plan),
         make=lambda told: make_child(workspace, plan, told=told),
     )
@@ -262,6 +266,7 @@ def _plan_extension(summary: CheckpointSummary, parent: Profile, arguments: argp
         how=Extension(arguments.then),
         lr=rate_of(arguments.lr, summary),
         end_lr=0.0 if arguments.end_lr in {"0", "0.0"} else rate_of(arguments.end_lr, summary, "--end-lr"),
+        overrides=arguments.overrides,
     )
 
 

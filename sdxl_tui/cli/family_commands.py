@@ -49,7 +49,7 @@ def add_commands(commands: Commands) -> None:
 
 def verify_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui verify CHECKPOINT``."""
-    from engine.checkpoint.describe import newest_whole, resolve_checkpoint  # noqa: PLC0415 - slow
+    from engine.checkpoint.describe import describe, newest_whole, resolve_checkpoint  # noqa: PLC0415 - slow
     from engine.checkpoint.manifest import CheckpointError, read_manifest, verify  # noqa: PLC0415
 
     folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
@@ -57,6 +57,7 @@ def verify_checkpoint(arguments: argparse.Namespace) -> int:
     damage = None
     try:
         verify(folder, digests=True)
+        describe(folder)  # that the state can be read, and is the manifest's
     except CheckpointError as error:
         damage = error
     seconds = time.monotonic() - began
@@ -106,7 +107,9 @@ def show_tree(arguments: argparse.Namespace) -> int:
 def _lines(family: Family, shelf: CheckpointShelf, margin: str) -> Iterator[str]:
     run = family.run
     rate = f", LR {format_lr(run.lr)}" if isinstance(run.lr, float) else ""
-    yield f"{margin}{run.id}  {run.state} {run.step}/{run.total_steps}{rate}, {format_age(time.time() - run.created)} old"
+    stage = "" if run.stage is None else f"stage {run.stage}, "
+    stands = f"{run.state} {run.step}/{run.total_steps}{rate}, {format_age(time.time() - run.created)}"
+    yield f"{margin}{run.id}  {stage}{stands}"
     if run.started_from is not None:
         yield f"{margin}  {run.started_from.route} from {run.started_from.label}"
     children: dict[str, list[Family]] = {}
@@ -147,6 +150,7 @@ def _stands_at(entry: CheckpointEntry, shelf: CheckpointShelf) -> str:
 def _as_json(family: Family) -> dict[str, Any]:
     return {
         "run": family.run.id,
+        "stage": family.run.stage,
         "state": family.run.state,
         "step": family.run.step,
         "total_steps": family.run.total_steps,

@@ -41,7 +41,8 @@ def finish_first(
     """``continue`` and ``reschedule`` with ``--finish-first``."""
     from engine.checkpoint.describe import describe  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
-    from sdxl_tui.cli.plan_text import plan_as_json, print_plan  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import plan_as_json, print_left_out, print_plan  # noqa: PLC0415
+    from sdxl_tui.fleet.edits import edits_left_out  # noqa: PLC0415
     from sdxl_tui.fleet.queue.chains import end_to_wait_for, finish_then  # noqa: PLC0415
 
     parent = run_of(checkpoint)
@@ -50,6 +51,7 @@ def finish_first(
     assert turn is not None
     end = end_to_wait_for(parent, checkpoint)
     plan = planner(end, read_snapshot(parent.latest_profile), arguments)
+    not_taken = edits_left_out(parent, checkpoint, (plan,))
     summary = describe(checkpoint)
     if not arguments.json:
         left = f"{format_count(summary.steps_left)} steps" if summary.steps_left > 1 else "1 step"
@@ -57,12 +59,13 @@ def finish_first(
         about = f", about {format_duration(took * summary.steps_left)}" if took else ""
         err().line(f"First {parent.id} trains the {left} that are left of its schedule{about}. Then:")
         print_plan(err(), plan)
+        print_left_out(err(), not_taken, plan)
     child = None if arguments.dry_run else finish_then(workspace, parent, plan, turn)
     if child is not None:
         went = go_on_now(workspace)
     if arguments.json:
         out().json(
-            plan_as_json(plan)
+            plan_as_json(plan, not_taken)
             | {
                 "resized": None,
                 "run": child.id if child else None,

@@ -51,7 +51,7 @@ def _wrapped(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _state_as_json(state: Any) -> dict[str, Any]:
-    from engine.foreign.sd_scripts_resume import answers  # noqa: PLC0415
+    from engine.foreign.sd_scripts_resume import answers, rate_passed_over  # noqa: PLC0415
     from engine.foreign.sd_scripts_state import schedule_kind  # noqa: PLC0415
 
     kind, source = schedule_kind(state)
@@ -59,7 +59,9 @@ def _state_as_json(state: Any) -> dict[str, Any]:
         "format": "sd-scripts",
         "schedule": {"kind": kind, "known": source},
         "true_step": state.true_step,
+        "parts_of_groups": list(state.parts_of_groups),
         "position_disagrees": state.position_disagrees,
+        "rate_passed_over": rate_passed_over(state),
         "sd_scripts_at_resume": [asdict(answer) for answer in answers(state)],
     }
 

@@ -79,13 +79,15 @@ def _list_of(parse: Callable[[str], object]) -> Callable[[str], list[object]]:
 def fork_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui fork CHECKPOINT``."""
     from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
-    from sdxl_tui.cli.plan_text import plan_as_json  # noqa: PLC0415
+    from sdxl_tui.cli.plan_text import plan_as_json, print_left_out  # noqa: PLC0415
+    from sdxl_tui.fleet.edits import edits_left_out  # noqa: PLC0415
     from sdxl_tui.fleet.queue.chains import queue_siblings  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, "fork")
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
     plans = _plans(arguments, describe(folder))
+    left = edits_left_out(run_that_holds(folder), folder, plans)
     turn = turn_of(arguments, workspace, always=True)
     assert turn is not None
     runs = [] if arguments.dry_run else queue_siblings(workspace, plans, turn)
@@ -94,13 +96,17 @@ def fork_checkpoint(arguments: argparse.Namespace) -> int:
         ids: list[str | None] = [run.id for run in runs]
         ids = ids or [None] * len(plans)
         out().json(
-            [plan_as_json(plan) | {"name": plan.profile.name, "run": run} for plan, run in zip(plans, ids, strict=True)]
+            [
+                plan_as_json(plan, left) | {"name": plan.profile.name, "run": run}
+                for plan, run in zip(plans, ids, strict=True)
+            ]
         )
         return EXIT_OK
     printer = err()
     printer.table(COLUMNS, [_row(plan) for plan in plans])
     for remark in dict.fromkeys(note for plan in plans for note in (*plan.notes, *plan.warnings)):
         printer.paragraph(clean(remark), indent=2)
+    print_left_out(printer, left, plans[0])
     for run in runs:
         out().line(run.id)
     if went is None:

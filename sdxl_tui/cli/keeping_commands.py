@@ -56,8 +56,8 @@ def add_commands(commands: Commands) -> None:
         about="""Delete checkpoints of runs. What goes and how many bytes is said first, and asked, unless --yes is given.
 
         Never deleted: a pinned checkpoint, the last whole one of its run (every byte is compared), the one that a live run
-        began at, one that is being written, and what is no checkpoint of a run. Runs that were continued from a
-        checkpoint have their own copy of its weights and are not touched.""",
+        began at, the one that a run in the queue will begin at, one that is being written, and what is no checkpoint of a
+        run. Runs that were continued from a checkpoint have their own copy of its weights and are not touched.""",
         examples=[
             "sdxl-tui delete demo@20",
             "sdxl-tui delete demo@20 demo@40 --dry-run",

@@ -8,10 +8,13 @@ from typing import Any
 from engine.foreign.starting_point import StartKind
 from engine.profile.setting import AtResume
 from engine.routes.effects import Effect, shown
+from engine.routes.left_out import can_take
 from engine.routes.plan import ChildPlan, FilePlan, Plan
 from engine.routes.route import kept_by, new_under
 from engine.schedule import Schedule
 from sdxl_tui.cli.output import Column, Printer
+from sdxl_tui.fleet.edits import LeftOut
+from sdxl_tui.fleet.route_commands import options_for
 from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count, format_factor, format_lr
 
@@ -63,6 +66,29 @@ def print_plan(printer: Printer, plan: ChildPlan | FilePlan) -> None:
     printer.line()
 
 
+def print_left_out(printer: Printer, left: LeftOut, plan: ChildPlan) -> None:
+    """The edits of the profile that the child does not have, and the options that give them to it."""
+    if left.problem:
+        printer.paragraph(printer.paint(clean(f"{left.problem}. What was edited in it is not in the child."), "yellow"))
+        printer.line()
+    if not left.effects or left.source is None:
+        return
+    printer.line(printer.paint(clean(f"  Edited in {left.source.name} since, and NOT in this child:"), "yellow"))
+    rows = [
+        (one.field, f"{value_text(one.stored)} → {value_text(one.new)}{_elsewhere(one, plan)}") for one in left.effects
+    ]
+    printer.fields([(field, clean(text)) for field, text in rows], indent=4)
+    if takes := [one for one in left.effects if can_take(one, plan.route)]:
+        printer.line(clean(f"  To have it so: {options_for(takes, plan.route, plan.checkpoint.step)}"))
+    printer.line()
+
+
+def _elsewhere(effect: Effect, plan: ChildPlan) -> str:
+    if can_take(effect, plan.route):
+        return ""
+    return f"  (by {' or '.join(effect.applied_by) or 'a new run'} only)"
+
+
 def print_effects(printer: Printer, effects: Sequence[Effect]) -> None:
     """The table of what a resume does with each changed setting."""
     rows = [
@@ -78,8 +104,8 @@ def print_effects(printer: Printer, effects: Sequence[Effect]) -> None:
     printer.table(EFFECT_COLUMNS, rows)
 
 
-def plan_as_json(plan: ChildPlan | FilePlan) -> dict[str, Any]:
-    """All of it, for machines. What is not stored is null."""
+def plan_as_json(plan: ChildPlan | FilePlan, left: LeftOut | None = None) -> dict[str, Any]:
+    """All of it, for machines. What is not stored is null. left: edits that the run does not have."""
     old = plan.old.to_json() if plan.old else None
     return {
         "route": plan.route.value,
@@ -92,6 +118,7 @@ def plan_as_json(plan: ChildPlan | FilePlan) -> dict[str, Any]:
         "jump_to": plan.jump_to,
         "suggested_warmup": plan.suggested_warmup,
         "effects": [effect.to_json() for effect in plan.effects],
+        "edits_left_out": [effect.to_json() for effect in left.effects] if left else [],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.routes.plan import ChildPlan, FilePlan
     from engine.run.layout import RunDirectory
     from sdxl_tui.fleet.children import ResizeReport
+    from sdxl_tui.fleet.edits import LeftOut
     from sdxl_tui.workspace import Workspace
 
     Told = Callable[[ResizeReport], None]
@@ -30,10 +31,11 @@ def carry_out(
     *,
     given: Callable[[Told], AbstractContextManager[object]],
     make: Callable[[Told], RunDirectory],
+    left: LeftOut | None = None,
 ) -> int:
     """Do what ``plan`` says, say what a resize has kept and what came of it, and follow the run with ``--wait``; the exit code.
 
-    given: what the run would be given, for a dry run. make: makes the run.
+    given: what the run would be given, for a dry run. make: makes the run. left: edits that it does not have.
     """
     from sdxl_tui.cli.plan_text import plan_as_json  # noqa: PLC0415
 
@@ -48,7 +50,7 @@ def carry_out(
         err().line(clean(report.sentence))
     if arguments.json:
         kept = [{"modules": one.modules, "least": one.least, "worst": one.worst} for one in reports]
-        out().json(plan_as_json(plan) | {"resized": kept[0] if kept else None, "run": run.id if run else None})
+        out().json(plan_as_json(plan, left) | {"resized": kept[0] if kept else None, "run": run.id if run else None})
     elif run:
         out().line(run.id)
     else:

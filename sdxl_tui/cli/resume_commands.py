@@ -142,7 +142,7 @@ def _ways_on(edits: Edits, run_id: str, step: int) -> str:
     from sdxl_tui.fleet.route_commands import commands_for  # noqa: PLC0415
 
     plan, checkpoint = edits.plan, f"{run_id}@{step}"
-    commands = commands_for(plan.fixed + plan.restored, run_id, step)
+    commands = commands_for(plan.fixed + plan.restored, run_id, step, plan.applied)
     lines = ["To apply what was edited:", *(f"  {command}" for command in commands)]
     if not commands:
         lines = ["To apply what was edited, launch it as a new run."]
@@ -169,7 +169,7 @@ def show_effect(arguments: argparse.Namespace) -> int:
     edits = _edits(arguments, workspace, run, folder)
     plan = edits.plan
     held = plan.fixed + plan.restored
-    commands = commands_for(held, run.id, _step(folder)) if held else ()
+    commands = commands_for(held, run.id, _step(folder), plan.applied) if held else ()
     if arguments.json:
         out().json(
             {

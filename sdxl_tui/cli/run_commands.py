@@ -183,6 +183,7 @@ def run_as_json(run: RunSummary) -> dict[str, Any]:
         "tags": list(run.labels.tags),
         "note": run.labels.note,
         "archived": run.labels.archived,
+        "stage": run.stage,
         "origin": asdict(run.started_from) if run.started_from else None,
         "checkpoint": run.checkpoint,
         "message": run.message,

@@ -68,7 +68,6 @@ def make_child(
     """
     folder = plan.checkpoint.folder
     summary = describe(folder)
-    verify(folder, digests=True)
     check_inputs(plan.profile)
     workspace.create()
     with inheritance(plan, told) as inherits:
@@ -94,7 +93,8 @@ def make_waiting_child(workspace: Workspace, plan: ChildPlan) -> RunDirectory:
 
 @contextlib.contextmanager
 def inheritance(plan: ChildPlan, told: Callable[[ResizeReport], None] | None = None) -> Iterator[Inheritance]:
-    """What the child of ``plan`` is given; see ``inherited``."""
+    """What the child of ``plan`` is given; see ``inherited``. Raises ``CheckpointError`` where a byte of it is damaged."""
+    verify(plan.checkpoint.folder, digests=True)
     with inherited(plan.route, plan.checkpoint.folder, plan.profile, told) as inherits:
         yield inherits
 
@@ -148,5 +148,10 @@ def take_over(run: RunDirectory) -> None:
         raise RunError(f"begins with the last checkpoint of {wanted.run}, and there is none", where=run.id)
     verify(folders[-1], digests=True)
     left = describe(folders[-1])
+    if left.steps_left:
+        what = (
+            f"begins at the end of {wanted.run}, whose last checkpoint is of step {left.step:,} of {left.total_steps:,}"
+        )
+        raise RunError(what, where=run.id, hint=f"To take this one out: sdxl-tui queue remove {run.id}")
     with inherited(Route(wanted.route), folders[-1], read_snapshot(run.profile)) as inherits:
         give_start(run, inherits, Parent(wanted.run, folders[-1].name, left.step, wanted.route, left.attempt or None))

@@ -15,10 +15,14 @@ from engine.checkpoint.describe import resume_candidates
 from engine.checkpoint.manifest import is_whole
 from engine.checkpoint.pins import read_pins
 from engine.checkpoint.retention import bytes_of, is_being_saved, remove
+from engine.errors import UserError
 from engine.run.errors import RunError
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.liveness import Liveness, assess
 from engine.run.lock import RunLock
+from engine.run.records import RunRecord
+from sdxl_tui.fleet.queue.record import read_queue
+from sdxl_tui.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class DeletionPlan:
 def plan_deletion(checkpoints: Sequence[Path]) -> DeletionPlan:
     """What deleting ``checkpoints`` (folders) would do now; nothing is changed.
 
-    Refused are pinned ones, the last whole one of a run, what a live run began at or is replacing, and whatever is no
-    checkpoint in a run's folder. Damaged ones may go. Never raises for what the folders hold.
+    Refused are pinned ones, the last whole one of a run, what a live run began at or is replacing, what a run in the queue
+    will begin at, and whatever is no checkpoint in a run's folder. Damaged ones may go. Never raises for what the folders hold.
     """
     goes: list[Going] = []
     refused: list[Refused] = []
@@ -120,10 +124,30 @@ def _reasons(run: RunDirectory, folders: Sequence[Path], liveness: Liveness) -> 
                 reasons.setdefault(folder, "its run is alive and began there")
             elif is_being_saved(folder):
                 reasons.setdefault(folder, "it is being written now")
+    if why := _waits_for_the_newest(run):
+        newest = next(filter(is_whole, resume_candidates(run)), None)
+        if newest is not None and newest in folders:
+            reasons.setdefault(newest, why)
     going = [folder for folder in folders if folder not in reasons]
     if (last := _last_whole(run, going)) is not None:
         reasons[last] = "it is the last whole one of its run"
     return reasons
+
+
+def _waits_for_the_newest(run: RunDirectory) -> str:
+    """Why what waits in the queue needs the run's newest checkpoint; empty where nothing does."""
+    try:
+        queue = read_queue(Workspace(run.path.parent.parent))
+    except UserError:
+        return "the queue cannot be read, and what waits in it may begin there"
+    for entry in queue.entries:
+        if entry.run == run.id:
+            return "its run waits in the queue and goes on from there"
+        record = RunRecord.read(RunDirectory(run.path.parent / entry.run).record)
+        parent = record.parent if record else None
+        if parent is not None and parent.run == run.id and not parent.checkpoint:
+            return f"{entry.run} waits in the queue and begins there"
+    return ""
 
 
 def _last_whole(run: RunDirectory, going: Collection[Path]) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from engine.checkpoint.describe import read_state
 from engine.checkpoint.stored_profile import profile_in
@@ -13,10 +14,15 @@ from engine.profile.load import load_profile, read_snapshot
 from engine.profile.problems import ProfileError
 from engine.profile.schema import Profile
 from engine.profile.stages import StageError, stage_profile
+from engine.routes.effects import Effect
+from engine.routes.left_out import left_out
 from engine.routes.moved import Tell, plan_resume_by_content, tell_nobody
+from engine.routes.plan import ChildPlan
 from engine.routes.resuming import ResumePlan
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
+
+_GENERATIONS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,17 @@ class Edits:
         """What the next attempt trains if that is not what the one before did. Raises ``RouteError`` as the plan does."""
         profile = self.plan.profile(keep_stored=keep_stored)
         return None if profile == read_snapshot(run.latest_profile) else profile
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Edits of the profile that a run was launched from which a child run of it does not have."""
+
+    effects: tuple[Effect, ...]
+    source: Path | None
+    """The profile; None where the run has none or it is gone."""
+    problem: str = ""
+    """Why it cannot be compared, in a line."""
 
 
 class EditedProfileError(UserError):
@@ -75,6 +92,52 @@ def look_for_edits(
             hint="Mend it, name another (--profile), or resume with the run's own snapshot: --as-launched.",
         ) from error
     return Edits(plan_resume_by_content(state, stored, wanted, tell), source, remark)
+
+
+@dataclass(frozen=True)
+class EditedSince:
+    """What a checkpoint was trained with beside the profile its run was launched from, as that is now."""
+
+    source: Path | None
+    """The profile; None where the run has none or it is gone: then nothing was edited that could be left out."""
+    stored: Profile | None = None
+    wanted: Profile | None = None
+    problem: str = ""
+
+    def left_out(self, plans: Sequence[ChildPlan]) -> LeftOut:
+        """What was edited and is in none of ``plans``, which go on from the checkpoint."""
+        if self.stored is None or self.wanted is None:
+            return LeftOut((), self.source, self.problem)
+        return LeftOut(left_out(self.stored, self.wanted, plans), self.source)
+
+
+def edited_since(run: RunDirectory, checkpoint: Path) -> EditedSince:
+    """Read both; a few small files. A profile with problems is one of the answers.
+
+    A run that was made from another has no profile of its own on the disk: its nearest ancestor's is looked at, for who edits
+    that and goes on from the child means it as well.
+    """
+    record, is_own = RunRecord.read(run.record), True
+    for _ in range(_GENERATIONS):
+        if record is None or record.source_profile is not None or record.parent is None:
+            break
+        run, is_own = RunDirectory(run.path.parent / record.parent.run), False
+        record = RunRecord.read(run.record)
+    source, _ = _source_of(record)
+    if record is None or source is None:
+        return EditedSince(None)
+    try:
+        stored = profile_in(read_state(checkpoint), checkpoint) if is_own else read_snapshot(run.profile)
+        wanted = _of_its_stage(load_profile(source, record.overrides).profile, record, source)
+    except UserError as error:
+        reason = error.what.partition("\n")[0]
+        return EditedSince(source, problem=f"{source.name} cannot be compared: {reason}")
+    return EditedSince(source, stored, wanted)
+
+
+def edits_left_out(run: RunDirectory, checkpoint: Path, plans: Sequence[ChildPlan]) -> LeftOut:
+    """What was edited since ``checkpoint`` was saved and is in none of ``plans``, which go on from it."""
+    return edited_since(run, checkpoint).left_out(plans)
 
 
 def _of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Profile:

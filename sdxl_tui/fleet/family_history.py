@@ -192,7 +192,10 @@ class LineHistory:
         found: list[Seam] = []
         for link in self._links:
             if link.start:
-                found.append(Seam(link.start, clean(link.route) or "continue"))
+                stage = link.family.run.stage
+                found.append(
+                    Seam(link.start, f"stage {stage}" if stage is not None else clean(link.route) or "continue")
+                )
             history = self.of(link)
             within = self.made(link)
             resumes = [Seam(link.place(step), "resume") for step in history.curves.history.resumes if step < within]

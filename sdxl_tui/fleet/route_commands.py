@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from engine.profile.fields import SOURCES
 from engine.profile.to_toml import toml_value
-from engine.routes.effects import Effect
+from engine.routes.effects import RATE_FIELDS, Effect
 from engine.routes.resuming import routes_for
 from engine.routes.route import Route
 
@@ -18,12 +19,29 @@ _GROUPS: Final = {
 }
 
 
-def commands_for(changed: Sequence[Effect], run_id: str, step: int) -> tuple[str, ...]:
-    """One for every route that applies all of ``changed`` from the run's checkpoint at ``step``, the gentlest first."""
+def commands_for(changed: Sequence[Effect], run_id: str, step: int, also: Sequence[Effect] = ()) -> tuple[str, ...]:
+    """One for every route that applies all of ``changed`` from the run's checkpoint at ``step``, the gentlest first.
+
+    also: edits that a resume would have applied; a child is told them, or it would not have them.
+    """
     return tuple(
-        " ".join(["sdxl-tui", _command(route), f"{run_id}@{step}", *_options(changed, route, step)])
+        " ".join(
+            ["sdxl-tui", _command(route), f"{run_id}@{step}", *_options(changed, route, step), *_told(also, route)]
+        )
         for route in routes_for(tuple(changed))
     )
+
+
+def options_for(effects: Sequence[Effect], route: Route, step: int) -> str:
+    """The options that give a child of ``route`` the edited values, for a command line that has the others."""
+    return " ".join(_option(effect, route, step) for effect in effects)
+
+
+def _told(also: Sequence[Effect], route: Route) -> list[str]:
+    """A moved base or moved data are found by a child that keeps no state only."""
+    return [
+        f"--set {_assigned(effect.field, effect.new)}" for effect in also if not (effect.is_moved and route.keeps_state)
+    ]
 
 
 def _command(route: Route) -> str:
@@ -44,9 +62,9 @@ def _option(effect: Effect, route: Route, step: int) -> str:
             more = new - effect.stored
             option = f"--steps {more} --then hold" if route is Route.EXTEND else f"--steps {max(1, new - step)}"
         case "optimizer.lr":
-            option = f"--lr {new:g}"
+            option = f"--lr {new!r}"
         case _ if path in _GROUPS:
-            option = f"--group-lr {_GROUPS[path]}={'LR' if new is None else format(new, 'g')}"
+            option = f"--group-lr {_GROUPS[path]}={'LR' if new is None else repr(new)}"
         case "schedule.kind":
             option = f"--schedule {getattr(new, 'value', new)}"
         case "schedule.warmup_steps":
@@ -54,7 +72,22 @@ def _option(effect: Effect, route: Route, step: int) -> str:
         case "network.rank" | "network.alpha":
             option = f"--{name} {new:g}"
         case _ if path.startswith("schedule."):
-            option = f"--shape {name}={toml_value(new)}"
+            option = f"--shape {_assigned(name, new)}"
         case _:
-            option = f"--set {path}={'…' if path == SOURCES else toml_value(new)}"
+            option = f"--set {_assigned(path, new)}"
     return option
+
+
+def assigned(effect: Effect) -> str:
+    """``section.field=value`` of an edit, as an override."""
+    return f"{effect.field}={toml_value(effect.new)}"
+
+
+def has_option(path: str) -> bool:
+    """Whether the ways on have an option or a field of their own for it."""
+    return path in {*RATE_FIELDS, "training.steps", "network.rank", "network.alpha"}
+
+
+def _assigned(name: str, new: Any) -> str:
+    """``name=value`` as one word of a shell. The sources of images are a table that no command line sets."""
+    return shlex.quote(f"{name}={toml_value(new)}") if name != SOURCES else f"{name}=…"

@@ -63,6 +63,8 @@ class RunSummary:
     """What its user says of it."""
     validation_loss: float | None = None
     """On held-out images, as last measured."""
+    stage: int | None = None
+    """Which of its profile's stages it trains, from 1; None for a profile without stages."""
     waits: str = ""
     """What it waits for, if it is in the queue of this machine."""
     turn: int = 0
@@ -168,6 +170,7 @@ def summarize(run: RunDirectory) -> RunSummary:
         parent=parent.run if parent else None,
         origin=parent,
         started_from=_started_from(record),
+        stage=record.stage if record else None,
         step=status.step,
         total_steps=status.total_steps or _planned_steps(run),
         loss=status.loss,

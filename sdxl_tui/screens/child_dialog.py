@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -97,6 +98,8 @@ class ChildDialog(ModalScreen[RunDirectory | None], Generic[P]):
         Binding("enter,ctrl+s", "start", "Start the child run", key_display="⏎", priority=True),
         Binding("ctrl+r", "warm_up", "Add the warmup", key_display="^r"),
         Binding("escape", "dismiss(None)", "Back"),
+        Binding("pagedown", "read_on(1)", "Read on", key_display="pgdn", priority=True),
+        Binding("pageup", "read_on(-1)", show=False, priority=True),
         Binding("down", "app.focus_next", "Next", show=False),
         Binding("up", "app.focus_previous", "Previous", show=False),
     ]
@@ -106,6 +109,14 @@ class ChildDialog(ModalScreen[RunDirectory | None], Generic[P]):
         self.workspace = workspace
         self.plan: P | None = None
         self._starting = False
+
+    def on_mount(self) -> None:
+        """Whether there is more to read shows when what changes has been laid out."""
+        effects = self.query_one("#effects", VerticalScroll)
+        self.watch(effects, "virtual_size", self._laid_out, init=False)
+
+    def _laid_out(self) -> None:
+        self.call_after_refresh(self.refresh_bindings)
 
     # What each dialog has of its own
 
@@ -239,7 +250,14 @@ class ChildDialog(ModalScreen[RunDirectory | None], Generic[P]):
             return True if self.plan is not None and not self._starting else None
         if action == "warm_up":
             return self.plan is not None and needs_warmup(self.plan)
+        if action == "read_on":
+            return self.query_one("#effects", VerticalScroll).max_scroll_y > 0
         return True
+
+    def action_read_on(self, way: int) -> None:
+        """Scroll what changes, where not all of it is seen."""
+        shown = self.query_one("#effects", VerticalScroll)
+        shown.scroll_relative(y=way * max(1, shown.size.height - 1), animate=False)
 
     def action_warm_up(self) -> None:
         """Take the advised warmup."""

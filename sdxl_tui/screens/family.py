@@ -178,10 +178,9 @@ class FamilyPage(ReadingPlace):
 
     def _began_as(self, link: Link) -> str:
         """The route by which a run came from the one before; of the first one, what it started from."""
-        origin = link.family.run.started_from
-        if origin is not None:
-            return f"{origin.route} from {origin.label}"
-        return clean(link.route) or "fresh"
+        origin, stage = link.family.run.started_from, link.family.run.stage
+        began = f"{origin.route} from {origin.label}" if origin is not None else clean(link.route) or "fresh"
+        return began if stage is None else f"stage {stage}, {began}"
 
     def action_turn(self, by: int) -> None:
         """Another line of the family."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import on, work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
@@ -22,14 +23,18 @@ from engine.profile.load import read_snapshot
 from engine.profile.schema import Profile
 from engine.routes.child import read_shape
 from engine.routes.continuing import plan_continuation
+from engine.routes.effects import Effect
 from engine.routes.extending import Extension, plan_extension
 from engine.routes.forking import Fork, plan_fork
+from engine.routes.left_out import can_take
 from engine.routes.plan import ChildPlan, stands_at
 from engine.routes.route import Route, RouteError
 from engine.run.layout import RunDirectory
 from engine.schedule import Kind
 from sdxl_tui.fleet.children import ResizeReport, start_child
+from sdxl_tui.fleet.edits import EditedSince, LeftOut, edited_since
 from sdxl_tui.fleet.queue.changes import Turn
+from sdxl_tui.fleet.route_commands import assigned, has_option
 from sdxl_tui.screens.child_dialog import MUTED, NOT_TYPED, ChildDialog, shape_words
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_duration, format_lr, format_percent
@@ -65,6 +70,8 @@ WHEN_NOTES: Final = {
 class WayOnDialog(ChildDialog[ChildPlan]):
     """LR, schedule, warmup and steps of the child; the old curve and the new one; what changes and what is kept."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "take_edits", "Take the edits", key_display="^t")]
+
     def __init__(
         self,
         workspace: Workspace,
@@ -81,6 +88,8 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         self.forked: tuple[ChildPlan, ...] = ()
         """The plans of a fork, where several rates were typed."""
         self._profile: Profile | None = None
+        self._edited = EditedSince(None)
+        self._taken: tuple[Effect, ...] = ()
         self._planned_when = NOW
 
     @property
@@ -140,13 +149,14 @@ class WayOnDialog(ChildDialog[ChildPlan]):
     def _read_profile(self) -> None:
         try:
             profile = read_snapshot(self.run_directory.latest_profile)
+            edited = edited_since(self.run_directory, self.checkpoint.folder)
         except (UserError, OSError) as error:
             self.app.call_from_thread(self.fail, f"the parent's profile cannot be read: {error}")
         else:
-            self.app.call_from_thread(self._take_profile, profile)
+            self.app.call_from_thread(self._take_profile, profile, edited)
 
-    def _take_profile(self, profile: Profile) -> None:
-        self._profile = profile
+    def _take_profile(self, profile: Profile, edited: EditedSince) -> None:
+        self._profile, self._edited = profile, edited
         self.update_plan()
 
     @on(Choice.Changed, "#way")
@@ -201,6 +211,7 @@ class WayOnDialog(ChildDialog[ChildPlan]):
             rank=rank,
             alpha=alpha,
             route=self.way,
+            overrides=self._overrides,
         )
         if len(lrs) == 1:
             return plan(lr=lrs[0])
@@ -234,7 +245,55 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         ):
             return None
         added = steps or self.checkpoint.schedule.total_steps // 4 or 1
-        return plan_extension(self.checkpoint, profile, steps=added, how=how, lr=lr, end_lr=end)
+        return plan_extension(
+            self.checkpoint, profile, steps=added, how=how, lr=lr, end_lr=end, overrides=self._overrides
+        )
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What was edited in the run's profile since and is not in the plan."""
+        plans = self.forked or ((self.plan,) if self.plan else ())
+        return self._edited.left_out(plans) if plans else LeftOut((), None)
+
+    @property
+    def _overrides(self) -> tuple[str, ...]:
+        """The edits that were taken over, as far as the way can have them."""
+        return tuple(assigned(one) for one in self._taken if can_take(one, self.way))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Edits can be taken over where there are some that the way can have."""
+        if action == "take_edits":
+            return any(map(self._can_take, self.left_out.effects))
+        return super().check_action(action, parameters)
+
+    def _can_take(self, effect: Effect) -> bool:
+        """The rates of single groups have no field here."""
+        is_groups_own = effect.field.startswith("optimizer.") and effect.field.endswith("_lr")
+        return can_take(effect, self.way) and not is_groups_own
+
+    def action_take_edits(self) -> None:
+        """Put what was edited into the fields, and what has no field into the child's profile."""
+        takes = [effect for effect in self.left_out.effects if self._can_take(effect)]
+        self._taken = (*self._taken, *(effect for effect in takes if not has_option(effect.field)))
+        for effect in takes:
+            match effect.field:
+                case "optimizer.lr":
+                    self.query_one("#lr", Input).value = repr(effect.new)
+                case "schedule.kind":
+                    self.query_one("#kind", Choice).value = str(effect.new.value)
+                case "schedule.warmup_steps":
+                    self.query_one("#warmup", Input).value = str(effect.new)
+                case "training.steps":
+                    planned = self.checkpoint.total_steps if self.way is Route.EXTEND else self.checkpoint.step
+                    self.query_one("#steps", Input).value = str(max(1, effect.new - planned))
+                case "network.rank" | "network.alpha":
+                    self.query_one("#way", Choice).value = Route.RESIZE.value
+                    self.query_one(f"#{effect.field.partition('.')[2]}", Input).value = f"{effect.new:g}"
+                case _ if effect.field.startswith("schedule."):
+                    shape = self.query_one("#shape", Input)
+                    word = assigned(effect).removeprefix("schedule.").replace(" ", "")
+                    shape.value = f"{shape.value} {word}".strip()
+        self.update_plan()
 
     def _typed_rate(self, name: str, text: str | None = None) -> float | None:
         return self.typed_rate(name, current=self._stands_at, base=self.checkpoint.groups[0].base_lr, text=text)
@@ -256,7 +315,28 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         ]
 
     def said_of(self, plan: ChildPlan) -> Content:
-        """What the stored schedule had left, and how long finishing it first would take."""
+        """What of the profile's edits is left out, what the stored schedule had left, how long finishing that would take."""
+        said = self._said_of_the_schedule(plan)
+        return Content("\n").join([*self._said_of_edits(), said])
+
+    def _said_of_edits(self) -> list[Content]:
+        """The edits that the child would not have, in a line."""
+        left = self.left_out
+        if left.problem:
+            return [Content.styled(clean(f"{left.problem}; edits in it are not in the child"), "bold $warning")]
+        if not left.effects or left.source is None:
+            return []
+        names = ", ".join(effect.field for effect in left.effects)
+        key = ("ctrl+t", "bold $warning") if self.check_action("take_edits", ()) else ("", "")
+        does = " takes them: " if key[0] else " (another way takes them): "
+        count = f"{len(left.effects)} edit{'s' * (len(left.effects) > 1)}"
+        return [
+            Content.assemble(
+                (clean(f"{count} in {left.source.name} not in this child. "), "bold $warning"), key, does, names
+            )
+        ]
+
+    def _said_of_the_schedule(self, plan: ChildPlan) -> Content:
         checkpoint = self.checkpoint
         if self.forked:
             names = ", ".join(format_lr(one.new_base_lr) for one in self.forked)

@@ -104,3 +104,18 @@ def test_deep_nesting_and_odd_keys_are_no_crash() -> None:
     deep_key = b"\x80\x02})" + b"\x85" * 200_000 + b"Ns."
     with pytest.raises(ForeignFileError, match="dict key"):
         read_pickle(deep_key)
+
+
+@pytest.mark.parametrize("objects", [b"}\x94", b"N\x94", b")\x85"])
+def test_many_small_objects_end_before_they_fill_the_memory(objects: bytes) -> None:
+    """Each byte of these asks for an object of some hundred bytes: unbounded, 16 MB of pickle would fill 1.5 GB."""
+    with pytest.raises(ForeignFileError, match="more than 2,000,000 operations"):
+        read_pickle(b"\x80\x04(" + objects * 8_000_000 + b"t.")
+
+
+def test_bytes_that_cannot_be_a_name_are_damage_and_not_an_attack() -> None:
+    for name in (b"c\x00\x01os\nsy\x1bstem\n.", b"c" + b"a" * 5_000 + b"\nb\n.", b"cos system\nx\n."):
+        with pytest.raises(ForeignFileError) as caught:
+            read_pickle(b"\x80\x02" + name)
+        assert not isinstance(caught.value, HostilePickleError)
+        assert len(str(caught.value)) < 120

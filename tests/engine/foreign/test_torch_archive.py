@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,35 @@ def test_the_old_format_and_other_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder.bin").mkdir()
     with pytest.raises(ForeignFileError):
         TorchArchive(tmp_path / "folder.bin")
+
+
+def test_a_flipped_bit_in_a_rate_is_found_by_the_checksum_and_a_file_without_checksums_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "optimizer.bin"
+    saved = {"state": {}, "param_groups": [{"lr": 1.2345e-4, "params": []}]}
+    torch.save(saved, path)
+    data = bytearray(path.read_bytes())
+    data[data.index(struct.pack(">d", 1.2345e-4)) + 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ForeignFileError, match=r"data\.pkl in it does not match its checksum"):
+        TorchArchive(path)
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(saved, path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    with TorchArchive(path) as archive:
+        assert archive.content == saved
+
+
+def test_sizes_that_a_directory_claims_cost_no_memory(tmp_path: Path) -> None:
+    """A file with 8 GB of nothing, whose end says that the list of its entries is all of it."""
+    path, size = tmp_path / "optimizer.bin", 8 << 30
+    end64 = b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", size, 0)
+    locator = b"PK\x06\x07" + bytes(4) + struct.pack("<QI", size, 1)
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(end64 + locator + b"PK\x05\x06" + bytes(8) + b"\xff" * 8 + bytes(2))
+    with pytest.raises(ForeignFileError, match="directory claims"):
+        TorchArchive(path)

@@ -145,6 +145,10 @@ def test_a_chain_of_stages_that_was_stopped_goes_on_in_the_stage_it_was_in(copie
     assert (end.groups[0].base_lr, end.schedule.kind.value) == (2e-4, "cosine")
     left, given = copied.run(rough).checkpoint(300), copied.run(fine).start_checkpoint
     assert (given / "optimizer.safetensors").read_bytes() == (left / "optimizer.safetensors").read_bytes()
+    tree = copied("tree", rough).out
+    assert f"{rough}  stage 1, finished 300/300" in tree and f"{fine}  stage 2, finished 3/3" in tree
+    (family,) = copied("tree", rough, "--json").json
+    assert (family["stage"], family["children"][0]["stage"]) == (1, 2)
 
 
 def test_stages_wait_in_the_queue_together_and_none_is_left_if_one_cannot_be_made(copied: CommandLine) -> None:

@@ -219,3 +219,72 @@ def test_other_content_at_the_new_place_is_refused_before_an_engine_starts(
     assert f"was bundled:demo-base and is now {to / 'base'}, which holds other content (and dataset.sources)" in said
     assert "no exact resume is possible" in said
     assert len(copied.run(finished.out.strip()).existing_attempts()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "takes"),
+    [
+        (("continue", "latest@4", "--lr", "base"), "--set optimizer.weight_decay=0.2 --set loss.min_snr_gamma=5.0"),
+        (("reschedule", "latest@4", "--steps", "3"), "--set loss.min_snr_gamma=5.0"),
+        (("extend", "latest@4", "--steps", "2", "--then", "hold"), "--set loss.min_snr_gamma=5.0"),
+        (("fork", "latest@4", "--lr", "1e-4,5e-5"), "--set optimizer.weight_decay=0.2 --set loss.min_snr_gamma=5.0"),
+    ],
+)
+def test_an_edit_that_a_child_does_not_have_is_said_with_the_options_that_give_it(
+    copied: CommandLine, words: tuple[str, ...], takes: str
+) -> None:
+    edited(copied, "[optimizer]", "[optimizer]\nweight_decay = 0.2")
+    edited(copied, "[loss]", "[loss]\nmin_snr_gamma = 5.0")
+    told = copied(*words, "--dry-run")
+    assert told.code == 0, told.err
+    said = " ".join(told.err.split())
+    assert "Edited in demo.toml since, and NOT in this child:" in said
+    assert f"To have it so: {takes}" in said
+    assert ("optimizer.weight_decay not set → 0.2 (by continue only)" in said) == (words[0] in {"reschedule", "extend"})
+    planned = copied(*words, *takes.split(), "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    found = json.loads(planned.out)
+    plan = found[0] if isinstance(found, list) else found
+    left = [one["field"] for one in plan["edits_left_out"]]
+    assert left == ([] if "weight_decay" in takes else ["optimizer.weight_decay"])
+
+
+def test_the_command_that_applies_edits_has_those_of_them_too_that_a_resume_would_apply(copied: CommandLine) -> None:
+    edited(copied, "[optimizer]", "[optimizer]\nweight_decay = 0.2")
+    edited(copied, "[loss]", "[loss]\nmin_snr_gamma = 5.0")
+    (command,) = json.loads(copied("effect", "latest@4", "--json").out)["commands"]
+    planned = copied(*command.split()[1:], "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert {one["field"]: one["new"] for one in json.loads(planned.out)["effects"]}.items() >= {
+        "loss.min_snr_gamma": 5.0,
+        "optimizer.weight_decay": 0.2,
+    }.items()
+    assert json.loads(planned.out)["edits_left_out"] == []
+
+
+def test_a_profile_that_cannot_be_compared_is_said_to_be_so_and_the_child_can_be_made(copied: CommandLine) -> None:
+    edited(copied, "[optimizer]", "[optimiser]")
+    told = copied("continue", "latest@4", "--lr", "base", "--dry-run")
+    assert told.code == 0, told.err
+    assert "demo.toml cannot be compared: " in told.err
+    assert "What was edited in it is not in the child." in " ".join(told.err.split())
+
+
+def test_an_edit_is_said_to_be_left_out_further_down_the_family_too(copied: CommandLine) -> None:
+    """A child has no profile on the disk; who edits its parent's and goes on from the child means that as well."""
+    path = edited(copied, "[loss]", "[loss]")
+    made = copied("continue", "latest@4", "--lr", "5e-4", "--steps", "1", "--set", "network.dropout=0.1", "--wait")
+    assert made.code == 0, made.err
+    child = made.out.strip()
+    assert "Edited in" not in copied("continue", child, "--lr", "base", "--dry-run").err
+    path.write_text(path.read_text().replace("[loss]", "[loss]\nmin_snr_gamma = 5.0", 1))
+    assert "min_snr_gamma not set → 5.0" in " ".join(copied("continue", child, "--lr", "base", "--dry-run").err.split())
+
+
+@pytest.mark.parametrize("shape", ["cycles=3", "cycles=4", "power=1.0", "rise_share=0.3"])
+def test_a_shape_that_the_schedule_has_no_use_for_is_refused_also_at_its_default(
+    trained: CommandLine, shape: str
+) -> None:
+    told = trained("continue", "latest@4", "--lr", "base", "--shape", shape, "--dry-run")
+    assert told.code == 2
+    assert f"schedule.{shape.partition('=')[0]}: is not used by the schedule cosine" in told.err

@@ -11,8 +11,10 @@ import pytest
 from engine.checkpoint.pins import pin, unpin
 from engine.run.layout import RunDirectory
 from engine.run.lock import RunLock
-from engine.run.records import RunRecord
+from engine.run.records import Parent, RunRecord
 from sdxl_tui.fleet.deletion import delete, plan_deletion
+from sdxl_tui.fleet.queue.record import Entry, Queue, queue_file
+from sdxl_tui.workspace import Workspace
 from tests.engine.checkpoint.checkpoint_files import add_attempt, make_run
 
 
@@ -151,3 +153,38 @@ def test_one_that_cannot_be_moved_is_said_to_stay(run: RunDirectory, monkeypatch
     done = delete(plan)
     assert done.goes == () and "permissions" in done.refused[0].reason
     assert steps(run) == [10, 20, 30, 40]
+
+
+def waits(run: RunDirectory, name: str) -> None:
+    """Put a run into the queue of the workspace around ``run``."""
+    file = queue_file(Workspace(run.path.parent.parent))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(Queue((Entry(name, 1.0),)).to_json()))
+
+
+def test_the_newest_stays_while_a_child_waits_for_its_runs_end(run: RunDirectory, tmp_path: Path) -> None:
+    """The child would else begin at an older one without a word."""
+    child = RunDirectory(tmp_path / "runs" / "child")
+    child.path.mkdir()
+    parent = Parent(run.id, "", 40, "continue")
+    child.record.write_text(json.dumps(RunRecord("child", "child", 2.0, None, "0", parent=parent).to_json()))
+    waits(run, "child")
+    folders = all_of(run)
+    assert refused(folders) == {"step-00000040": "child waits in the queue and begins there"}
+    delete(plan_deletion(folders))
+    assert steps(run) == [40]
+
+
+def test_the_newest_whole_one_stays_while_its_run_waits_to_be_resumed(run: RunDirectory) -> None:
+    waits(run, run.id)
+    damage(run.checkpoint(40))
+    assert refused(all_of(run)) == {"step-00000030": "its run waits in the queue and goes on from there"}
+
+
+def test_another_run_in_the_queue_keeps_nothing_and_a_queue_that_cannot_be_read_keeps_the_newest(
+    run: RunDirectory,
+) -> None:
+    waits(run, "other")
+    assert refused(all_of(run)[1:]) == {}
+    queue_file(Workspace(run.path.parent.parent)).write_text('{"entries": 5')
+    assert list(refused(all_of(run)[1:])) == ["step-00000040"]

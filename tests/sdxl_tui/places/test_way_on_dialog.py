@@ -20,7 +20,7 @@ from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.way_on_dialog import WayOnDialog
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.labelled_field import LabelledField
-from tests.sdxl_tui.places.place_field import COSINE, Field, Shell, matches_snapshot, screen_text, typed, until
+from tests.sdxl_tui.places.place_field import COSINE, PROFILE, Field, Shell, matches_snapshot, screen_text, typed, until
 
 
 @pytest.fixture
@@ -51,6 +51,18 @@ def shell(field: Field, *, step: int = 1000, schedule: Schedule = COSINE, base_l
     """The place with one checkpoint."""
     run = field.run(step=step, schedule=schedule)
     field.checkpoint(run, step, schedule=schedule, base_lr=base_lr)
+    return Shell(lambda: CheckpointsScreen(field.workspace))
+
+
+def edited(field: Field, *changes: tuple[str, str]) -> Shell:
+    """The place with one checkpoint of a run whose profile was edited afterwards."""
+    run = field.run(step=1000, source=field.workspace.profiles / "fox.toml")
+    field.checkpoint(run, 1000)
+    text = PROFILE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    field.profile(text=text)
     return Shell(lambda: CheckpointsScreen(field.workspace))
 
 
@@ -259,3 +271,35 @@ async def test_finishing_first_plans_from_the_end_and_queues_the_run_and_its_chi
     parent, child = read_queue(field.workspace).entries
     assert (child.after, parent.after) == (parent.run, None)
     assert started == []
+
+
+async def test_edits_of_the_profile_that_the_child_would_not_have_are_named_and_taken_over(
+    field: Field, started: list[str]
+) -> None:
+    """Who edits the profile and then trains on should not believe that the edits came along."""
+    place = edited(field, ("lr = 1e-4", "lr = 3e-4\nweight_decay = 0.2"), ("resolution = 128", "resolution = 192"))
+    async with place.run_test(size=(80, 24)) as pilot:
+        screen = await dialog(pilot)
+        await until(pilot, lambda: "3 edits in " in screen_text(pilot.app), "the edits")
+        text = " ".join(screen_text(pilot.app).replace("│", " ").split())
+        assert "not in this child. ctrl+t takes them: dataset.resolution, optimizer.lr, optimizer.weight_decay" in text
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "not in this child" not in screen_text(pilot.app), "the edits taken over")
+        assert screen.plan is not None
+        child = screen.plan.profile
+        assert (child.optimizer.lr, child.optimizer.weight_decay, child.dataset.resolution) == (3e-4, 0.2, 192)
+        screen.query_one("#way", Choice).value = "reschedule"
+        await until(pilot, lambda: "2 edits in " in screen_text(pilot.app), "what a reschedule cannot have")
+        assert "another way takes them" in " ".join(screen_text(pilot.app).replace("│", " ").split())
+
+
+async def test_what_changes_can_be_read_to_its_end_on_a_small_terminal(field: Field, started: list[str]) -> None:
+    place = edited(field, ("lr = 1e-4", "lr = 3e-4\nweight_decay = 0.2\nbeta1 = 0.8\nbeta2 = 0.99\neps = 1e-7"))
+    async with place.run_test(size=(80, 24)) as pilot:
+        await dialog(pilot)
+        await until(pilot, lambda: "ctrl+t" in screen_text(pilot.app), "the edits")
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "Read on" in screen_text(pilot.app), "that there is more")
+        assert "schedule.warmup_steps" not in screen_text(pilot.app)
+        await pilot.press("pagedown", "pagedown", "pagedown")
+        await until(pilot, lambda: "Kept LoRA weights" in screen_text(pilot.app), "the end")
