@@ -25,14 +25,13 @@ from engine.routes.resuming import ResumePlan
 from sdxl_tui.fleet.profile_draft import section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
-from sdxl_tui.screens.draft_place import DraftPlace
 from sdxl_tui.screens.find_field import FindField
+from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import EditorHelp
 from sdxl_tui.widgets.profile_form import HIDDEN, SectionForm
-from sdxl_tui.widgets.profile_plan import ProfilePlan
 from sdxl_tui.widgets.profile_sections import DraftTitle, SectionList
 from sdxl_tui.widgets.row_list import RowList
 from sdxl_tui.widgets.source_run_line import SourceRunLine
@@ -47,8 +46,8 @@ STEP_AFTER: Final = 0.8
 """Seconds without a keystroke in the TOML text after which the next one is another step to undo."""
 
 
-class ProfileEditor(DraftPlace):
-    """Sections on the left, their fields beside them, help below; the planned learning rate where there is room."""
+class ProfileEditor(OutlookPlace):
+    """Sections on the left, their fields beside them, what they come to on the right, help below."""
 
     place = PlaceName.PROFILES
     topic = "Profile editor"
@@ -60,6 +59,8 @@ class ProfileEditor(DraftPlace):
         "Ctrl with up and down steps a number.",
         "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
+        "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
+        "where the screen is large enough; F5 turns them. They are looked at in the background, as you type.",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
     )
@@ -67,9 +68,9 @@ class ProfileEditor(DraftPlace):
     DEFAULT_CSS = """
     ProfileEditor {
         #pages { width: 1fr; padding: 0 1; }
-        ProfilePlan { display: none; width: 36%; border-left: solid $foreground 15%; }
-        &.-wide ProfilePlan { display: block; }
         &.-wide SectionList { width: 22; }
+        &.-beside SectionList { display: none; }
+        &.-beside BesideForm { width: 36; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
@@ -101,7 +102,6 @@ class ProfileEditor(DraftPlace):
         self._form_page = Container(id="form")
         self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, highlight_cursor_line=False)
         self._pages = ContentSwitcher(self._form_page, self._toml, id="pages", initial="form")
-        self._plan = ProfilePlan()
         self._help = EditorHelp(id="help")
         self._run: SourceRun | None = None
         self._difference: ResumePlan | None = None
@@ -111,7 +111,7 @@ class ProfileEditor(DraftPlace):
     def compose_body(self) -> Iterable[Widget]:
         yield self._title
         yield self._run_line
-        yield Horizontal(self._sections, self._pages, self._plan)
+        yield Horizontal(self._sections, self._pages, self.beside)
         yield self._help
 
     @on(Mount)
@@ -133,7 +133,7 @@ class ProfileEditor(DraftPlace):
         self._title.show(self.draft, read_only=self.read_only)
         self._run_line.show(self._run, self._difference, unfinished=bool(self.draft.complaints))
         self._sections.show(self.draft, effects.values())
-        self._plan.show(self.draft.profile, self.draft.problems)
+        self.look_ahead()
         if self._form is not None:
             self._form.show_origins(self.draft.origins(self._section))
             self._form.show_problems(self.draft.complaints)

@@ -173,7 +173,7 @@ def test_the_outlook_is_what_the_training_will_find(zoo: Path) -> None:
     """
     profile = parse_profile(text, folder=zoo).profile
     (zoo / "cut.png").unlink()  # what only decoding finds
-    found = outlook(profile)
+    found = outlook(profile).to_json()
     prepared = prepare(profile.dataset, zoo.parent / "cache", SmallEncoders()).report(2, 2).to_json()
     differs = {name for name, value in prepared.items() if found[name] != value}
     assert differs == {"captions"}, "the small encoders count bytes"
