@@ -2,9 +2,10 @@
 
     python benchmarks/editor_keystroke.py [--keys 60]
 
-In the form (a learning rate is typed and taken back), in the TOML text, and for moving between sections. Milliseconds from
-writing the key to the last byte it brought about: field, title, marks, help, the planned curve, the data set of as many images
-as --images says, and the estimate. The app keeps the draft on the disk and looks at the file meanwhile. In the TOML text the judgement waits for 80 ms without a key, which is in the number.
+In the form (a learning rate is typed and taken back, then a batch size, on which the data set depends), in the TOML text, and
+for moving between sections. Milliseconds from writing the key to the last byte it brought about: field, title, marks, help, the
+planned curve, the data set of as many images as --images says, and the estimate. The app keeps the draft on the disk and looks
+at the file meanwhile. In the TOML text the judgement waits for 80 ms without a key, which is in the number.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Terminal:
 
     def quiet(self, seconds: float) -> None:
         """Read until nothing came for ``seconds``."""
-        while select.select([self.master], [], [], seconds)[0]:
+        until = time.monotonic() + 20.0
+        while select.select([self.master], [], [], seconds)[0] and time.monotonic() < until:
             os.read(self.master, 1 << 16)
 
     def press(self, keys: bytes) -> tuple[float, float]:

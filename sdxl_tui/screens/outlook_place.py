@@ -5,6 +5,7 @@ Everything is looked at in threads, and what an edit makes out of date is given 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
@@ -27,8 +28,8 @@ HIGH: Final = 46
 """Columns and lines from which all parts stand one below the other."""
 LOOK_AGAIN_EVERY: Final = 10.0
 """Seconds between two looks at the folders of images; free memory and disk are asked as often."""
-PROGRESS_EVERY: Final = 25
-"""Images between two words about how far a look has come."""
+PROGRESS_EVERY: Final = 0.5
+"""Seconds between two words about how far a look at the images has come."""
 
 
 class OutlookPlace(DraftPlace):
@@ -109,9 +110,12 @@ class OutlookPlace(DraftPlace):
     @work(thread=True, exclusive=True, group="data")
     def _read_data(self, profile: Profile, anew: bool) -> None:
         worker = get_current_worker()
+        told = time.monotonic()
 
         def progress(done: int, total: int) -> None:
-            if done % PROGRESS_EVERY == 0 and not worker.is_cancelled:
+            nonlocal told
+            if time.monotonic() > told + PROGRESS_EVERY and not worker.is_cancelled:
+                told = time.monotonic()
                 self.app.call_from_thread(self.beside.tell_progress, done, total)
 
         answer = self._data.read(profile, anew=anew, progress=progress, should_stop=lambda: bool(worker.is_cancelled))

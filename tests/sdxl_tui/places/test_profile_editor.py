@@ -9,11 +9,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.estimate import estimate
 from engine.profile.load import LoadedProfile
 from engine.profile.problems import Problem, ProfileError
 from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.gpus import Gpu
+from sdxl_tui.fleet.profile_outlook import Machine
 from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.changes import Turn
+from sdxl_tui.screens import outlook_place
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
@@ -375,9 +379,15 @@ async def test_hostile_text_in_a_profile_is_shown_and_not_obeyed(field: Field) -
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
-async def test_it_looks_as_it_did(field: Field, width: int, height: int) -> None:
+async def test_it_looks_as_it_did(field: Field, width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "free_bytes", lambda _: 80_000_000_000)
+    gpu = Gpu(0, "GPU-a", "NVIDIA GeForce RTX 4090", 24 << 30, 2 << 30)
+    monkeypatch.setattr(outlook_place, "this_machine", lambda: Machine((gpu,), 64 << 30))
     async with shell(field).run_test(size=(width, height), notifications=True) as pilot:
         await go_to(pilot, "optimizer", "lr")
+        if width >= outlook_place.WIDE:
+            await until(pilot, lambda: "Epoch" in screen_text(pilot.app), "the data set")
+            await until(pilot, lambda: "RTX 4090" in screen_text(pilot.app), "the estimate")
         matches_snapshot(f"editor-{width}x{height}", screen_text(pilot.app))
 
 
