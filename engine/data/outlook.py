@@ -1,14 +1,11 @@
-"""``python -m engine dataset``: what a profile's data set would come to, before anything is encoded or trained.
+"""What a profile's data set would come to, before anything is encoded or trained. Torch-free.
 
-Files are read and headers looked at, no picture is decoded: one that is cut short is found when it is encoded. Only
-counting tokens loads a library of the training's, and only the tokenizers of the base.
+Files are read and headers looked at, no picture is decoded: one that is cut short is found when it is encoded.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +17,11 @@ from engine.data.progress import Report, ShouldStop, never_stop, report_to_nobod
 from engine.data.report import DatasetReport, remarks, report_on
 from engine.data.scan import Scan, scan_sources
 from engine.data.views import PlacedImage
-from engine.demo import locate
 from engine.errors import UserError
-from engine.profile.load import load_profile
 from engine.profile.schema import Profile
 
-
-def print_dataset(arguments: argparse.Namespace) -> int:
-    """Print the report on the data set of the profile in ``arguments.profile`` as one line of JSON."""
-    profile = load_profile(arguments.profile, arguments.overrides).profile
-    print(json.dumps(outlook(profile, count_tokens=arguments.tokens).to_json()))
-    return 0
+CountTokens = Callable[[Profile, Sequence[PlacedImage]], list[int]]
+"""The length of every image's caption in tokens. Raises ``UserError`` if that cannot be known."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +67,18 @@ def scan_of(
     )
 
 
-def outlook_of(profile: Profile, scan: Scan, *, count_tokens: bool = False) -> DataOutlook:
+def outlook_of(profile: Profile, scan: Scan, count: CountTokens | None = None) -> DataOutlook:
     """What the images of ``scan``, which were found for ``profile``, come to. Raises ``DatasetError`` if no bucket fits.
 
-    A base that cannot be opened leaves the lengths of captions open and is remarked on.
+    count: gives the length of every caption; where it raises a ``UserError``, that is remarked on.
     """
     training = profile.training
     items = in_order(place_images(scan.images, profile.dataset, profile.captions))
     told = remarks(scan, items)
     tokens: list[int] | None = None
-    if count_tokens:
+    if count is not None:
         try:
-            tokens = _lengths(profile, items)
+            tokens = count(profile, items)
         except UserError as error:
             told.append((f"tokens are not counted: {error.what}", error.where or profile.model.base))
     report = report_on(
@@ -100,25 +91,3 @@ def outlook_of(profile: Profile, scan: Scan, *, count_tokens: bool = False) -> D
         encodes_text=not profile.network.trains_text,
     )
     return DataOutlook(report, tuple(told), training.steps)
-
-
-def outlook(profile: Profile, *, count_tokens: bool = True) -> DataOutlook:
-    """Both at once. Raises ``DatasetError`` where the training would."""
-    return outlook_of(profile, scan_of(profile), count_tokens=count_tokens)
-
-
-def _lengths(profile: Profile, items: Sequence[PlacedImage]) -> list[int]:
-    """Tokens of every caption without chance. Raises a ``UserError`` if the base gives no tokenizer."""
-    if not locate(profile.model.base).exists():  # a base on the hub is not fetched for this
-        raise UserError("the base is not on this machine", where=profile.model.base)
-    from engine.model.conditioning import TextRules, tokenize  # noqa: PLC0415 - torch, for tokens alone
-    from engine.model.open_base import open_base  # noqa: PLC0415
-
-    tokenizer, _ = open_base(profile.model.base).tokenizers()
-    rules = TextRules(profile.captions.max_tokens, profile.captions.weights)
-    lengths: dict[str, int] = {}
-    for item in items:
-        caption = item.plain_caption
-        if caption not in lengths:
-            lengths[caption] = len(tokenize(tokenizer, caption, rules).ids)
-    return [lengths[item.plain_caption] for item in items]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from engine.data.image import picture_facts, upright_alpha, upright_picture
-from engine.data.outlook import outlook
+from engine.data.outlook_command import outlook
 from engine.data.prepare import prepare
 from engine.data.scan import scan_sources
 from engine.profile.load import parse_profile

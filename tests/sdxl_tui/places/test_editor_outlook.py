@@ -42,7 +42,7 @@ async def test_the_data_set_follows_what_is_typed(field: Field, tmp_path: Path) 
         await shown(pilot, "3 · 6 seen per epoch", "6 batches · 6 steps", "333.33 epochs", "128×128 3")
         await go_to(pilot, "training", "batch_size")
         await retype(pilot, "4")
-        await shown(pilot, "2 batches · 2 steps", "1,000 epochs")
+        await shown(pilot, "2 batches · 2 steps", "1000 epochs")
 
 
 async def test_an_image_that_is_added_is_seen_when_the_editor_comes_back(field: Field, tmp_path: Path) -> None:
