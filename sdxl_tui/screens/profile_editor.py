@@ -5,6 +5,7 @@ What becomes of the file is ``DraftPlace``'s.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -22,9 +23,11 @@ from engine.profile.fields import ProfileField, ProfileSection, profile_sections
 from engine.profile.problems import ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
+from sdxl_tui.fleet.profile_diff import Side, candidates, diff_profiles
 from sdxl_tui.fleet.profile_draft import section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
+from sdxl_tui.screens.diff_dialog import ChooseOther, DiffDialog
 from sdxl_tui.screens.find_field import FindField
 from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName
@@ -61,6 +64,7 @@ class ProfileEditor(OutlookPlace):
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
         "where the screen is large enough; F5 turns them. They are looked at in the background, as you type.",
+        "F6 compares the profile, as it stands here, with another one or with what a run trains.",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
     )
@@ -80,6 +84,7 @@ class ProfileEditor(OutlookPlace):
         Binding("ctrl+l", "launch", "Launch"),
         Binding("ctrl+t", "turn", "Form or TOML"),
         Binding("ctrl+r", "show_difference", "At resume"),
+        Binding("f6", "compare", "Compare", priority=True),
         Binding("ctrl+n", "next_problem", "Next problem"),
         Binding("slash", "find", "Find a field", priority=True),
         Binding("ctrl+f", "find_typing", "Find a field, also while typing", show=False, priority=True),
@@ -334,6 +339,24 @@ class ProfileEditor(OutlookPlace):
         if action == "next_problem":
             return bool(self.draft.complaints)
         return True
+
+    @work
+    async def action_compare(self) -> None:
+        """What differs from another profile or from what a run trains."""
+        profile = self.draft.profile
+        if profile is None:
+            self.notify(clean(self.draft.first_complaint), title="Not compared", severity="error", markup=False)
+            return
+        found = await asyncio.to_thread(candidates, self.workspace)
+        other = await self.app.push_screen_wait(ChooseOther([one for one in found if one.path != self.path]))
+        if other is None:
+            return
+        try:
+            there = await asyncio.to_thread(other.read)
+        except (UserError, OSError) as error:
+            self.complain("Not compared", error)
+            return
+        self.app.push_screen(DiffDialog(diff_profiles(Side(self.path.stem, self.path, profile), there)))
 
     async def action_next_problem(self) -> None:
         """Put the cursor where the next problem is."""
