@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
@@ -16,7 +17,9 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from sdxl_tui.fleet.profile_diff import Candidate, ProfileDiff, shown_value
+from engine.errors import UserError
+from sdxl_tui.fleet.profile_diff import Candidate, ProfileDiff, Side, candidates, diff_profiles, shown_value
+from sdxl_tui.screens.draft_place import DraftPlace
 from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.key_bar import KeyBar
@@ -167,3 +170,17 @@ class DiffDialog(ModalScreen[None]):
             with VerticalScroll(can_focus=True):
                 yield DiffTable(found)
             yield KeyBar()
+
+
+async def compare_with_another(place: DraftPlace, here: Side) -> None:
+    """Ask with what, and show the table; why something cannot be read is said. Call it from a worker."""
+    found = await asyncio.to_thread(candidates, place.workspace)
+    other = await place.app.push_screen_wait(ChooseOther([one for one in found if one.path != here.path]))
+    if other is None:
+        return
+    try:
+        there = await asyncio.to_thread(other.read)
+    except (UserError, OSError) as error:
+        place.complain("Not compared", error)
+    else:
+        place.app.push_screen(DiffDialog(diff_profiles(here, there)))

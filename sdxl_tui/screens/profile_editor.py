@@ -5,7 +5,6 @@ What becomes of the file is ``DraftPlace``'s.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -23,17 +22,18 @@ from engine.profile.fields import ProfileField, ProfileSection, profile_sections
 from engine.profile.problems import ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
-from sdxl_tui.fleet.profile_diff import Side, candidates, diff_profiles
+from sdxl_tui.fleet.profile_diff import Side
 from sdxl_tui.fleet.profile_draft import section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
-from sdxl_tui.screens.diff_dialog import ChooseOther, DiffDialog
+from sdxl_tui.screens.diff_dialog import compare_with_another
 from sdxl_tui.screens.find_field import FindField
 from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import EditorHelp
+from sdxl_tui.widgets.path_input import Offered
 from sdxl_tui.widgets.profile_form import HIDDEN, SectionForm
 from sdxl_tui.widgets.profile_sections import DraftTitle, SectionList
 from sdxl_tui.widgets.row_list import RowList
@@ -58,8 +58,9 @@ class ProfileEditor(OutlookPlace):
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
         "An empty field goes back to its default, or to what the profile it extends says. What is wrong with a value, and "
         "what a resume does with a changed one, stands in the help below.",
-        "• behind a name: the value is not the file's yet. F8 goes back to the file's value, then to what an empty field means. "
-        "Ctrl with up and down steps a number.",
+        "• behind a name: the value is not the file's yet; * in a profile that extends another: it is not the parent's. "
+        "F8 goes back to the file's value, then to what an empty field means. "
+        "Ctrl with up and down steps a number. Tab completes a path.",
         "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
@@ -142,7 +143,7 @@ class ProfileEditor(OutlookPlace):
         if self._form is not None:
             self._form.show_origins(self.draft.origins(self._section))
             self._form.show_problems(self.draft.complaints)
-            self._form.show_marks(effects, self.draft.unsaved_fields)
+            self._form.show_marks(effects, self.draft.unsaved_fields, self.draft.own_fields)
         self._show_help()
         self.refresh_bindings()
         self.keep_draft()
@@ -192,12 +193,14 @@ class ProfileEditor(OutlookPlace):
         self._section = section
         self.draft.leave_field()
         inherited = self.draft.inherited_values(section)
-        self._form = SectionForm(section, self.draft.values(section), inherited, read_only=self.read_only)
+        self._form = SectionForm(
+            section, self.draft.values(section), inherited, folder=self.path.absolute().parent, read_only=self.read_only
+        )
         await self._form_page.remove_children()
         await self._form_page.mount(self._form)
         self._form.show_origins(self.draft.origins(section))
         self._form.show_problems(self.draft.complaints)
-        self._form.show_marks(self._effects(), self.draft.unsaved_fields)
+        self._form.show_marks(self._effects(), self.draft.unsaved_fields, self.draft.own_fields)
 
     @on(RowList.Highlighted)
     async def _section_moved(self) -> None:
@@ -228,6 +231,11 @@ class ProfileEditor(OutlookPlace):
     def _was_mistyped(self, event: SectionForm.Mistyped) -> None:
         self.draft.mistype(event.field.path, event.reason)
         self.show_state()
+
+    @on(Offered)
+    def _paths_offered(self, event: Offered) -> None:
+        if event.candidates:
+            self.call_later(self._help.show_candidates, event.candidates)  # after the edit has shown the field's help
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Help for what has the focus; what is typed there is an edit of its own."""
@@ -347,16 +355,7 @@ class ProfileEditor(OutlookPlace):
         if profile is None:
             self.notify(clean(self.draft.first_complaint), title="Not compared", severity="error", markup=False)
             return
-        found = await asyncio.to_thread(candidates, self.workspace)
-        other = await self.app.push_screen_wait(ChooseOther([one for one in found if one.path != self.path]))
-        if other is None:
-            return
-        try:
-            there = await asyncio.to_thread(other.read)
-        except (UserError, OSError) as error:
-            self.complain("Not compared", error)
-            return
-        self.app.push_screen(DiffDialog(diff_profiles(Side(self.path.stem, self.path, profile), there)))
+        await compare_with_another(self, Side(self.path.stem, self.path, profile))
 
     async def action_next_problem(self) -> None:
         """Put the cursor where the next problem is."""
