@@ -84,6 +84,7 @@ async def test_a_source_that_is_copied_from_a_parent_elsewhere_still_means_its_f
         await go_to(pilot, "dataset", "sources")
         line = pilot.app.screen.query(SourceLine).first()
         line.repeats.focus()
+        await pilot.pause()
         await retype(pilot, "5")
         text = await saved(pilot, child)
         assert str(field.workspace.profiles / "shared" / "images") in text
