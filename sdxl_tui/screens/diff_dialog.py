@@ -62,6 +62,7 @@ class ChooseOther(ModalScreen[Candidate | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(" Compare with ")
+            box.border_subtitle = "enter compares · esc back"
             yield self._input
             yield self._list
             yield KeyBar()

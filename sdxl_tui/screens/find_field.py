@@ -66,6 +66,7 @@ class FindField(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(" Find a field ")
+            box.border_subtitle = "enter goes there · esc back"
             yield self._input
             yield self._list
             yield self._about

@@ -55,6 +55,7 @@ class NewProfile(ModalScreen[Path | None]):
         first = "character" if "character" in names else next(iter(names), "")
         with Vertical(id="box") as box:
             box.border_title = Content(" New profile ")
+            box.border_subtitle = "enter makes it · esc back"
             yield LabelledField("Name", Input(placeholder="my-character", id="name", compact=True))
             yield LabelledField("Start from", Choice(names, first, id="template"))
             yield Static(id="failure")

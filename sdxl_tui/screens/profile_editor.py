@@ -28,6 +28,7 @@ from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
 from sdxl_tui.screens.diff_dialog import compare_with_another
 from sdxl_tui.screens.find_field import FindField
+from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog
 from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
@@ -65,6 +66,8 @@ class ProfileEditor(OutlookPlace):
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
         "where the screen is large enough; F5 turns them. They are looked at in the background, as you type.",
+        "Launching saves, looks at everything that could be wrong, and asks: now or in the queue, on which GPU, once or as a "
+        "sweep over the values of a field or two.",
         "F6 compares the profile, as it stands here, with another one or with what a run trains.",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
@@ -380,14 +383,26 @@ class ProfileEditor(OutlookPlace):
             self._form.focus_field(path)
 
     async def action_launch(self) -> None:
-        """Save, then start a run of it; what stands against it is named first."""
+        """Save, then ask how it is to be launched; what stands against it is named first."""
         if complaint := self.draft.first_complaint:
             self.notify(clean(complaint), title="Not launched", severity="error", markup=False)
             await self.action_next_problem()
         elif self.read_only:
-            self.launch_profile(self.path)
+            self.ask_and_launch()
         else:
             self.save(then_launch=True)
+
+    def ask_and_launch(self) -> None:
+        self._ask_how()
+
+    @work
+    async def _ask_how(self) -> None:
+        field = self._focused_field()
+        swept = field is not None and field.kind in SWEPT and field.path != "name"
+        example = {"example": f"{field.path}=value,value"} if swept and field is not None else {}
+        wish = await self.app.push_screen_wait(LaunchDialog(self.path, self.workspace, **example))
+        if wish is not None:
+            self.launch_profile(self.path, waits=wish.waits, gpus=wish.gpus, swept=wish.swept)
 
     def refused(self, path: Path, error: Exception, answer: str | None) -> None:
         """The cursor goes to the field that is to blame."""

@@ -54,6 +54,7 @@ class RenameProfile(ModalScreen[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(f" Rename {clean(self.path.name)} ")
+            box.border_subtitle = "enter renames · esc back"
             yield LabelledField("Name", Input(clean(self.path.stem), id="name", compact=True))
             yield Static(id="around")
             yield Static(id="failure")

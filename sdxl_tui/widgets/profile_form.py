@@ -159,8 +159,9 @@ class SectionForm(VerticalScroll, can_focus=False):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "app.focus_next", "Next field", show=False),
-        Binding("up", "app.focus_previous", "Previous field", show=False),
+        # With priority: what is typed in the same breath goes where the focus is by then.
+        Binding("down", "go(True)", "Next field", show=False, priority=True),
+        Binding("up", "go(False)", "Previous field", show=False, priority=True),
     ]
 
     @dataclass
@@ -229,6 +230,17 @@ class SectionForm(VerticalScroll, can_focus=False):
         """
         for path, row in self._rows.items():
             row.show_marks(effects.get(path), unsaved=path in unsaved, own=path in own)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Between the lines of a text the keys are its own."""
+        return action != "go" or not isinstance(self.screen.focused, TextArea)
+
+    def action_go(self, down: bool) -> None:
+        """To the next or previous field."""
+        if down:
+            self.screen.focus_next()
+        else:
+            self.screen.focus_previous()
 
     def step(self, widget: Widget | None, up: bool) -> None:
         """Put the number that is typed in ``widget`` one step up or down; nothing where there is no such number."""

@@ -19,6 +19,7 @@ from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens import outlook_place
 from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.launch_dialog import LaunchDialog
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.profile_form import FieldRow
@@ -314,7 +315,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[LoadedProfile]:
     """The profiles that were launched; no engine is started."""
     profiles: list[LoadedProfile] = []
 
-    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None, **_: object) -> list[RunDirectory]:
         assert turn is None
         profiles.append(loaded)
         return [RunDirectory(workspace.runs / "fox-1")]
@@ -329,6 +330,8 @@ async def test_launch_saves_first_and_goes_to_the_runs_page(field: Field, launch
         await go_to(pilot, "optimizer", "lr")
         await retype(pilot, "3e-4")
         await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, LaunchDialog), "the dialog")
+        await pilot.press("enter")
         await until(pilot, lambda: app.opened_runs == ["fox-1"], "the run's page")
     assert launched[0].profile.optimizer.lr == 3e-4
     assert "lr = 3e-4" in launched[0].text
@@ -347,13 +350,15 @@ async def test_launch_names_what_stands_against_it(field: Field, launched: list[
 
 
 async def test_a_missing_folder_found_by_the_launch_is_named(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+    def refuse(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None, **_: object) -> list[RunDirectory]:
         raise ProfileError([Problem("profile", None, None, "model.base", '"/nowhere"', "there is no such folder")])
 
     monkeypatch.setattr(chains, "begin", refuse)
     app = shell(field)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, LaunchDialog), "the dialog")
+        await pilot.press("enter")
         await until(pilot, lambda: "there is no such folder" in screen_text(app), "the refusal")
 
 

@@ -142,7 +142,7 @@ async def test_launch_makes_a_run_and_goes_to_its_page(
     field.profile()
     launched: list[tuple[str, Turn | None]] = []
 
-    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None, **_: object) -> list[RunDirectory]:
         launched.append((loaded.profile.name, turn))
         return [RunDirectory(workspace.runs / "fox-1")]
 
@@ -158,7 +158,7 @@ async def test_launch_makes_a_run_and_goes_to_its_page(
 async def test_a_launch_that_the_disk_may_not_hold_says_so(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     field.profile()
     monkeypatch.setattr("engine.estimate.estimate.free_bytes", lambda _folder: 1000)
-    monkeypatch.setattr(chains, "begin", lambda workspace, *_: [RunDirectory(workspace.runs / "fox-1")])
+    monkeypatch.setattr(chains, "begin", lambda workspace, *_, **__: [RunDirectory(workspace.runs / "fox-1")])
     app = shell(field)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await shows(pilot, "fox")
