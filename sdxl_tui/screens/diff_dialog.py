@@ -122,7 +122,7 @@ class DiffTable(Widget):
             return Content.styled("Both say the same, with all that they inherit.", MUTED)
         head = ("field", clean(self._found.here.title), clean(self._found.there.title))
         width = max(40, self.content_size.width)
-        names = min(max(cell_len(row[0]) for row in rows), max(16, width // 2))
+        names = min(max(cell_len(row[0]) for row in (head, *rows)), max(16, width // 2))
         longest = max(cell_len(cell) for row in (head, *rows) for cell in row[1:])
         room = min(longest, max(NARROWEST, (width - names - 4) // 2))
         lines = []

@@ -28,6 +28,10 @@ HIGH: Final = 46
 """Columns and lines from which all parts stand one below the other."""
 LOOK_AGAIN_EVERY: Final = 10.0
 """Seconds between two looks at the folders of images; free memory and disk are asked as often."""
+SHARE_OF_TIME: Final = 0.05
+"""That such looks may take; a look at many images is repeated more seldom."""
+BREATHE_EVERY: Final = 16
+"""Images between two pauses of a millisecond, in which a key that is typed gets its turn at once."""
 PROGRESS_EVERY: Final = 0.5
 """Seconds between two words about how far a look at the images has come."""
 
@@ -45,12 +49,19 @@ class OutlookPlace(DraftPlace):
         self._data = DataReader()
         self._machine: Machine | None = None
         self._asked = False
+        self._looked_for = 0.0
+        self._looked_last = 0.0
+        """How many seconds the last look at the images took, and when it ended."""
         self._looked_at: tuple[Any, Any] = (None, None)
         """For which data set and which profile a look was begun last."""
 
     @on(Mount)
     def _begin_to_look(self) -> None:
-        self.set_interval(LOOK_AGAIN_EVERY, self._look_again)
+        self.set_interval(LOOK_AGAIN_EVERY, self._look_now_and_then)
+
+    def _look_now_and_then(self) -> None:
+        if time.monotonic() > self._looked_last + self._looked_for / SHARE_OF_TIME:
+            self._look_again()
 
     @on(Resize)
     def _lay_out(self) -> None:
@@ -110,15 +121,19 @@ class OutlookPlace(DraftPlace):
     @work(thread=True, exclusive=True, group="data")
     def _read_data(self, profile: Profile, anew: bool) -> None:
         worker = get_current_worker()
-        told = time.monotonic()
+        began = told = time.monotonic()
 
         def progress(done: int, total: int) -> None:
             nonlocal told
+            if done % BREATHE_EVERY == 0:
+                time.sleep(0.001)
             if time.monotonic() > told + PROGRESS_EVERY and not worker.is_cancelled:
                 told = time.monotonic()
                 self.app.call_from_thread(self.beside.tell_progress, done, total)
 
         answer = self._data.read(profile, anew=anew, progress=progress, should_stop=lambda: bool(worker.is_cancelled))
+        self._looked_last = time.monotonic()
+        self._looked_for = self._looked_last - began
         if answer is not None and not worker.is_cancelled:
             self.app.call_from_thread(self.beside.show_data, answer)
 
