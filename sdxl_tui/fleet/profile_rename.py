@@ -76,19 +76,30 @@ def rename(path: Path, name: str, workspace: Workspace) -> Path:
     if new == path:
         return path
     _require_unclaimed(new, path, around)
-    linked = _give_name(path, new)
+    linked, followed = _give_name(path, new), 0
     try:
         for heir in around.heirs:
             _name_anew(heir, new.stem)
+            followed += 1
         document = ProfileDocument.open(new)
         if _own_name(document) == path.stem:
             document.set("name", new.stem)
             document.save()
         if linked:
             path.unlink()
-    except OSError as error:
-        raise UserError(f"both names are there now: the old one stays ({error.strerror})", where=str(path)) from error
+    except (OSError, UserError) as error:
+        raise UserError(f"{_undone(path, new, linked=linked, followed=followed)} ({error})", where=str(path)) from error
     return new
+
+
+def _undone(path: Path, new: Path, *, linked: bool, followed: int) -> str:
+    """Take the new name away again if nobody uses it yet; what became of the names, as a sentence's beginning."""
+    if not linked:
+        return f"it is named {new.name} now, but not everything could follow"
+    if followed:
+        return f"both names are there now, {path.name} and {new.name}, for not everything could follow"
+    new.unlink(missing_ok=True)
+    return "it keeps its name, for not everything could follow"
 
 
 def _own_name(document: ProfileDocument) -> object:

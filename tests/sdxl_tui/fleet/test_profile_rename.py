@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from engine.profile.load import load_profile
 from sdxl_tui.fleet.kept_drafts import DraftKeeper
 from sdxl_tui.fleet.profile_rename import look_around, rename
 from sdxl_tui.workspace import Workspace
+from tests.engine.mounts import small_disk
 
 BASE = '# mine\nname = "base"\n[model]\nbase = "bundled:demo-base"\n[[dataset.sources]]\npath = "bundled:demo-images"\n'
 
@@ -122,3 +124,18 @@ rename(workspace.profiles / "base.toml", "fox", workspace)
     for kid in ("one", "two"):
         assert load_profile(workspace.profiles / f"{kid}.toml").profile.model.base == "bundled:demo-base"
     assert (workspace.profiles / "fox.toml").exists()
+
+
+def test_on_a_full_disk_it_keeps_its_name_and_nobody_loses_a_parent(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        workspace = Workspace(disk / "ws")
+        workspace.create()
+        base = write(workspace, "base", BASE)
+        kid = write(workspace, "kid", f'extends = "base"\n# {"x" * 5000}\n')
+        with contextlib.suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+            while True:
+                rest.write(bytes(4096))
+        with pytest.raises(UserError, match="it keeps its name"):
+            rename(base, "fox", workspace)
+        assert sorted(path.name for path in workspace.profiles.glob("*.toml")) == ["base.toml", "kid.toml"]
+        assert lineage_of(kid).parents == (base,)
