@@ -28,6 +28,7 @@ from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.numbers import format_count
+from sdxl_tui.terminal.pictures import remove_pictures
 from sdxl_tui.theme import CALM
 from sdxl_tui.widgets.place_bar import PlaceBar
 
@@ -153,7 +154,8 @@ class SdxlTui(App[None]):
             self.post_message(OpenRun(self._open_run))
 
     def on_unmount(self) -> None:
-        """Stop watching."""
+        """Stop watching; leave no picture in the terminal's memory."""
+        remove_pictures(self)
         self._watch.stop()
         self._queue_watch.stop()
 

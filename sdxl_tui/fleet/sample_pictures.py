@@ -7,8 +7,11 @@ of pixels, which is asked of the header before anything is decoded.
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from engine.errors import UserError
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.run_page import SAMPLE_NAME
+from sdxl_tui.terminal.pictures import LONGEST, PngPicture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,6 +41,11 @@ class Picture:
     width: int
     height: int
     rgb: bytes
+
+    @property
+    def rows(self) -> int:
+        """Lines of a terminal."""
+        return self.height // 2
 
     def pixel(self, x: int, y: int) -> tuple[int, int, int]:
         """Red, green and blue, each in 0 to 255."""
@@ -68,6 +77,32 @@ def read_picture(path: Path, columns: int, rows: int) -> Picture:
 
     Raises ``PictureError`` for what is no picture, is damaged, or is larger than ``PIXEL_LIMIT``.
     """
+    with _opened(path) as image:
+        width, height = image.size
+        scale = min(columns / width, 2 * rows / height)
+        size = max(1, round(width * scale)), max(2, round(height * scale / 2) * 2)
+        return Picture(*size, _shrunk(image, size).tobytes())
+
+
+def read_png(path: Path, columns: int, rows: int, cell: tuple[int, int]) -> PngPicture:
+    """The picture in ``path`` as a PNG for a terminal that draws pictures: no more pixels than it has or has room for.
+
+    cell: width and height of a terminal's cell in pixels. Raises ``PictureError`` like ``read_picture``.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        scale = min(min(columns, LONGEST) * cell[0] / width, min(rows, LONGEST) * cell[1] / height)
+        shown = width * scale, height * scale
+        across, down = (max(1, math.ceil(length / side - 0.01)) for length, side in zip(shown, cell, strict=True))
+        sent = max(1, round(min(width, shown[0]))), max(1, round(min(height, shown[1])))
+        data = io.BytesIO()
+        _shrunk(image, sent).save(data, "PNG")
+        return PngPicture(data.getvalue(), across, down)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """The picture in ``path``, not decoded yet."""
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - slow, and needed by this alone
 
     try:
@@ -75,12 +110,18 @@ def read_picture(path: Path, columns: int, rows: int) -> Picture:
             width, height = opened.size
             if width * height > PIXEL_LIMIT:
                 raise PictureError(f"has {width:,} × {height:,} pixels: too many to show", where=path.name)
-            scale = min(columns / width, 2 * rows / height)
-            size = max(1, round(width * scale)), max(2, round(height * scale / 2) * 2)
-            opened.draft("RGB", (2 * size[0], 2 * size[1]))
-            return Picture(*size, _flattened(opened).resize(size, Image.Resampling.BOX).tobytes())
+            yield opened
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise PictureError("cannot be read as a picture", where=path.name) from error
+
+
+def _shrunk(image: Image, size: tuple[int, int]) -> Image:
+    """In this size, or as it is if that is its own."""
+    from PIL import Image  # noqa: PLC0415
+
+    image.draft("RGB", (2 * size[0], 2 * size[1]))
+    whole = _flattened(image)
+    return whole if whole.size == size else whole.resize(size, Image.Resampling.BOX)
 
 
 def _flattened(image: Image) -> Image:

@@ -25,9 +25,10 @@ from engine.foreign.sd_scripts_state import SdScriptsState
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.families import CheckpointEntry, CheckpointShelf, Family
 from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder, StateFolderError, StateShelf
-from sdxl_tui.fleet.sample_pictures import PictureError, read_picture, samples_by_step
+from sdxl_tui.fleet.sample_pictures import samples_by_step
 from sdxl_tui.screens.checkpoint_place import CheckpointPlace
 from sdxl_tui.screens.place import PlaceName
+from sdxl_tui.screens.sample_tiles import TileSize, sample_tiles
 from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.family_list import FamilyList, Selection
@@ -170,16 +171,13 @@ class CheckpointsScreen(CheckpointPlace):
         fitting = min(len(paths), (room.width + GAP) // (SAMPLE_CELLS + GAP))
         if worker.is_cancelled or not fitting or room.height < SAMPLE_LINES:
             return
-        rows = min(room.height, SAMPLE_CELLS // 2)
-        tiles = []
-        for path in paths[:fitting]:
-            try:
-                tiles.append(Tile(read_picture(path, SAMPLE_CELLS, rows), ""))
-            except PictureError as error:
-                tiles.append(Tile(clean(error.what, limit=SAMPLE_CELLS), ""))
-        strips = gallery_strips(tiles, SAMPLE_CELLS)
-        if not worker.is_cancelled:
-            self.app.call_from_thread(self._take_samples, entry.key, strips)
+
+        def show(tiles: list[Tile], _: str) -> None:
+            if not worker.is_cancelled:
+                self.app.call_from_thread(self._take_samples, entry.key, gallery_strips(tiles, SAMPLE_CELLS))
+
+        size = TileSize(SAMPLE_CELLS, min(room.height, SAMPLE_CELLS // 2))
+        sample_tiles(self.app, [(path, "") for path in paths[:fitting]], size, lambda: worker.is_cancelled, show)
 
     def _take_samples(self, key: str, strips: list[Strip]) -> None:
         entry = self._entry()

@@ -17,8 +17,9 @@ from textual.worker import get_current_worker
 
 from engine.errors import UserError
 from engine.run.layout import RunDirectory
-from sdxl_tui.fleet.sample_pictures import PictureError, read_picture, sample_number, samples_by_step
+from sdxl_tui.fleet.sample_pictures import sample_number, samples_by_step
 from sdxl_tui.screens.place import Place, PlaceName
+from sdxl_tui.screens.sample_tiles import TileSize, sample_tiles
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.fact_lines import MUTED
@@ -37,8 +38,9 @@ class ImagesPage(Place):
     place: ClassVar[PlaceName] = PlaceName.CHECKPOINTS
     topic: ClassVar[str] = "Sample pictures"
     about: ClassVar[tuple[str, ...]] = (
-        "The pictures that the run drew at a step, in half blocks: two pixels to a character. They are files in the run's "
-        "samples folder; y copies the path of the first one shown.",
+        "The pictures that the run drew at a step. kitty and Ghostty draw them sharp, in tmux with allow-passthrough on; any "
+        "other terminal in half blocks: two pixels to a character. SDXL_TUI_PICTURES=kitty or blocks chooses by hand.",
+        "They are files in the run's samples folder; y copies the path of the first one shown.",
     )
     DEFAULT_CSS = """
     ImagesPage {
@@ -102,28 +104,30 @@ class ImagesPage(Place):
         beside = max(1, min(len(paths), (size.width + GAP) // (NARROWEST + GAP)))
         shown = paths[self._first : self._first + beside]
         columns = (size.width + GAP) // beside - GAP
-        tiles = [self._tile(path, columns, size.height - CAPTION_LINES) for path in shown]
-        strips = gallery_strips(tiles, columns)
-        if not get_current_worker().is_cancelled:
+        worker = get_current_worker()
+        if self.app.no_color:
             self.app.call_from_thread(self._title, shown)
-            if self.app.no_color:
-                self.app.call_from_thread(self._gallery.say, "Colours are switched off here: pictures cannot be shown.")
-            else:
+            self.app.call_from_thread(self._gallery.say, "Colours are switched off here: pictures cannot be shown.")
+            return
+
+        def show(tiles: list[Tile], hint: str) -> None:
+            strips = gallery_strips(tiles, columns)
+            if not worker.is_cancelled:
+                self.app.call_from_thread(self._title, shown, hint)
                 self.app.call_from_thread(self._gallery.show, strips)
+
+        room = TileSize(columns, size.height - CAPTION_LINES)
+        sample_tiles(self.app, [(path, self._caption(path)) for path in shown], room, lambda: worker.is_cancelled, show)
 
     def _nearest(self) -> int:
         """The step wanted, or the last one before it, or the first one."""
         before = [step for step in self._steps if self._wanted is None or step <= self._wanted]
         return before[-1] if before else next(iter(self._steps))
 
-    def _tile(self, path: Path, columns: int, rows: int) -> Tile:
+    def _caption(self, path: Path) -> str:
         number = sample_number(path)
         prompts = self._read_prompts()
-        caption = prompts[number] if number < len(prompts) else path.name
-        try:
-            return Tile(read_picture(path, columns, rows), clean(caption))
-        except PictureError as error:
-            return Tile(clean(f"{path.name} {error.what}", limit=200), clean(caption))
+        return clean(prompts[number] if number < len(prompts) else path.name)
 
     def _read_prompts(self) -> tuple[str, ...]:
         """Of the run's profile, once; none if it cannot be read."""
@@ -136,7 +140,7 @@ class ImagesPage(Place):
                 self._prompts = ()
         return self._prompts
 
-    def _title(self, shown: tuple[Path, ...]) -> None:
+    def _title(self, shown: tuple[Path, ...], hint: str = "") -> None:
         parts: list[tuple[str, str]] = [(clean(self.directory.id), "bold")]
         if shown and self._step is not None:
             of = len(self._steps[self._step])
@@ -146,6 +150,8 @@ class ImagesPage(Place):
             parts.append((f" · {which}", MUTED))
             if self._wanted is not None and self._step != self._wanted and self._wanted not in self._steps:
                 parts.append((f" · none was drawn at {format_count(self._wanted)}", "$warning"))
+        if hint:
+            parts.append((f" · {hint}", MUTED))
         self._where.update(Content.assemble(*parts))
         self._shown = len(shown)
         self.refresh_bindings()

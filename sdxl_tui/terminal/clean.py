@@ -45,6 +45,7 @@ _UNSAFE_RANGES: Final = (
     (0xFEFF, 0xFEFF),  # byte-order mark
     (0xFFF9, 0xFFFB),  # interlinear annotations
     (0xE0000, 0xE007F),  # tags: text nobody sees
+    (0x100000, 0x10FFFF),  # private use, plane 16: the cells of pictures
 )
 
 _UNSAFE_CLASS: Final = "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in _UNSAFE_RANGES)

@@ -4,12 +4,15 @@
 ``Strip.render``, which writes text as it stands, so that is where the guard sits. It keeps the width of what it changes,
 because the layout is already done. What Textual prints after the app has ended (messages, tracebacks) goes through
 ``guard_stream``.
+
+The cells of pictures become what the terminal is sent for them here, too: only text whose style says ``PICTURE`` does, and
+nothing from outside can say that.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -18,7 +21,11 @@ from textual.app import App
 from textual.strip import Strip
 
 from sdxl_tui.terminal.clean import JOINERS, REPLACEMENT, UNSAFE
+from sdxl_tui.terminal.kitty import placeholders
 from sdxl_tui.terminal.stream import GuardedStream
+
+PICTURE: Final = "sdxl-tui-picture"
+"""Key of a style's meta data: the id of a picture and the line of it that the text is cells of (``kitty.cells``)."""
 
 _render_unguarded = Strip.render
 
@@ -46,6 +53,9 @@ def _made_safe(segment: Segment) -> Segment:
     if _is_safe(segment):
         return segment
     text, style, _ = segment
+    if style is not None and (line := style.meta.get(PICTURE)):
+        image, row = line
+        return Segment(placeholders(image, row, text))
     return Segment(UNSAFE.sub(_same_width, text), style if style is None else style.update_link(None))
 
 

@@ -1,7 +1,8 @@
-"""Pictures in half blocks: two pixels to a cell, the upper one its ink, the lower one its ground.
+"""Pictures side by side, in half blocks: two pixels to a cell, the upper one its ink, the lower one its ground.
 
-They need nothing of a terminal but colours, so they pass tmux and SSH. ``gallery_strips`` is pure and may
-run in a thread; ``Gallery`` shows what it made.
+They need nothing of a terminal but colours, so they pass tmux and SSH. A picture that the terminal itself draws (a
+``PlacedPicture``) stands there as its cells. ``gallery_strips`` is pure and may run in a thread; ``Gallery`` shows what it
+made.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from sdxl_tui.fleet.sample_pictures import Picture
+from sdxl_tui.terminal.guard import PICTURE
+from sdxl_tui.terminal.kitty import cells
+from sdxl_tui.terminal.pictures import PlacedPicture
 
 UPPER_HALF: Final = "▀"
 GAP: Final = 2
@@ -30,14 +34,14 @@ CAPTION_LINES: Final = 2
 class Tile:
     """A picture, or why there is none, and what stands below it."""
 
-    picture: Picture | str
+    picture: Picture | PlacedPicture | str
     caption: str
 
 
 def gallery_strips(tiles: Sequence[Tile], columns: int) -> list[Strip]:
     """The tiles side by side, each ``columns`` cells wide, with their captions."""
     blank = Strip.blank(columns)
-    height = max((tile.picture.height // 2 for tile in tiles if isinstance(tile.picture, Picture)), default=1)
+    height = max((1 if isinstance(tile.picture, str) else tile.picture.rows for tile in tiles), default=1)
     parts = [[*_filled(_picture(tile), height, blank), *_caption(tile.caption, columns)] for tile in tiles]
     return [
         Strip.join([part.adjust_cell_length(columns + GAP) for part in line])
@@ -52,7 +56,14 @@ def _filled(strips: list[Strip], height: int, blank: Strip) -> list[Strip]:
 def _picture(tile: Tile) -> list[Strip]:
     if isinstance(tile.picture, str):
         return [Strip([Segment(tile.picture, Style(italic=True))])]
-    return [Strip(_segments(tile.picture, row)) for row in range(tile.picture.height // 2)]
+    if isinstance(tile.picture, PlacedPicture):
+        return [Strip([_placed(tile.picture, row)]) for row in range(tile.picture.rows)]
+    return [Strip(_segments(tile.picture, row)) for row in range(tile.picture.rows)]
+
+
+def _placed(picture: PlacedPicture, row: int) -> Segment:
+    """A line of a picture that the terminal draws; the guard writes what it is sent."""
+    return Segment(cells(picture.columns), Style(meta={PICTURE: (picture.image, row)}))
 
 
 def _segments(picture: Picture, row: int) -> Iterator[Segment]:

@@ -50,7 +50,7 @@ class Terminal:
         raise AssertionError("the app does not end")
 
 
-Start = Callable[[], Terminal]
+Start = Callable[..., Terminal]
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def start(runs: RunField) -> Iterator[Start]:
     runs.run("style")
     started: list[Terminal] = []
 
-    def start() -> Terminal:
+    def start(**environment: str) -> Terminal:
         pid, master = pty.fork()
         if pid == 0:
-            os.environ.update(TERM="xterm-256color", PYTHONPATH=os.pathsep.join(sys.path))
+            os.environ.update({"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path), **environment})
             os.execv(sys.executable, [sys.executable, "-m", "sdxl_tui", "--workspace", str(runs.workspace.path)])
         termios.tcsetwinsize(master, (24, 80))
         started.append(Terminal(pid, master))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from engine.run.layout import RunDirectory
-from sdxl_tui.fleet.sample_pictures import PIXEL_LIMIT, PictureError, read_picture, samples_by_step
+from sdxl_tui.fleet.sample_pictures import PIXEL_LIMIT, PictureError, read_picture, read_png, samples_by_step
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
 from sdxl_tui.screens.images import ImagesPage
 from sdxl_tui.widgets.gallery import Gallery, Tile, gallery_strips
@@ -50,12 +51,40 @@ def test_a_picture_keeps_its_shape_and_colours(field: Field) -> None:
     assert style is not None and style.color is not None and style.color.triplet == RED
 
 
+@pytest.mark.parametrize(
+    ("size", "room", "sent", "cells"),
+    [
+        ((64, 64), (40, 20), (64, 64), (40, 20)),  # the terminal enlarges it, not the link
+        ((1000, 500), (40, 20), (400, 200), (40, 10)),
+        ((500, 1000), (40, 20), (200, 400), (20, 20)),
+        ((1000, 10), (40, 20), (400, 4), (40, 1)),
+        ((30, 3000), (500, 400), (30, 3000), (6, 283)),  # no more lines than the protocol has marks for
+    ],
+)
+def test_a_png_for_the_terminal_has_the_pictures_shape_and_no_more_pixels_than_can_be_seen(
+    field: Field,
+    size: tuple[int, int],
+    room: tuple[int, int],
+    sent: tuple[int, int],
+    cells: tuple[int, int],
+) -> None:
+    path = drawn(field.run(), "step-00000100-00.png", size=size)
+    png = read_png(path, *room, (10, 20))
+    assert (png.columns, png.rows) == cells
+    with Image.open(io.BytesIO(png.png)) as image:
+        assert image.size == sent
+        assert image.getpixel((0, 0)) == RED
+        assert image.getpixel((0, image.height - 1)) == BLUE
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(40), claimed(64, 64)])
 def test_what_is_no_picture_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "step-00000001-00.png"
     path.write_bytes(content)
     with pytest.raises(PictureError, match="cannot be read as a picture"):
         read_picture(path, 20, 20)
+    with pytest.raises(PictureError, match="cannot be read as a picture"):
+        read_png(path, 20, 20, (10, 20))
 
 
 def test_a_picture_that_claims_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
