@@ -79,6 +79,8 @@ class ProfileEditor(OutlookPlace):
         &.-wide SectionList { width: 22; }
         &.-beside SectionList { display: none; }
         &.-beside BesideForm { width: 36; }
+        &.-beside FieldRow.-tables > .field-label { width: 12; }
+        &.-beside SourceLine > .repeats { width: 6; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so

@@ -61,6 +61,7 @@ class FieldRow(LabelledField):
         self._problem = ""
         self._marked: tuple[AtResume | None, bool, bool] = (None, False, False)
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
+        self.set_class(field.kind == "tables", "-tables")
         self.show_problem("")
 
     def show_problem(self, text: str) -> None:
