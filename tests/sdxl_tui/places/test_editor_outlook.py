@@ -14,6 +14,7 @@ from engine.data.picture import KnownPictures, look_at_picture
 from engine.profile.load import parse_profile
 from sdxl_tui.cli import main
 from sdxl_tui.fleet.profile_outlook import DataReader, estimate_of, rooms, this_machine
+from sdxl_tui.widgets.profile_summary import profile_curve, summary_lines
 from tests.sdxl_tui.places.place_field import PROFILE, Field, screen_text, until
 from tests.sdxl_tui.places.test_profile_editor import go_to, retype, shell
 
@@ -167,3 +168,15 @@ def test_every_gpu_is_held_against_what_the_run_needs(
     assert not isinstance(found, str)
     verdicts = [(room.suffices, room.suffices_now) for room in rooms(profile, found, this_machine())]
     assert verdicts == [(True, True), (True, False), (False, False)]
+
+
+def test_every_group_with_a_rate_of_its_own_has_a_curve(field: Field) -> None:
+    text = PROFILE + "\n[network]\ntext_encoder = true\n"
+    text = text.replace("lr = 1e-4", "lr = 1e-4\ntext_encoder_lr = 5e-5")
+    profile = parse_profile(text, folder=field.workspace.profiles).profile
+    curves, _ = profile_curve(profile)
+    assert sorted(curve.rate(100) for curve in curves) == [5e-5, 1e-4]
+    assert [curve.tone for curve in curves][-1] == "new"
+    assert "text encoder 1: 5.00e-5" in summary_lines(profile).plain
+    alike = parse_profile(text.replace("5e-5", "1e-4"), folder=field.workspace.profiles).profile
+    assert len(profile_curve(alike)[0]) == 1
