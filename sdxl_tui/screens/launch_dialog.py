@@ -20,6 +20,7 @@ from engine.estimate.estimate import duration, size_text
 from engine.profile.fields import profile_fields
 from sdxl_tui.fleet.gpus import Gpu, list_gpus
 from sdxl_tui.fleet.launch_outlook import LaunchOutlook, LaunchWish, look_before_launch
+from sdxl_tui.screens.aside import ask_aside
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.choice import Choice
@@ -99,12 +100,7 @@ class LaunchDialog(ModalScreen[LaunchWish | None]):
         """Look at the profile and at the machine."""
         self._row_of_gpus.display = False
         self._look_soon()
-        self._look_for_gpus()
-
-    @work(thread=True, group="gpus")
-    def _look_for_gpus(self) -> None:
-        found = list_gpus()
-        self.app.call_from_thread(self._show_gpus, found)
+        ask_aside(self.app, self, list_gpus, self._show_gpus)
 
     def _show_gpus(self, gpus: list[Gpu]) -> None:
         if not gpus:

@@ -14,6 +14,7 @@ from textual.events import Mount, Resize, ScreenResume
 from textual.worker import get_current_worker
 
 from sdxl_tui.fleet.profile_outlook import DataReader, Machine, estimate_of, rooms, this_machine
+from sdxl_tui.screens.aside import ask_aside
 from sdxl_tui.screens.draft_place import DraftPlace
 from sdxl_tui.widgets.beside_form import PARTS, PLAN, BesideForm
 
@@ -139,11 +140,7 @@ class OutlookPlace(DraftPlace):
 
     def _ask_machine(self) -> None:
         self._asked = True
-        self._read_machine()
-
-    @work(thread=True, exclusive=True, group="machine")
-    def _read_machine(self) -> None:
-        self.app.call_from_thread(self._show_machine, this_machine())
+        ask_aside(self.app, self, this_machine, self._show_machine)
 
     def _show_machine(self, machine: Machine) -> None:
         if machine != self._machine:
