@@ -11,37 +11,60 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from textual.app import App
+from textual import work
 from textual.binding import Binding, BindingType
+from textual.filter import Monochrome
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 
-from engine.run.liveness import RunState
+from sdxl_tui.config import Config, ConfigError, Event, ThemeName, read_config
+from sdxl_tui.fleet.gpu_processes import own_runs
+from sdxl_tui.fleet.gpu_watch import GpuWatch
+from sdxl_tui.fleet.happenings import Happenings, refusal
 from sdxl_tui.fleet.queue.watch import QueueWatch
+from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.watch import RunsWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.settled_memory import settle_memory
+from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.frugal import install_frugal_frames
 from sdxl_tui.terminal.guard import guard_stream, install_guard
-from sdxl_tui.terminal.numbers import format_count
+from sdxl_tui.terminal.ink import InkFilter
 from sdxl_tui.terminal.pictures import remove_pictures
-from sdxl_tui.theme import CALM
+from sdxl_tui.theme import THEMES
+from sdxl_tui.typed_ahead import TypesAhead
+from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
+    from sdxl_tui.fleet.gpu_readings import GpuReading
+    from sdxl_tui.fleet.happenings import Happening
     from sdxl_tui.fleet.queue.going_on import WentOn
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
 
 
+KEYS_SECONDS: Final = 1.0
+"""After the first frame, before a user's keys are looked over: that imports every screen."""
+
+
 def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     """Open the app on ``workspace`` until the user quits; its exit code. open_run: id of the run whose page is shown first."""
     install_guard()
-    app = SdxlTui(workspace, open_run=open_run)
+    install_frugal_frames()
+    config, problem = Config(), ""
+    try:
+        config = read_config()
+    except ConfigError as error:  # nobody is kept from their runs by a comma
+        problem = str(error)
+    app = SdxlTui(workspace, open_run=open_run, config=config, config_problem=problem)
     guard_stream(app, sys.__stderr__ or sys.stderr)
     app.run()
     return app.return_code or 0
@@ -52,6 +75,8 @@ class RunsSeen(Message):
     """The runs of the workspace changed."""
 
     runs: tuple[RunSummary, ...]
+    happened: Sequence[Happening] = ()
+    """To them since they were seen before."""
 
 
 @dataclass
@@ -59,6 +84,13 @@ class RunsUnreadable(Message):
     """The runs folder cannot be read."""
 
     reason: str
+
+
+@dataclass
+class GpusSeen(Message):
+    """The GPUs do something else than before."""
+
+    gpus: tuple[GpuReading, ...]
 
 
 @dataclass
@@ -75,39 +107,56 @@ class QueueStopped(Message):
     reason: str
 
 
-def ended_since(before: Sequence[RunSummary], after: Sequence[RunSummary]) -> list[RunSummary]:
-    """The runs that were alive and are not any more."""
-    alive = {run.id for run in before if run.alive}
-    return [run for run in after if run.id in alive and not run.alive]
+def _palette() -> type[Provider]:
+    from sdxl_tui.screens.palette import PlaceCommands  # noqa: PLC0415 - not needed for the first frame
+
+    return PlaceCommands
 
 
-class SdxlTui(App[None]):
-    """``now``: the clock that ages are counted from (Unix seconds); tests freeze it."""
+class SdxlTui(TypesAhead):
+    """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
+    config_problem: why there are none although there is a file.
+    """
 
     TITLE = "sdxl-tui"
     CSS_PATH = "app.tcss"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it so
     DEFAULT_MODE = PlaceName.RUNS
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "place('runs')", "Runs", show=False, priority=True),
-        Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
-        Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
-        Binding("1", "place('runs')", "Runs", show=False),
-        Binding("2", "place('profiles')", "Profiles", show=False),
-        Binding("3", "place('checkpoints')", "Checkpoints", show=False),
-        Binding("question_mark", "help", "Help"),
-        Binding("q", "quit", "Quit"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "app",
+        [
+            Binding("f1", "place('runs')", "Runs", show=False, priority=True),
+            Binding("f2", "place('profiles')", "Profiles", show=False, priority=True),
+            Binding("f3", "place('checkpoints')", "Checkpoints", show=False, priority=True),
+            Binding("1", "place('runs')", "Runs", show=False),
+            Binding("2", "place('profiles')", "Profiles", show=False),
+            Binding("3", "place('checkpoints')", "Checkpoints", show=False),
+            Binding("question_mark", "help", "Help"),
+            Binding("q", "quit", "Quit"),
+        ],
+    )
 
     runs: var[tuple[RunSummary, ...] | None] = var(None, always_update=True)
     """Every run of the workspace, newest first; None until they have been read once."""
+    gpus: var[tuple[GpuReading, ...]] = var(())
+    """The GPUs of this machine; none where there are none, or until they have been read."""
 
     def __init__(
-        self, workspace: Workspace, *, open_run: str | None = None, now: Callable[[], float] = time.time
+        self,
+        workspace: Workspace,
+        *,
+        open_run: str | None = None,
+        now: Callable[[], float] = time.time,
+        config: Config | None = None,
+        config_problem: str = "",
     ) -> None:
         super().__init__()
         self.workspace = workspace
+        self.config = config or Config()
+        self._config_problem = config_problem
         self.now = now
+        self.marks = RunMarks()
+        """The runs that are to be compared, and everybody's colour."""
         self.runs_problem = ""
         """Why the runs cannot be read; empty while they can."""
         self._open_run = open_run
@@ -115,9 +164,10 @@ class SdxlTui(App[None]):
         self.add_mode(PlaceName.RUNS, lambda: RunsScreen(workspace))
         self.add_mode(PlaceName.PROFILES, self._profiles)
         self.add_mode(PlaceName.CHECKPOINTS, self._checkpoints)
+        happenings = Happenings()
         self._watch = RunsWatch(
             workspace,
-            lambda runs: self._tell(RunsSeen(runs)),
+            lambda runs: self._tell(RunsSeen(runs, happenings.look(runs))),
             lambda reason: self._tell(RunsUnreadable(reason)),
         )
         self._queue_watch = QueueWatch(
@@ -125,10 +175,15 @@ class SdxlTui(App[None]):
             lambda went: self._tell(QueueWentOn(went)),
             lambda reason: self._tell(QueueStopped(reason)),
         )
+        self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
         self._watch.start()
-        self.register_theme(CALM)
-        self.theme = CALM.name
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = THEMES[self.config.theme].name
+        if self.no_color:
+            self.theme = THEMES[ThemeName.CONTRAST].name
+            self._filters = [*(one for one in self._filters if not isinstance(one, Monochrome)), InkFilter()]
 
     def _profiles(self) -> Screen[Any]:
         from sdxl_tui.screens.profiles import ProfilesScreen  # noqa: PLC0415 - not needed for the first frame
@@ -150,6 +205,13 @@ class SdxlTui(App[None]):
             case tuple(runs):
                 self.runs = runs
         self._queue_watch.start()
+        self._gpu_watch.start()
+        if self.config.keys:
+            self.set_keymap(dict(self.config.keys))
+            self.set_timer(KEYS_SECONDS, self._check_keys)
+        if self._config_problem:
+            words = f"{clean(self._config_problem, lines=True)}\nUntil it is mended, the defaults are used."
+            self.notify(words, title="Configuration", severity="error", markup=False, timeout=20)
         if self._open_run is not None:
             self.post_message(OpenRun(self._open_run))
 
@@ -158,6 +220,7 @@ class SdxlTui(App[None]):
         remove_pictures(self)
         self._watch.stop()
         self._queue_watch.stop()
+        self._gpu_watch.stop()
 
     def _tell(self, message: Message) -> None:
         """Called in the watch's thread; what is found before the app runs is taken at its start."""
@@ -165,22 +228,42 @@ class SdxlTui(App[None]):
             self.post_message(message)
 
     def on_runs_seen(self, message: RunsSeen) -> None:
-        """The runs changed; those that ended meanwhile are told of, wherever one is."""
-        for run in ended_since(self.runs or (), message.runs):
-            bad = run.state in (RunState.FAILED, RunState.KILLED, RunState.LOST)
-            self.notify(
-                f"{run.state} at step {format_count(run.step)}" + (f": {run.reason}" if run.reason else ""),
-                title=run.id,
-                severity="error" if bad else "information",
-                markup=False,
-            )
+        """The runs changed; what happened to them is told of, wherever one is."""
+        for happening in message.happened:
+            severity: Literal["error", "information"] = "error" if happening.is_bad else "information"
+            self.notify(happening.words, title=happening.run_id, severity=severity, markup=False)
+            if happening.event in self.config.notify.on:
+                self._ask_for_attention(happening)
         self.runs_problem = ""
         self.runs = message.runs
+
+    def _ask_for_attention(self, happening: Happening) -> None:
+        """Ring, or have the desktop show it, as the user's configuration says. The text is cleaned there."""
+        if self._driver is not None:
+            self._driver.write(attention(self.config.notify.terminal, happening.run_id, happening.words))
 
     def on_runs_unreadable(self, message: RunsUnreadable) -> None:
         """The runs folder cannot be read: the Runs place says so until it can."""
         self.runs_problem = message.reason
         self.runs = ()
+
+    def on_gpus_seen(self, message: GpusSeen) -> None:
+        """For whatever shows them."""
+        self.gpus = message.gpus
+
+    @work(thread=True, group="keys")
+    def _check_keys(self) -> None:
+        """Names that there are not do nothing, and keys that lost their meaning may be missed: both are told."""
+        from sdxl_tui.named_keys import lost_keys, named_keys, unknown_names  # noqa: PLC0415
+
+        known = named_keys()
+        wrong, lost = unknown_names(self.config.keys, known), lost_keys(self.config.keys, known)
+        if wrong or lost:
+            words = clean("\n".join([*wrong, *lost]), lines=True)
+            severity: Literal["error", "warning"] = "error" if wrong else "warning"
+            self.call_from_thread(
+                self.notify, words, title="Configuration", severity=severity, markup=False, timeout=12
+            )
 
     def on_queue_went_on(self, message: QueueWentOn) -> None:
         """A run's turn has come, or it could not be started."""
@@ -188,8 +271,10 @@ class SdxlTui(App[None]):
         for run_id in message.went.started:
             self.notify("its turn has come: it starts", title=clean(run_id), markup=False)
         for run_id, reason in message.went.refused.items():
-            words = f"could not be started and is held: {clean(reason)}"
-            self.notify(words, title=clean(run_id), severity="error", markup=False, timeout=12)
+            happening = refusal(clean(run_id), reason)
+            self.notify(happening.words, title=happening.run_id, severity="error", markup=False, timeout=12)
+            if Event.FAILED in self.config.notify.on:
+                self._ask_for_attention(happening)
 
     def on_queue_stopped(self, message: QueueStopped) -> None:
         """The queue cannot be read or changed."""

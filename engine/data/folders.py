@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data.errors import DatasetError, shown
-from engine.data.image import EXTENSIONS
+from engine.data.image import EXTENSIONS, UNREAD_EXTENSIONS
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Folder:
     """Relative to ``path``, in the order of their bytes."""
     has_folders: bool
     """There are folders inside, whether or not they were entered."""
+    unread: tuple[Path, ...] = ()
+    """Pictures of formats that are not read, likewise."""
 
 
 def list_folder(
@@ -30,6 +32,7 @@ def list_folder(
     ``DatasetError``, naming ``setting``, if a folder cannot be listed.
     """
     files: list[Path] = []
+    unread: list[Path] = []
     has_folders = False
     waiting = [Path()]
     while waiting:
@@ -45,13 +48,15 @@ def list_folder(
                             waiting.append(below / entry.name)
                     elif Path(entry.name).suffix.lower() in EXTENSIONS:
                         files.append(below / entry.name)
+                    elif Path(entry.name).suffix.lower() in UNREAD_EXTENSIONS:
+                        unread.append(below / entry.name)
         except OSError as error:
             raise DatasetError(
                 f"the folder of images cannot be read: {error.strerror}",
                 where=shown(path / below),
                 hint=f"Set {setting} to a folder that is there and readable.",
             ) from error
-    return Folder(path, tuple(sorted(files, key=os.fsencode)), has_folders)
+    return Folder(path, tuple(sorted(files, key=os.fsencode)), has_folders, tuple(sorted(unread, key=os.fsencode)))
 
 
 def _is_same(folder: Path, other: Path | None) -> bool:

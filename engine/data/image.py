@@ -20,6 +20,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from engine.data.regular_file import UnreadableFileError, read_regular_file
 
 EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+UNREAD_EXTENSIONS: Final = frozenset(
+    {".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".tga", ".tif", ".tiff"}
+)
+"""Of pictures that are not read: named rather than passed over, since people take them for part of the set."""
 MAX_PIXELS: Final = 50_000_000
 MAX_FILE_BYTES: Final = 512 * 2**20
 

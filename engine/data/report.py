@@ -154,7 +154,15 @@ def remarks(scan: Scan, items: Sequence[PlacedImage]) -> list[tuple[str, str]]:
     found = [("no image in this source", shown(folder)) for folder in scan.empty_sources]
     if scan.uncaptioned:
         what = _counted(scan.uncaptioned, "has no caption and is", "have no caption and are")
-        found.append((f"{what} trained with an empty one: {_names(scan.uncaptioned)}", _folder(scan.uncaptioned)))
+        bare = set(scan.uncaptioned)
+        told = any(item.plain_caption for item in items if item.image.path in bare)
+        how = "with nothing but the source's trigger, prefix and suffix" if told else "with an empty one"
+        found.append((f"{what} trained {how}: {_names(scan.uncaptioned)}", _folder(scan.uncaptioned)))
+    if scan.other_captions:
+        endings = " or ".join(sorted({path.suffix for path in scan.other_captions}))
+        what = "of them has" if len(scan.other_captions) == 1 else "of them have"
+        sentence = f"{len(scan.other_captions)} {what} a caption that is not read: {_names(scan.other_captions)}"
+        found.append((f"{sentence}; caption_extension of the source would be {endings}", _folder(scan.other_captions)))
     if scan.maskless:
         what = _counted(scan.maskless, "has no mask and is", "have no mask and are")
         found.append((f"{what} trained whole: {_names(scan.maskless)}", _folder(scan.maskless)))

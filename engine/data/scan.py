@@ -22,6 +22,8 @@ from engine.data.regular_file import UnreadableFileError, read_regular_file
 from engine.demo import locate
 from engine.profile.schema import Source
 
+CAPTION_ENDINGS: Final = (".txt", ".caption")
+"""Those in use."""
 MAX_CAPTION_BYTES: Final = 64 * 1024
 MASK_SHAPE_TOLERANCE: Final = 0.01
 """By how much, relative, the aspect ratio of a mask may differ from its image's: rounding, not another picture."""
@@ -96,13 +98,15 @@ class Scan:
     """By source in the profile's order, then by name; never empty."""
     skipped: tuple[Skipped, ...]
     uncaptioned: tuple[Path, ...]
-    """Images without a caption file or metadata, which are trained with the empty caption."""
+    """Images without a caption file or metadata, which are trained without a caption of their own."""
     empty_sources: tuple[Path, ...]
     """Folders that hold nothing that could be an image."""
     maskless: tuple[Path, ...] = ()
     """Images of sources with masks that have none and are trained whole."""
     unused: tuple[tuple[Path, tuple[str, ...]], ...] = ()
     """Metadata files with the keys for which there is no image."""
+    other_captions: tuple[Path, ...] = ()
+    """Files beside uncaptioned images that look like their captions, but have another ending than the source says."""
 
 
 class _UnreadableCaptionError(Exception):
@@ -136,9 +140,10 @@ def scan_sources(
     """The images of ``sources`` that can be opened, and what was left out of them with the reason.
 
     Files count by their extension (``image.EXTENSIONS``, any case), hidden ones not at all; links to files are
-    followed. A caption is the source's metadata for the image, else the file of the same stem with the source's caption
-    extension: UTF-8, at most 64 KB. An image whose caption or mask is there but cannot be read is left out, rather than
-    trained with the wrong words. smallest: shorter sides below it are left out. look: how a picture is read.
+    followed; pictures of other formats are left out by name. A caption is the source's metadata for the image, else the
+    file of the same stem with the source's caption extension: UTF-8, at most 64 KB. An image whose caption or mask is
+    there but cannot be read is left out, rather than trained with the wrong words. smallest: shorter sides below it are
+    left out. look: how a picture is read.
 
     Reports "images". Raises ``DatasetError`` if a folder or metadata file cannot be read or no image is left,
     ``PreparationStopped`` if asked to.
@@ -148,8 +153,9 @@ def scan_sources(
     places = [_place(index, source, metadata) for index, source in enumerate(sources)]
     total = sum(len(place.folder.files) for place in places)
     images: list[SourceImage] = []
-    skipped: list[Skipped] = []
+    skipped = [skipped for place in places for skipped in _unread(place.folder)]
     uncaptioned: list[Path] = []
+    other_captions: list[Path] = []
     maskless: list[Path] = []
     for done, (place, path) in enumerate(_files(places), 1):
         if should_stop():
@@ -162,6 +168,7 @@ def scan_sources(
             images.append(image)
             if not has_caption:
                 uncaptioned.append(path)
+                other_captions += _other_captions(path, place.source.caption_extension)
             if (place.source.alpha_mask or place.source.mask_folder is not None) and not image.has_mask:
                 maskless.append(path)
         report("images", done, total)
@@ -175,7 +182,20 @@ def scan_sources(
         empty_sources=tuple(place.folder.path for place in places if not place.folder.files),
         maskless=tuple(maskless),
         unused=tuple((path, one.unused) for path, one in metadata.items() if one.unused),
+        other_captions=tuple(other_captions),
     )
+
+
+def _unread(folder: Folder) -> Iterator[Skipped]:
+    for name in folder.unread:
+        kind = name.suffix.removeprefix(".").upper()
+        yield Skipped(folder.path / name, f"{kind} pictures are not read: save it as PNG, JPEG, WebP or BMP")
+
+
+def _other_captions(image: Path, ending: str) -> Iterator[Path]:
+    for other in CAPTION_ENDINGS:
+        if other != ending and image.with_suffix(other).is_file():
+            yield image.with_suffix(other)
 
 
 def folders_of(sources: Sequence[Source]) -> list[Path]:

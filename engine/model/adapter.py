@@ -171,7 +171,17 @@ class Adapter:
 
     def limit_norms(self, limit: float) -> None:
         """Scale each module down to a norm of at most ``limit`` (see ``max_norm.py``)."""
-        limit_norms(list(self._layers.values()), limit)
+        limit_norms(((dict(layer_parameters(layer)), scale_of(layer)) for layer in self._layers.values()), limit)
+
+    def limited(self, state: Mapping[str, Tensor], limit: float) -> dict[str, Tensor]:
+        """Copies of ``state``'s tensors (all that ``state_dict`` names) with each module's norm at most ``limit``."""
+        copies = {name: tensor.clone() for name, tensor in state.items()}
+        modules = (
+            ({name: copies[f"{module}.{name}"] for name, _ in layer_parameters(layer)}, scale_of(layer))
+            for module, layer in self._layers.items()
+        )
+        limit_norms(modules, limit)
+        return copies
 
     def _check(self, state: Mapping[str, Tensor]) -> None:
         for name, parameter in self._parameters.items():

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
-from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
+from engine.model.libraries import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 from engine.model.lora_tensors import DOWN, LOHA, LOKR, MAGNITUDE, UP
 from engine.model.targets import Target
 from engine.profile.schema import Network, NetworkKind

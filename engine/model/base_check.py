@@ -63,7 +63,7 @@ def read_configs(folder: Path) -> BaseConfigs:
         text_encoder=_read_json(folder, "text_encoder/config.json"),
         text_encoder_2=_read_json(folder, "text_encoder_2/config.json"),
         scheduler=scheduler,
-        prediction=_prediction(folder, scheduler),
+        prediction=folder_prediction(folder, scheduler),
     )
     for name in TOKENIZERS:
         _check_tokenizer(folder, name)
@@ -150,7 +150,8 @@ def _check_unet(folder: Path, configs: BaseConfigs) -> None:
         )
 
 
-def _prediction(folder: Path, scheduler: Mapping[str, Any]) -> Prediction:
+def folder_prediction(folder: Path, scheduler: Mapping[str, Any]) -> Prediction:
+    """What ``scheduler``, the configuration in ``folder``, says. Raises ``ModelError`` if that is nothing of SDXL's."""
     file = "scheduler/scheduler_config.json"
     said = str(scheduler.get("prediction_type", "epsilon"))
     kind = prediction_type(said)

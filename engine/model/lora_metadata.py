@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -46,6 +46,9 @@ class TrainingFacts:
     seed: int
     started: float
     finished: float
+    data: Mapping[str, object] = field(default_factory=dict)
+    """Entries on folders, tags and buckets (``engine.data.lora_record``)."""
+    validation_images: int = 0
 
 
 def lora_metadata(profile: Profile, facts: TrainingFacts) -> dict[str, str]:
@@ -120,6 +123,7 @@ def _training(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
         "ss_batch_size_per_device": training.batch_size,
         "ss_total_batch_size": training.batch_size * training.gradient_accumulation,
         "ss_gradient_accumulation_steps": training.gradient_accumulation,
+        "ss_gradient_checkpointing": training.gradient_checkpointing,
         "ss_max_grad_norm": training.max_grad_norm,
         "ss_mixed_precision": MIXED_PRECISION[profile.precision.compute],
         "ss_training_started_at": facts.started,
@@ -159,6 +163,8 @@ def _data(profile: Profile, facts: TrainingFacts) -> dict[str, object]:
     return {
         "ss_num_train_images": facts.images - facts.regularisation_images,
         "ss_num_reg_images": facts.regularisation_images,
+        "ss_num_validation_images": facts.validation_images,
+        **facts.data,
         "ss_prior_loss_weight": weights.pop() if len(weights) == 1 else None,
         "ss_num_batches_per_epoch": facts.batches_per_epoch,
         "ss_resolution": (dataset.resolution, dataset.resolution),

@@ -6,24 +6,24 @@ limit (Srivastava et al., 2014, section 5.1, on a LoRA's product). The product i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from engine.model.adapter_layers import layer_parameters, scale_of
 from engine.model.lora_tensors import DOWN, UP
 
 
 @torch.no_grad()
-def limit_norms(layers: Sequence[Any], limit: float) -> None:
-    """Scale the factors of each layer down where its norm is above ``limit``. Reads nothing back from the device."""
+def limit_norms(modules: Iterable[tuple[Mapping[str, Tensor], float]], limit: float) -> None:
+    """Scale the factors of each module down, in place, where its norm is above ``limit``. Reads nothing back from the device.
+
+    modules: for each its factors and the scale of their product.
+    """
     factors: list[Tensor] = []
     ratios: list[Tensor] = []
-    for layer in layers:
-        tensors: dict[str, Tensor] = dict(layer_parameters(layer))
-        ratio = (limit / (abs(scale_of(layer)) * norm(tensors))).clamp(max=1.0)
+    for tensors, scale in modules:
+        ratio = (limit / (abs(scale) * norm(tensors))).clamp(max=1.0)
         factors += tensors.values()
         ratios += [ratio ** (1 / count) for count in _shares(tensors)]
     torch._foreach_mul_(factors, ratios)

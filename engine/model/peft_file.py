@@ -64,7 +64,7 @@ def write_peft(
 
     Raises like ``write_diffusers``.
     """
-    from peft import LoraConfig  # noqa: PLC0415 - slow
+    from engine.model.libraries import LoraConfig  # noqa: PLC0415 - slow
 
     for component, modules in by_component(weights).items():
         tensors = {PEFT_PREFIX + name: tensor for name, tensor in _tensors(modules, dtype).items()}

@@ -33,6 +33,12 @@ class Prediction:
     source: str
     """Where that is said, for the log: a file's name and the entry in it."""
 
+    @property
+    def text(self) -> str:
+        """For a person: ``v (the file's tensor v_pred), zero terminal SNR``."""
+        what = "the noise" if self.type == "epsilon" else "v"
+        return f"{what} ({self.source}){', zero terminal SNR' if self.zero_terminal_snr else ''}"
+
 
 def prediction_type(name: str) -> PredictionType | None:
     """The type that ``name`` stands for, in diffusers' or modelspec's spelling; None if it is another one."""

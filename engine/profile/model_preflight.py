@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from engine.demo import locate
+from engine.model.base_check import folder_prediction
 from engine.model.errors import ModelError
 from engine.model.hub_id import HubId, base_in, cached_snapshot, hub_cache, is_offline, parse_hub_id, vae_in
+from engine.model.prediction import Prediction
 from engine.model.single_file import read_single_file
 from engine.model.vae_file import read_vae
 from engine.profile.places import no_folder
@@ -53,6 +55,23 @@ def check_vae(written: str) -> Verdict:
     if not _exists(path):
         return Verdict(errors=((no_folder(path, written, _MISSING) or _MISSING, _VAE),))
     return Verdict(errors=tuple(_faults_of(read_vae, path)))
+
+
+def prediction_of(written: str) -> Prediction | None:
+    """What ``model.base`` says that it predicts; None where that cannot be told, since it is not here or not readable."""
+    path = locate(written)
+    if hub_id := _hub_id(written, path):
+        snapshot = cached_snapshot(hub_id)
+        if snapshot is None:
+            return None
+        path = base_in(snapshot) or snapshot
+    try:
+        if _is_file(path):
+            return read_single_file(path, needs_vae=False).configs.prediction
+        scheduler = read_json_object(path / "scheduler" / "scheduler_config.json")
+        return None if scheduler is None else folder_prediction(path, scheduler)
+    except ModelError:
+        return None
 
 
 _MISSING: Final = "there is no such folder or file"

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from engine.demo import locate
+from engine.model.trained_prediction import ObjectiveError, effective_prediction
 from engine.profile.explain import dotted
 from engine.profile.likely_mistakes import likely_mistakes
 from engine.profile.load import LoadedProfile
-from engine.profile.model_preflight import check_base, check_vae
+from engine.profile.model_preflight import check_base, check_vae, prediction_of
 from engine.profile.optimizer_kinds import OPTIMIZERS
 from engine.profile.places import PLACEHOLDER, no_folder
 from engine.profile.problems import Problem, ProfileError, show_value
@@ -50,7 +51,12 @@ def check_inputs(profile: Profile, loaded: LoadedProfile | None = None) -> list[
 
 def _look_at(profile: Profile) -> list[_Found]:
     """Everything that one training needs."""
-    found = [_check_optimizer(profile), *_check_model(profile.model)]
+    found = [
+        _check_optimizer(profile),
+        _check_trackers(profile),
+        *_check_model(profile.model),
+        _check_objective(profile),
+    ]
     sources = [_check_source(source, index) for index, source in enumerate(profile.dataset.sources)]
     found += [*sources, _check_start(profile)]
     if not any(item.errors or item.images for item in found):
@@ -138,6 +144,19 @@ class _Found:
         return _Found(self.images, errors, warnings)
 
 
+def _check_objective(profile: Profile) -> _Found:
+    """Whether ``[loss]`` goes together with what the base says that it predicts."""
+    prediction = prediction_of(profile.model.base)
+    try:
+        if prediction is not None:
+            effective_prediction(prediction, profile.loss)
+    except ObjectiveError as error:
+        hint = error.hint or ""
+        path: KeyPath = tuple((error.where or "loss").split("."))
+        return _Found(errors=(_Fault(path, None, error.what, hint[:1].lower() + hint[1:].rstrip(".")),))
+    return _Found()
+
+
 def _check_source(source: Source, index: int) -> _Found:
     path: KeyPath = ("dataset", "sources", index, "path")
     written, folder = source.path, locate(source.path)
@@ -158,8 +177,17 @@ def _check_source(source: Source, index: int) -> _Found:
         return _Found(warnings=(_Fault(path, written, "holds no images", suggestion),))
     if uncaptioned and source.metadata is None:  # what the metadata names is known when it is read
         rule = f"{uncaptioned} of {len(images)} images have no caption (a {ending} of the same name)"
-        return _Found(len(images), warnings=(_Fault(path, written, rule, "they are trained with an empty caption"),))
+        return _Found(len(images), warnings=(_Fault(path, written, rule, _way_to_captions(source, images)),))
     return _Found(len(images))
+
+
+def _way_to_captions(source: Source, images: Sequence[Path]) -> str:
+    """What to do about images without a caption file, or what becomes of them."""
+    for ending in (".txt", ".caption"):
+        if ending != source.caption_extension and any(image.with_suffix(ending).is_file() for image in images):
+            return f'there are {ending} files: set caption_extension = "{ending}" for it'
+    told = source.trigger or source.prefix or source.suffix
+    return f"they are trained with {'its trigger, prefix and suffix alone' if told else 'an empty caption'}"
 
 
 def _check_model(model: Model) -> list[_Found]:
@@ -187,6 +215,18 @@ def _check_optimizer(profile: Profile) -> _Found:
         suggestion = f"pip install 'sdxl-tui[optimizers]', or only {facts.package}"
         errors.append(_Fault(("optimizer", "kind"), kind.value, rule, suggestion))
     return _Found(errors=tuple(errors))
+
+
+def _check_trackers(profile: Profile) -> _Found:
+    """Whether their packages are there: the engine starts them when the data is ready, which may be much later."""
+    path: KeyPath = ("logging", "trackers")
+    return _Found(
+        errors=tuple(
+            _Fault(path, None, f"{name} is not installed", f"pip install 'sdxl-tui[{name}]', or take it out")
+            for name in profile.logging.trackers
+            if importlib.util.find_spec(name) is None
+        )
+    )
 
 
 def _missing_companion(source: Source, index: int) -> _Fault | None:

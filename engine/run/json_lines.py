@@ -147,17 +147,23 @@ class JsonLines:
         self._fingerprint = head
 
 
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The object in ``line``; None of another value. Raises ``ValueError`` or ``RecursionError`` if it is no JSON."""
+    value = _DECODER.decode(line.decode("utf-8", "replace"))
+    return value if isinstance(value, dict) else None
+
+
 def _parse(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], int]:
     """The objects in ``lines``, and how many lines were no JSON."""
     records, unreadable = [], 0
     for line in lines:
         try:
-            value = _DECODER.decode(line.decode("utf-8", "replace"))
+            record = parse_line(line)
         except (ValueError, RecursionError):
             unreadable += bool(line.strip())
             continue
-        if isinstance(value, dict):
-            records.append(value)
+        if record is not None:
+            records.append(record)
     return records, unreadable
 
 

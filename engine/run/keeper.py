@@ -1,11 +1,13 @@
 """The keeper: the small process that starts a run's engine, holds its lock, waits, and records how it ended.
 
 Only a parent learns an exit status, and the manager may be gone by then. Run as ``python -I -S keeper.py RUN_DIR ATTEMPT
-LOCK_FD [THEN...] -- [NAME=VALUE...] ARGV...`` in its own session, standard library only, with its output going to the
-attempt's ``engine.log``. THEN is the command it becomes once everything of the attempt is gone (with it the queue goes on);
-NAME=VALUE is set for the engine alone. The readings of ``/proc`` that tell a process from its successor under the same pid
-live here, because nothing outside the standard library can be imported; ``process.py`` builds on them. Formats:
-docs/files.md.
+LOCK_FD [THEN...] [--tell TELL...] -- [NAME=VALUE...] ARGV...`` in its own session, standard library only, with its output
+going to the attempt's ``engine.log``. THEN is the command it becomes once everything of the attempt is gone (with it the queue
+goes on). TELL is run with the run's id and a word more when something happens that a person may want to hear of, for nobody
+else is there for certain. NAME=VALUE is set for the engine alone.
+
+The readings of ``/proc`` that tell a process from its successor under the same pid live here, because nothing outside the
+standard library can be imported; ``process.py`` builds on them. Formats: docs/files.md.
 """
 
 from __future__ import annotations
@@ -32,6 +34,12 @@ LEFTOVER_SECONDS = 10.0
 OOM_SAMPLE_SECONDS = 5.0
 ENGINE_OOM_SCORE = 300
 PR_SET_CHILD_SUBREAPER = 36
+TELL = "--tell"
+NEWS_BYTES = 1 << 20
+NEWS = {b'"event":"sampled"': "first-sample", b'"event":"nonfinite"': "nan"}
+"""What stands in a line of ``events.jsonl``, and the word for it; told once per attempt."""
+ENDED = "ended"
+"""The word for an attempt of which nothing is left."""
 _SETTING = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -164,10 +172,60 @@ class StartError(OSError):
     """The engine could not be started, or not be recorded."""
 
 
+class Messenger:
+    """Runs ``command`` with the run's id and a word; never waits for it and never fails."""
+
+    def __init__(self, run: Path, command: Sequence[str]) -> None:
+        self._run, self._command = run, list(command)
+        self._events = run / "events.jsonl"
+        self._told: set[str] = set()
+        self._offset = 0
+        with contextlib.suppress(OSError):
+            self._offset = self._events.stat().st_size
+
+    def look(self) -> None:
+        """Tell what the engine has written since the last look."""
+        if not self._command or len(self._told) == len(NEWS):
+            return
+        for line in self._new_lines().splitlines():
+            for mark, word in NEWS.items():
+                if mark in line and word not in self._told:
+                    self._told.add(word)
+                    self.tell(word)
+
+    def _new_lines(self) -> bytes:
+        """Whole lines only; of a line that is longer than any event nothing."""
+        try:
+            with self._events.open("rb") as file:
+                file.seek(self._offset)
+                found = file.read(NEWS_BYTES)
+        except OSError:
+            return b""
+        whole = found.rfind(b"\n") + 1 or (len(found) if len(found) == NEWS_BYTES else 0)
+        self._offset += whole
+        return found[:whole]
+
+    def tell(self, word: str) -> None:
+        """Start the command in a session of its own, without a lock and with its words going nowhere."""
+        if not self._command:
+            return
+        with contextlib.suppress(OSError):
+            if os.fork() == 0:
+                try:
+                    os.setsid()
+                    nowhere = os.open(os.devnull, os.O_RDWR)
+                    for descriptor in range(3):
+                        os.dup2(nowhere, descriptor)
+                    become([*self._command, self._run.name, word])
+                finally:
+                    os._exit(127)
+
+
 class Keeper:
     """Starts the engine of one attempt and stays until it and what it left behind are gone."""
 
-    def __init__(self, run: Path, attempt: Path, lock: int, words: Sequence[str]) -> None:
+    def __init__(self, run: Path, attempt: Path, lock: int, words: Sequence[str], messenger: Messenger) -> None:
+        self._messenger = messenger
         settings = list(itertools.takewhile(_SETTING.match, words))
         self.run, self.attempt, self.lock, self.argv = run, attempt, lock, list(words[len(settings) :])
         self.environment = {name: value for name, _, value in (word.partition("=") for word in settings)}
@@ -274,6 +332,8 @@ class Keeper:
         before = latest = oom_kills()
         while True:
             pid, status, peak = self._reap(OOM_SAMPLE_SECONDS)
+            if pid != engine:  # what happened just before the end is told with the end
+                self._messenger.look()
             if pid == engine:
                 self._engine = None
                 killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
@@ -371,16 +431,20 @@ def become(command: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``RUN_DIR ATTEMPT LOCK_FD [THEN...] -- [NAME=VALUE...] ARGV...``"""
+    """``RUN_DIR ATTEMPT LOCK_FD [THEN...] [--tell TELL...] -- [NAME=VALUE...] ARGV...``"""
     own = list(itertools.takewhile(lambda word: word != "--", arguments))
     argv = arguments[len(own) + 1 :]
     if len(own) < 3 or not argv:
-        print("usage: keeper.py RUN_DIR ATTEMPT LOCK_FD [THEN...] -- [NAME=VALUE...] ARGV...", file=sys.stderr)
+        usage = "RUN_DIR ATTEMPT LOCK_FD [THEN...] [--tell TELL...] -- [NAME=VALUE...] ARGV..."
+        print(f"usage: keeper.py {usage}", file=sys.stderr)
         return 2
-    folder, then = Path(own[0]).absolute(), own[3:]
-    keeper = Keeper(folder, folder / "attempts" / f"{int(own[1]):03d}", int(own[2]), argv)
-    if keeper.keep() and then:
-        become(then)
+    then = list(itertools.takewhile(lambda word: word != TELL, own[3:]))
+    folder, messenger = Path(own[0]).absolute(), Messenger(Path(own[0]).absolute(), own[3 + len(then) + 1 :])
+    keeper = Keeper(folder, folder / "attempts" / f"{int(own[1]):03d}", int(own[2]), argv, messenger)
+    if keeper.keep():
+        messenger.tell(ENDED)
+        if then:
+            become(then)
     return 0
 
 

@@ -114,6 +114,11 @@ class RunDirectory:
         return self.path / "pins.json"
 
     @property
+    def labels(self) -> Path:
+        """What its user says of it: tags, a note, that it is put away; absent where nothing ever was."""
+        return self.path / "labels.json"
+
+    @property
     def start(self) -> Path:
         """A child run's own copy of what it starts from."""
         return self.path / "start"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.run.json_lines import POLL_BYTES, JsonLines, JsonLinesWriter
+from engine.run.json_lines import POLL_BYTES, JsonLines, JsonLinesWriter, parse_line
 from engine.run.records import as_float, as_int, as_rates
 
 SYNC_SECONDS: Final = 5.0
@@ -54,6 +54,15 @@ class MetricPoint(NamedTuple):
             as_float(record.get("memory_mb")),
             as_float(record.get("d")),
         )
+
+    @classmethod
+    def from_line(cls, line: bytes) -> MetricPoint | None:
+        """The point in one line; None if it is no such line."""
+        try:
+            record = parse_line(line)
+        except (ValueError, RecursionError):
+            return None
+        return None if record is None else cls.from_json(record)
 
 
 class ValidationPoint(NamedTuple):
@@ -122,6 +131,11 @@ class MetricsReader:
     def caught_up(self) -> bool:
         """The last poll reached the end; if False, the next one has more at once."""
         return self._lines.caught_up
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._lines.path
 
     @property
     def unreadable(self) -> int:

@@ -20,6 +20,7 @@ from engine.model.conditioning import TextRules
 from engine.model.encoders import BaseEncoders
 from engine.model.open_base import Base, names_of, open_base
 from engine.model.stored_weights import EIGHT_BITS, store_in_eight_bits
+from engine.model.trained_prediction import effective_prediction
 from engine.model.vae import vae_dtype, vae_format_explained
 from engine.profile.load import read_snapshot
 from engine.profile.schema import Dataset, Loss, Profile, Source
@@ -36,7 +37,7 @@ from engine.train.crew import Place
 from engine.train.ema import WeightAverage
 from engine.train.held_out import HeldOut, choose_held_out, order_without
 from engine.train.objective.loss import Objective
-from engine.train.objective.process import Process, effective_prediction
+from engine.train.objective.process import Process
 from engine.train.optimizer import NamedOptimizer, ParameterGroup
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
@@ -76,7 +77,7 @@ def assemble(
         profile, warnings = settle(stored, profile, route=route, keep_stored=keep_stored)
     schedule = stored.summary.schedule if stored and route is Route.RESUME else schedule_of(profile)
     base = open_base(profile.model.base, profile.model.vae)
-    effective_prediction(base.prediction, profile.loss)  # refused, if it is, before anything is prepared
+    prediction = effective_prediction(base.prediction, profile.loss)  # refused, if it is, before anything is prepared
     compute = set_up_compute(profile, model_bytes=base.unet_bytes, place=place)
     reporter.started(
         step=stored.summary.step if stored and route.keeps_step else 0,
@@ -84,6 +85,7 @@ def assemble(
         device=compute.label,
         versions=versions(),
     )
+    reporter.base(profile.model.base, prediction)
     if profile.launch.compile:
         require_compiler(compute.device)
     if compute.exchange.rank:

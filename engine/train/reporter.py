@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.checkpoint.save import SavedCheckpoint
     from engine.data.batches import Cached
     from engine.data.report import DatasetReport
+    from engine.model.prediction import Prediction
     from engine.train.trackers import Trackers
     from engine.train.validator import ValidationResult
 
@@ -72,6 +73,17 @@ class Reporter:
         self._events.write("started", step=step, total_steps=total_steps, device=device, versions=versions)
         self._status.update(state="starting", step=step, total_steps=total_steps, device=device)
         log.info("started on %s, torch %s: %d of %d steps done", device, versions["torch"], step, total_steps)
+
+    def base(self, name: str, prediction: Prediction) -> None:
+        """What is trained to be predicted is settled. name: as the profile has it."""
+        self._events.write(
+            "base",
+            base=name,
+            prediction=prediction.type,
+            zero_terminal_snr=prediction.zero_terminal_snr,
+            said_by=prediction.source,
+        )
+        log.info("base %s: predicts %s", name, prediction.text)
 
     def resumed(self, checkpoint: str, step: int) -> None:
         """The stored state is in place."""

@@ -187,10 +187,12 @@ class Saver:
                 where="optimizer.lr",
                 hint="Resume from the last checkpoint or continue from it with a lower LR.",
             )
-        result = self._thread.submit(self._write, self._training.content())
+        # In a row of steps that are not finite the weights may be what is wrong: nothing older gives way to them.
+        prunes = self._training.progress.dropped_in_a_row == 0
+        result = self._thread.submit(self._write, self._training.content(), prunes=prunes)
         self._under_way = _UnderWay(step, reason, began, tuple(self._requests.saves), result)
 
-    def _write(self, content: CheckpointContent) -> _Written:
+    def _write(self, content: CheckpointContent, *, prunes: bool) -> _Written:
         """In the thread: everything that waits for the disk."""
         self._reporter.sync_metrics()
         folder = self._run.checkpoint(content.step)
@@ -200,7 +202,7 @@ class Saver:
         saved = save_checkpoint(folder, content, keep_replaced_as=aside)
         settings = self._training.profile.checkpoints
         retention = Retention(settings.keep_last, settings.keep_every_steps, settings.keep_best)
-        return _Written(saved, prune(self._run, retention, latest=folder), aside)
+        return _Written(saved, prune(self._run, retention, latest=folder) if prunes else [], aside)
 
     def _settle(self) -> None:
         """Wait for the save under way and report on it; end the run if it failed and the profile says so."""

@@ -33,6 +33,8 @@ from engine.train.trackers import open_trackers
 from engine.train.training import Progress, Training
 from engine.train.validator import Validator
 
+_GPU_MEMORY: Final = re.compile(r"CUDA error: out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
+"""What CUDA's libraries say of their own allocations, for which torch has no type of its own."""
 _HOST_MEMORY: Final = re.compile(r"DefaultCPUAllocator|not enough memory|Cannot allocate memory", re.IGNORECASE)
 
 
@@ -145,12 +147,13 @@ def _took(run: RunDirectory, training: Training, before: Progress) -> Took:
 
 def _shortage(error: Exception) -> OutOfMemoryError | None:
     """What to do about ``error`` if it is a lack of memory; else None."""
-    if isinstance(error, torch.OutOfMemoryError):
+    is_torchs = isinstance(error, torch.OutOfMemoryError)
+    if is_torchs or (isinstance(error, RuntimeError) and _GPU_MEMORY.search(str(error))):
         return OutOfMemoryError(
             "the GPU's memory is full",
             where="training.batch_size, training.gradient_checkpointing, dataset.resolution, network.rank",
-            hint="Switch gradient_checkpointing on, lower one of the others, or set precision.compute to bf16; "
-            "training.gradient_accumulation makes up for a smaller batch. nvidia-smi shows what else uses the card.",
+            hint="Switch gradient_checkpointing on, lower one of the others, set precision.compute to bf16 or precision.base to "
+            "fp8 or int8; training.gradient_accumulation makes up for a smaller batch. nvidia-smi shows what else uses the card.",
         )
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _HOST_MEMORY.search(str(error))):
         return OutOfMemoryError(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor
 from engine import __version__
 from engine.checkpoint.save import CheckpointContent, host_copies
 from engine.data.batches import Batch, TrainingSet
+from engine.data.lora_record import data_record
 from engine.data.order import BatchOrder
 from engine.model.adapter import Adapter
 from engine.model.lora_file import write_lora
@@ -201,7 +202,8 @@ class Training:
     def _handed_out(self, trainable: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """The weights for ``lora.safetensors``, as copies, of ``averaged(self.profile.ema.deliverable)``."""
         if ema is not None and self.profile.ema.deliverable:
-            return {**trainable, **ema}
+            average, limit = {**trainable, **ema}, self.profile.network.scale_weight_norms
+            return average if limit is None else self.adapter.limited(average, limit)
         if not self.optimizer.has_average:
             return trainable
         with self.optimizer.averaged():
@@ -219,9 +221,23 @@ class Training:
 
     @contextmanager
     def averaged(self, wanted: bool) -> Iterator[None]:
-        """The model computes with the average of the weights for the while: an optimizer's own; the kept one if ``wanted``."""
+        """The model computes with the average of the weights for the while: an optimizer's own; the kept one if ``wanted``.
+
+        Factors are averaged, and the product of two averages may be larger than any product that was averaged: where norms
+        are limited, what is handed out, drawn with and measured is limited once more. The kept average itself is not.
+        """
         with self.optimizer.averaged(), self.ema.in_place() if self.ema is not None and wanted else nullcontext():
+            limit = self.profile.network.scale_weight_norms
+            if self.ema is not None and wanted and limit is not None:
+                self.adapter.limit_norms(limit)
             yield
+
+    @cached_property
+    def _data_record(self) -> dict[str, object]:
+        """What the LoRA file says of the images that are trained on; they never change in a run."""
+        measured = self.held_out.of(self.data)
+        trained = [item for index, item in enumerate(self.data.items) if index not in measured]
+        return data_record(trained, self.profile.dataset)
 
     def _facts(self) -> TrainingFacts:
         groups = self.optimizer.describe()["groups"]
@@ -239,6 +255,8 @@ class Training:
             seed=self.order.seed,
             started=self.started,
             finished=time.time(),
+            data=self._data_record,
+            validation_images=len(self.held_out),
         )
 
 

@@ -1,4 +1,4 @@
-"""The command ``compare``: two checkpoints side by side."""
+"""The command ``compare``: two checkpoints side by side, or any number of runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
+from sdxl_tui.cli.arguments import EXIT_OK, Commands, UsageError, add_command
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP
 from sdxl_tui.cli.foreign_files import is_foreign
 from sdxl_tui.cli.opening import workspace_to_read
 from sdxl_tui.cli.output import Column, err, out
-from sdxl_tui.terminal.numbers import format_count
+from sdxl_tui.terminal.clean import clean
+from sdxl_tui.terminal.numbers import format_count, format_duration, format_loss, format_lr
 
 if TYPE_CHECKING:
     from sdxl_tui.fleet.comparison import Comparison
@@ -23,33 +24,121 @@ def add_commands(commands: Commands) -> None:
     command = add_command(
         commands,
         "compare",
-        compare_checkpoints,
-        summary="show what differs between two checkpoints",
+        compare_things,
+        summary="show what differs between two checkpoints, or between runs",
         about="""Show two checkpoints side by side: everything that differs in where they stand, their schedules, the adapter, the
         optimizer's groups and the settings of the profiles they were trained with. What is the same is counted.
 
         One or both may be a training state of sd-scripts or a LoRA file, by their paths: compared is what both store, and
-        what one of them does not is said to be not stored.""",
+        what one of them does not is said to be not stored.
+
+        Of runs, two or more by their names alone, it shows how each did (the last and the lowest running average of the
+        loss, the last and the lowest loss on held-out images, each with its step) and the settings in which their profiles
+        differ. RUN@latest is a run's newest checkpoint.""",
         examples=[
             "sdxl-tui compare demo@10 demo@20",
             "sdxl-tui compare latest ./step-00000020",
             "sdxl-tui compare demo@20 fox@20 --json",
             "sdxl-tui compare latest ~/kohya/output/fox-step00000500-state",
+            "sdxl-tui compare fox-20261124-1015 fox-20261124-1130 owl",
         ],
         json=True,
     )
-    for name in ("first", "second"):
-        command.add_argument(
-            name, metavar="CHECKPOINT", help=f"{CHECKPOINT_HELP}; or a state of sd-scripts, or a LoRA file"
+    command.add_argument(
+        "things",
+        nargs="+",
+        metavar="CHECKPOINT|RUN",
+        help=f"two of: {CHECKPOINT_HELP}; or a state of sd-scripts, or a LoRA file. Or runs, two or more",
+    )
+
+
+def compare_things(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui compare CHECKPOINT CHECKPOINT`` or ``sdxl-tui compare RUN RUN ...``."""
+    things: list[str] = arguments.things
+    if len(things) < 2:
+        raise UsageError("compare needs two checkpoints, or two runs or more", hint="See: sdxl-tui compare --help")
+    no_runs = [thing for thing in things if not _is_run_name(thing)]
+    if not no_runs:
+        return compare_runs(arguments)
+    if len(things) > 2:
+        hint = "More than two are compared if all are runs, by their names alone; of checkpoints two."
+        raise UsageError(f"{no_runs[0]!r} is not the name of a run", hint=hint)
+    return compare_checkpoints(arguments)
+
+
+def _is_run_name(thing: str) -> bool:
+    """It can only mean a run: neither a path nor a checkpoint."""
+    return "@" not in thing and "/" not in thing and not is_foreign(thing) and not Path(thing).is_dir()
+
+
+def compare_runs(arguments: argparse.Namespace) -> int:
+    """Figures and settings of any number of runs."""
+    from sdxl_tui.fleet.run_comparison import best_text, compare_settings, figures_of  # noqa: PLC0415
+    from sdxl_tui.fleet.run_history import RunHistory  # noqa: PLC0415
+    from sdxl_tui.fleet.runs import find_run, summarize  # noqa: PLC0415
+
+    workspace = workspace_to_read(arguments)
+    found = {run.id: run for run in (find_run(workspace, name) for name in arguments.things)}
+    if len(found) < 2:
+        raise UsageError(
+            f"both are the run {next(iter(found))}", hint="Name another run, or two checkpoints of this one."
         )
+    summaries = [summarize(run) for run in found.values()]
+    figures = []
+    for run in found.values():
+        history = RunHistory(run)
+        history.poll()
+        while not history.caught_up:
+            history.poll()
+        figures.append(figures_of(history))
+    settings = compare_settings(summaries)
+    if arguments.json:
+        runs = [
+            {"run": run.id, "state": run.state.value, **asdict(one)}
+            for run, one in zip(summaries, figures, strict=True)
+        ]
+        differing = {
+            setting.name: {run_id: text for text, ids in setting.values for run_id in ids}
+            for setting in settings.differing
+        }
+        out().json({"runs": runs, "settings": differing, "alike": settings.alike})
+        return EXIT_OK
+    columns = (
+        *(Column("RUN", shortens=True), Column("STATE", droppable=2), Column("STEP", right=True)),
+        *(Column("LOSS", right=True), Column("LOWEST LOSS", right=True)),
+        *(Column("HELD OUT", right=True, droppable=4), Column("LOWEST HELD OUT", right=True, droppable=3)),
+        *(Column("LR", right=True, droppable=5), Column("TRAINED", right=True, droppable=1)),
+    )
+    out().table(
+        columns,
+        [
+            [
+                *(run.id, run.state.value, format_count(one.step), format_loss(one.loss), best_text(one.best_loss)),
+                *(format_loss(one.validation), best_text(one.best_validation)),
+                *(format_lr(one.lr), format_duration(one.seconds)),
+            ]
+            for run, one in zip(summaries, figures, strict=True)
+        ],
+    )
+    out().line()
+    for setting in settings.differing:
+        out().line(out().paint(setting.name, "bold"))
+        width = max(len(text) for text, _ in setting.values)
+        for text, ids in setting.values:
+            out().line(f"  {text.ljust(width)}  {', '.join(ids)}")
+    err().line(f"{len(settings.differing)} settings differ; {format_count(settings.alike)} are the same.")
+    for run_id in settings.unreadable:
+        err().line(f"The profile of {clean(run_id)} cannot be read; it is left out.")
+    return EXIT_OK
 
 
 def compare_checkpoints(arguments: argparse.Namespace) -> int:
-    """``sdxl-tui compare CHECKPOINT CHECKPOINT``."""
+    """Everything that differs between two."""
     from sdxl_tui.fleet.comparison import compare  # noqa: PLC0415 - slow
 
     runs = workspace_to_read(arguments).runs
-    found = compare(_place(arguments.first, runs), _place(arguments.second, runs))
+    first, second = arguments.things
+    found = compare(_place(first, runs), _place(second, runs))
     if arguments.json:
         out().json(_as_json(found))
         return EXIT_OK

@@ -185,9 +185,13 @@ def _problem_as_json(problem: Problem) -> dict[str, Any]:
 
 
 def _print_profile(printer: Printer, path: Path, loaded: LoadedProfile, expected: Estimate) -> None:
+    from engine.model.trained_prediction import effective_prediction  # noqa: PLC0415
     from engine.profile.extends import lineage_in_words  # noqa: PLC0415
+    from engine.profile.model_preflight import prediction_of  # noqa: PLC0415
 
     profile, extends = loaded.profile, lineage_in_words(loaded.lineage)
+    said = prediction_of(profile.model.base)
+    predicted = said and effective_prediction(said, profile.loss)
     printer.line(f"{clean(str(path))}: {printer.paint('can be launched', 'green')}")
     training, count = profile.training, len(profile.stages)
     in_stages = f" in {count} stage{'' if count == 1 else 's'}" if count else ""
@@ -197,6 +201,7 @@ def _print_profile(printer: Printer, path: Path, loaded: LoadedProfile, expected
         [
             *([("extends", extends)] if extends else []),
             ("model", profile.model.base),
+            *([("predicts", clean(predicted.text))] if predicted else []),
             ("images", sources),
             ("network", f"{profile.network.kind.value} rank {profile.network.rank} alpha {profile.network.alpha:g}"),
             (

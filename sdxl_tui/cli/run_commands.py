@@ -22,6 +22,7 @@ from sdxl_tui.cli.log_lines import LogLines
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import Column, Painted, err, out
 from sdxl_tui.cli.progress import follow
+from sdxl_tui.fleet.run_filter import found_runs
 from sdxl_tui.fleet.runs import RunSummary, find_run, list_runs
 from sdxl_tui.terminal.numbers import format_age, format_duration, format_loss, format_lr, format_speed
 
@@ -43,17 +44,29 @@ STATE_STYLES: Final = {
 
 def add_commands(commands: Commands) -> None:
     """Declare them."""
-    add_command(
+    runs = add_command(
         commands,
         "runs",
         show_runs,
         summary="list the runs, newest first",
         about="""List the runs of the workspace, newest first, with what each is doing or how it ended.
 
+        Words find runs as '/' does in the app: all must stand in a run's id, state, profile, device, tags or note; #good is
+        a tag, profile:character one field, and --without WORD must not fit. Runs that were put away are listed with --archived.
+
         Columns that do not fit into the terminal are left out; --json has everything.""",
-        examples=["sdxl-tui runs", "sdxl-tui runs --json | jq -r '.[] | select(.alive).id'"],
+        examples=[
+            "sdxl-tui runs",
+            "sdxl-tui runs fox failed",
+            "sdxl-tui runs --tag good --without cpu",
+            "sdxl-tui runs --json | jq -r '.[] | select(.alive).id'",
+        ],
         json=True,
     )
+    runs.add_argument("words", metavar="WORD", nargs="*", help="list the runs that all of these fit")
+    runs.add_argument("--tag", action="append", default=[], metavar="TAG", help="list the runs that have it")
+    runs.add_argument("--without", action="append", default=[], metavar="WORD", help="leave out the runs that it fits")
+    runs.add_argument("--archived", action="store_true", help="list also the runs that were put away")
     logs = add_command(
         commands,
         "logs",
@@ -101,7 +114,10 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
 def show_runs(arguments: argparse.Namespace) -> int:
     """``sdxl-tui runs``."""
     workspace = workspace_to_read(arguments)
-    runs = list_runs(workspace)
+    every = list_runs(workspace)
+    words = [*arguments.words, *(f"#{tag.removeprefix('#')}" for tag in arguments.tag)]
+    words += [f"-{word}" for word in arguments.without]
+    runs = found_runs(every, words, with_archived=arguments.archived)
     if arguments.json:
         out().json([run_as_json(run) for run in runs])
     elif runs:
@@ -116,10 +132,18 @@ def show_runs(arguments: argparse.Namespace) -> int:
             Column("CREATED", right=True, droppable=5),
             Column("DEVICE", droppable=6),
         )
-        out().table(columns, [_row(run) for run in runs], [run.reason for run in runs])
+        out().table(columns, [_row(run) for run in runs], [_remark(run) for run in runs])
+    elif every:
+        err().line(f"None of {len(every)} runs {'fits' if words else 'is listed: they are put away (--archived)'}.")
     else:
         err().line(f"No runs in {workspace.path} yet. Start one: {program(arguments)} launch demo")
     return EXIT_OK
+
+
+def _remark(run: RunSummary) -> str:
+    """Below its row: why it is in its state, and what its user says of it."""
+    away = "put away" if run.labels.archived else ""
+    return "  ".join(part for part in (run.reason, away, run.labels.tags_text, run.labels.note) if part)
 
 
 def _row(run: RunSummary) -> list[str | Painted]:
@@ -155,6 +179,10 @@ def run_as_json(run: RunSummary) -> dict[str, Any]:
         "device": run.device,
         "created": run.created,
         "parent": run.parent,
+        "profile": run.profile,
+        "tags": list(run.labels.tags),
+        "note": run.labels.note,
+        "archived": run.labels.archived,
         "origin": asdict(run.started_from) if run.started_from else None,
         "checkpoint": run.checkpoint,
         "message": run.message,

@@ -60,7 +60,7 @@ def side_of(path: Path, *, beside_foreign: bool) -> Side:
     summary = describe(path)
     profile = read_state(path).get("profile")
     sections = _facts(summary, numbered=beside_foreign)
-    settings = _flat(profile) if isinstance(profile, dict) else {}
+    settings = flat_settings(profile) if isinstance(profile, dict) else {}
     # One line where the other side has no profile at all, rather than every setting beside nothing.
     sections["Profile"] = {"settings": f"{len(settings)} stored"} if beside_foreign else settings
     return Side(
@@ -232,16 +232,16 @@ def _group(group: RateGroup, upcoming: tuple[float, ...]) -> Facts:
     }
 
 
-def _flat(profile: Mapping[str, Any], path: str = "") -> Facts:
+def flat_settings(profile: Mapping[str, Any], path: str = "") -> Facts:
     """Settings by their full names, ``optimizer.lr``; a list of tables is one setting per entry."""
     found: Facts = {}
     for name, value in profile.items():
         here = f"{path}{name}"
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{here}.")
+            found |= flat_settings(value, f"{here}.")
         elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             for at, item in enumerate(value, 1):
-                found |= _flat(item, f"{here}[{at}].")
+                found |= flat_settings(item, f"{here}[{at}].")
         else:
             found[here] = value
     return found

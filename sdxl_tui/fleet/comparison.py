@@ -57,7 +57,10 @@ class Comparison:
     def texts(self, difference: Difference) -> tuple[str, str]:
         """Both values as they are shown, safe to print."""
         absent = NOT_STORED if self.first.is_foreign or self.second.is_foreign else ABSENT
-        return _text(difference.name, difference.first, absent), _text(difference.name, difference.second, absent)
+        return (
+            value_text(difference.name, difference.first, absent),
+            value_text(difference.name, difference.second, absent),
+        )
 
 
 def compare(first: Path, second: Path) -> Comparison:
@@ -90,8 +93,8 @@ def _section(title: str, first: Facts, second: Facts) -> Section:
     )
 
 
-def _text(name: str, value: Any, absent: str) -> str:
-    """As it is shown elsewhere."""
+def value_text(name: str, value: Any, absent: str = ABSENT) -> str:
+    """A fact or setting as it is shown elsewhere, safe to print. absent: what stands for None."""
     formats = {"size": format_bytes, "trained for": format_duration, "share done": format_percent}
     match value:
         case None:

@@ -113,7 +113,7 @@ class LinkHistory:
     @property
     def caught_up(self) -> bool:
         """There was no more to read at the last poll."""
-        return self.curves.history.caught_up
+        return self.curves.caught_up
 
 
 class LineHistory:

@@ -222,11 +222,17 @@ def go_on_command(workspace: Path) -> list[str]:
     return [sys.executable, "-P", "-m", "sdxl_tui", "--workspace", str(workspace), "queue", "go-on", "--log"]
 
 
+def tell_command(workspace: Path) -> list[str]:
+    """What a keeper runs, with a run's id and a word, when something happened that its user may want to hear of."""
+    return [sys.executable, "-P", "-m", "sdxl_tui", "--workspace", str(workspace), "notify", "about"]
+
+
 def _spawn_keeper(
     run: RunDirectory, attempt: AttemptDirectory, lock: RunLock, devices: Claim, command: list[str]
 ) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve())]
     arguments = [str(run.path), str(attempt.number), str(lock.fileno()), *go_on_command(run.workspace)]
+    arguments += [keeper.TELL, *tell_command(run.workspace)]
     settings = [f"{name}={value}" for name, value in devices.environment.items()]
     with attempt.log.open("ab") as log:
         return subprocess.Popen(

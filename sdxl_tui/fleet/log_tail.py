@@ -21,12 +21,35 @@ TAIL_BYTES: Final = 512 * 1024
 """Bytes that one look reads at most; what came before them is left out."""
 
 
+@dataclass(frozen=True, order=True)
+class LogPlace:
+    """Where a line begins: the attempt that printed it, and the byte in that attempt's log."""
+
+    attempt: int
+    offset: int
+
+
 @dataclass(frozen=True)
 class LogLine:
-    """A line, safe to print. is_heading: not from the log, but said about it."""
+    """A line, safe to print. is_heading: not from the log, but said about it, and at no place of it."""
 
     text: str
     is_heading: bool = False
+    place: LogPlace | None = None
+
+
+def attempts_of(run: RunDirectory) -> list[int]:
+    """The numbers of the run's attempts, from the first."""
+    try:
+        with os.scandir(run.attempts) as entries:
+            return sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
+    except OSError:
+        return []
+
+
+def attempt_heading(number: int) -> LogLine:
+    """Stands before what a later attempt printed."""
+    return LogLine(f"attempt {number}", is_heading=True)
 
 
 class LogTail:
@@ -38,7 +61,10 @@ class LogTail:
         self._attempt = 0
         self._offset = 0
         self._identity = (0, 0)
+        self._line_start = 0
+        """Where the line begins that is not finished yet."""
         self._rest = b""
+        """Of that line, what has been printed since its last carriage return."""
         self.lines: deque[LogLine] = deque(maxlen=lines)
         self.unfinished = ""
         self.dropped = 0
@@ -47,7 +73,7 @@ class LogTail:
     def poll(self) -> bool:
         """Read on; whether anything is different from the last look."""
         before = self.dropped, len(self.lines), self.unfinished
-        numbers = self._attempts()
+        numbers = attempts_of(self._run)
         if numbers and not self._attempt:
             self._begin(numbers)
         for number in (number for number in numbers if number > self._attempt):
@@ -56,13 +82,6 @@ class LogTail:
             self._open(number)
         changed = self._read()
         return changed or before != (self.dropped, len(self.lines), self.unfinished)
-
-    def _attempts(self) -> list[int]:
-        try:
-            with os.scandir(self._run.attempts) as entries:
-                return sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
-        except OSError:
-            return []
 
     def _begin(self, numbers: list[int]) -> None:
         """Start with as many of the newest attempts as there is room for, the oldest of them first."""
@@ -80,8 +99,8 @@ class LogTail:
 
     def _open(self, number: int) -> None:
         if number > 1:
-            self._add(LogLine(f"attempt {number}", is_heading=True))
-        self._attempt, self._offset, self._rest, self._identity = number, 0, b"", (0, 0)
+            self._add(attempt_heading(number))
+        self._attempt, self._offset, self._line_start, self._rest, self._identity = number, 0, 0, b"", (0, 0)
 
     def _path(self) -> Path:
         return self._run.attempt(self._attempt).log
@@ -95,7 +114,7 @@ class LogTail:
                 found = os.fstat(file.fileno())
                 anew = self._is_another(found)
                 if anew:
-                    self._offset, self._rest = 0, b""
+                    self._offset, self._line_start, self._rest = 0, 0, b""
                     self._add(LogLine("the log begins anew", is_heading=True))
                 self._identity = (found.st_dev, found.st_ino)
                 self._take(file, found.st_size)
@@ -115,20 +134,26 @@ class LogTail:
             file.readline(self._tail_bytes)
             self._add(LogLine("… earlier lines are left out", is_heading=True))
             self._rest, self._offset = b"", file.tell()
+            self._line_start = self._offset
         file.seek(self._offset)
-        data = self._rest + file.read(self._tail_bytes)
-        self._offset = file.tell()
-        *whole, rest = data.split(b"\n")
+        *whole, rest = file.read(self._tail_bytes).split(b"\n")
         for line in whole:
-            self._add(LogLine(clean_line(line, limit=LINE_BYTES)))
+            self._add(self._line(self._rest + line))
+            self._offset += len(line) + 1
+            self._rest, self._line_start = b"", self._offset
+        self._offset += len(rest)
+        rest = self._rest + rest
         self._rest = rest[rest.rstrip(b"\r").rfind(b"\r") + 1 :][-self._tail_bytes :]
         self.unfinished = clean_line(self._rest, limit=LINE_BYTES)
 
     def _settle(self) -> None:
         """The log is over: its last line is one, line end or not."""
         if self._rest:
-            self._add(LogLine(clean_line(self._rest, limit=LINE_BYTES)))
+            self._add(self._line(self._rest))
         self._rest, self.unfinished = b"", ""
+
+    def _line(self, data: bytes) -> LogLine:
+        return LogLine(clean_line(data, limit=LINE_BYTES), place=LogPlace(self._attempt, self._line_start))
 
     def _add(self, line: LogLine) -> None:
         if len(self.lines) == self.lines.maxlen:

@@ -47,10 +47,13 @@ class Sample:
 class RunCurves:
     """The measured curves of a run and what its profile plans. Read by ``poll``, in one thread at a time."""
 
-    def __init__(self, run: RunDirectory, attempt: int | None = None) -> None:
-        """attempt: as of ``RunHistory``."""
+    def __init__(self, run: RunDirectory, attempt: int | None = None, *, brief: bool = False) -> None:
+        """attempt, brief: as of ``RunHistory``."""
         self.run = run
-        self.history = RunHistory(run, attempt)
+        self._whole = RunHistory(run, attempt, brief=brief)
+        self.history = self._whole
+        """Of a long run an overview first, then all of it."""
+        self._has_begun = False
         self.plan: Plan | None = None
         self._planned = False
 
@@ -62,12 +65,26 @@ class RunCurves:
         """What is read for each part; each says whether anything is different."""
         return {"history": self._poll_history, "plan": self._read_plan}
 
+    @property
+    def caught_up(self) -> bool:
+        """There is no more to read than what is added from now on."""
+        return self.history is self._whole and self._whole.caught_up
+
     def _poll_history(self) -> bool:
+        if not self._has_begun:
+            self._has_begun = True
+            if (overview := self._whole.overview()) is not None:
+                self.history = overview
+                return True
         until = time.monotonic() + SECONDS_PER_LOOK
-        changed = self.history.poll()
-        while not self.history.caught_up and time.monotonic() < until:
-            changed |= self.history.poll()
-        return changed
+        changed = self._whole.poll()
+        while not self._whole.caught_up and time.monotonic() < until:
+            changed |= self._whole.poll()
+        if self.history is self._whole:
+            return changed
+        if self._whole.caught_up:
+            self.history = self._whole
+        return self._whole.caught_up
 
     def _read_plan(self) -> bool:
         """The snapshot never changes: it is read once."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from engine.run.errors import RunError
 from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
 from engine.run.records import Origin, Parent, RunRecord, Status
+from sdxl_tui.fleet.labels import NO_LABELS, Labels, read_labels
 from sdxl_tui.fleet.queue.record import QueueError, read_queue
 from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.terminal.clean import clean
@@ -56,6 +57,10 @@ class RunSummary:
     """What the engine last said."""
     own_reason: str
     """Why the run is in its state, as far as its folder tells; see ``reason``."""
+    profile: str = ""
+    """The name of the profile it was launched from; empty if its record does not tell."""
+    labels: Labels = NO_LABELS
+    """What its user says of it."""
     validation_loss: float | None = None
     """On held-out images, as last measured."""
     waits: str = ""
@@ -175,6 +180,8 @@ def summarize(run: RunDirectory) -> RunSummary:
         checkpoint=clean(status.checkpoint) if status.checkpoint else None,
         message=clean(status.message),
         own_reason=clean(reason),
+        profile=clean(PurePath(record.source_profile).stem) if record and record.source_profile else "",
+        labels=read_labels(run),
         unchanged_while=times if has_ended else None,
     )
 

@@ -68,6 +68,8 @@ class FamilyPage(ReadingPlace):
         Binding("left,N", "turn(-1)", "Previous line", show=False),
         Binding("escape", "app.back", "Back", show=True),
     ]
+    AUTO_FOCUS: ClassVar[str | None] = ""
+    """The arrows turn to another line until a chart is gone into."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual declares it so
 
     def __init__(self, workspace: Workspace, run_id: str) -> None:

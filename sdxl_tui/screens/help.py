@@ -19,6 +19,7 @@ ANYWHERE = (
     ("esc", "Back"),
     ("tab", "Next part of the screen, ⇧tab the one before"),
     ("?", "This help"),
+    ("^p", "Everything by its words: commands, themes, runs"),
     ("q", "Quit; runs go on without the app"),
 )
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -27,6 +27,7 @@ from textual.widgets import Input
 from engine.errors import UserError
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.key_bar import KeyBar
+from sdxl_tui.widgets.key_names import area_name, named
 from sdxl_tui.widgets.place_bar import PlaceBar
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ class Place(Screen[None]):
         Binding("tab", "app.focus_next", "Next part", show=False),
         Binding("shift+tab", "app.focus_previous", "Previous part", show=False),
     ]
+
+    def __init_subclass__(cls, **words: Any) -> None:
+        """Every key of a place has a name, by which a user's configuration finds it."""
+        if "BINDINGS" in cls.__dict__:
+            cls.BINDINGS = named(area_name(cls.__name__), cls.BINDINGS)
+        super().__init_subclass__(**words)
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()

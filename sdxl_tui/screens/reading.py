@@ -21,7 +21,7 @@ class ReadingPlace(Place):
 
     def read_every(self, seconds: float) -> None:
         """Read now, and every so many seconds while this screen is in front."""
-        self.set_interval(seconds, self._read_if_seen)
+        self.set_interval(seconds, self.read_if_seen)
         self.read_soon()
 
     def read_soon(self) -> None:
@@ -34,7 +34,8 @@ class ReadingPlace(Place):
         """Read what the place shows and hand it to the app's thread (``call_from_thread``). Runs in a thread."""
         raise NotImplementedError
 
-    def _read_if_seen(self) -> None:
+    def read_if_seen(self) -> None:
+        """Start a read while this screen is in front."""
         if self.is_active:
             self.read_soon()
 

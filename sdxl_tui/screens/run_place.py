@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RunPlace(Place):
-    """``run`` is the one that the keys are about; a subclass has ``RUN_KEYS`` among its bindings, where it likes."""
+    """``run`` is the one that the keys are about; a subclass has ``RUN_KEYS`` and ``LABEL_KEYS`` among its bindings."""
 
     RUN_KEYS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop"),
@@ -32,6 +32,10 @@ class RunPlace(Place):
         Binding("x", "take_out", "Take out"),
         Binding("c", "checkpoints", "Checkpoints"),
         Binding("l", "launch", "Launch"),
+    ]
+    LABEL_KEYS: ClassVar[list[BindingType]] = [
+        Binding("t", "label", "Tags, note"),
+        Binding("a", "archive", "Put away / take out", show=False),
     ]
 
     @property
@@ -48,8 +52,10 @@ class RunPlace(Place):
             return run is not None and bool(run.waits)
         if action == "resume":
             return run is not None and not run.alive
-        if action == "checkpoints":
+        if action in {"checkpoints", "label"}:
             return run is not None
+        if action == "archive":
+            return run is not None and not run.alive and not run.waits
         return True
 
     def action_checkpoints(self) -> None:
@@ -60,6 +66,32 @@ class RunPlace(Place):
     def action_launch(self) -> None:
         """Choose a profile to launch."""
         self.post_message(OpenPlace(PlaceName.PROFILES))
+
+    # What one says of a run
+
+    def action_label(self) -> None:
+        """Its tags and a note."""
+        from sdxl_tui.screens.labels_dialog import LabelsDialog  # noqa: PLC0415 - opened rarely
+
+        def answered(changed: bool | None) -> None:
+            if changed:
+                self.post_message(LookNow())
+
+        if (run := self.run) is not None:
+            self.app.push_screen(LabelsDialog(run), answered)
+
+    @work(thread=True, group="labels")
+    def action_archive(self) -> None:
+        """Put it away: lists leave it out; or take it out again."""
+        from sdxl_tui.fleet.labels import archive  # noqa: PLC0415 - off the start of the app
+
+        if (run := self.run) is None:
+            return
+        archived = not run.labels.archived
+        if self._attempt(run.id, lambda: archive(run.directory, archived=archived)):
+            self.post_message(LookNow())
+            words = "put away; A shows those that are" if archived else "listed again"
+            self.app.call_from_thread(self.notify, words, title=run.id, markup=False, timeout=4)
 
     # Waiting in the queue
 

@@ -4,6 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where values stand between a lowest and a highest one; by their logarithms, if ``is_log`` (then both are above 0)."""
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    def share(self, value: float) -> float:
+        """0 at the low end, 1 at the high one, beyond them outside; NaN for what has no place (a logarithm of 0)."""
+        if not self.is_log:
+            return (value - self.low) / (self.high - self.low)
+        if value <= 0 or math.isnan(value):
+            return math.nan
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
+    def ticks(self, most: int) -> list[float]:
+        """Round places on it, from the low end."""
+        return log_ticks(self.low, self.high, most) if self.is_log else round_ticks(self.low, self.high, most)
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Powers of ten within [low, high], and 2 and 5 times them where there is room; plain round places within a decade."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for factors in ((1, 2, 5), (1, 5), (1,)):
+        found = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+        found = [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(found) <= most:
+            return found if len(found) > 1 else round_ticks(low, high, most)
+    every = -(-len(found) // max(1, most))
+    return found[::every]
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:

@@ -99,6 +99,32 @@ def _continued(event: Event) -> str:
     return f"{taken} from {_text(event, 'checkpoint')} of {_text(event, 'parent_run')}"
 
 
+def _numbers(event: Event, name: str) -> dict[str, float | None]:
+    """The numbers of a table in the event."""
+    table = event.get(name)
+    return {str(key): as_float(value) for key, value in table.items()} if isinstance(table, dict) else {}
+
+
+def _estimate(event: Event) -> str:
+    memory, disk = _numbers(event, "memory").get("total"), _numbers(event, "disk").get("total")
+    seconds = as_float(event.get("seconds"))
+    took = "unknown time" if seconds is None else format_duration(seconds)
+    return f"estimate: {format_bytes(memory)} of memory, {format_bytes(disk)} of disk, {took}"
+
+
+def _estimate_result(event: Event) -> str:
+    memory, speed = _numbers(event, "memory"), _numbers(event, "seconds_per_step")
+    thought, took = (speed.get(name) for name in ("estimated", "measured"))
+    pace = "" if took is None else f"; {took:.3g} s per step" + ("" if thought is None else f" of {thought:.3g} s")
+    return f"took {format_bytes(memory.get('measured'))} of {format_bytes(memory.get('estimated'))} estimated{pace}"
+
+
+def _base(event: Event) -> str:
+    predicts = {"epsilon": "the noise", "v_prediction": "v"}.get(_text(event, "prediction"), _text(event, "prediction"))
+    ending = ", zero terminal SNR" if event.get("zero_terminal_snr") is True else ""
+    return f"the base predicts {predicts} ({_text(event, 'said_by')}){ending}"
+
+
 _TAKEN = {
     "resize": "resized weights",
     "reschedule": "state taken over with a new schedule",
@@ -107,10 +133,13 @@ _TAKEN = {
 
 _WORDS = {
     "started": lambda e: f"started on {_text(e, 'device')} at step {_count(e, 'step')} of {_count(e, 'total_steps')}",
+    "base": _base,
     "resumed": lambda e: f"resumed exactly from {_text(e, 'checkpoint')}",
     "continued": _continued,
     "dataset": _dataset,
     "cached": _cached,
+    "estimate": _estimate,
+    "estimate_result": _estimate_result,
     "rehearsed": lambda e: f"a checkpoint comes back exactly: tried in {format_duration(as_float(e.get('seconds')))}",
     "warning": _warning,
     "saved": _saved,

@@ -50,12 +50,26 @@ class LineView(Painted, can_focus=True):
 
     def show(self, lines: Sequence[Row], *, dropped: int = 0) -> None:
         """Show these lines. dropped: how many of those shown before are gone at the top; what is in sight stays."""
-        at_line = self._line_at_top() - dropped
+        at_line = self.line_at_top() - dropped
         self._lines = tuple(lines)
         self._wrap()
         if not self.is_following and self._first_rows:
             self._top = self._first_rows[max(0, min(at_line, len(self._first_rows) - 1))]
         self._settle()
+
+    def show_from(self, lines: Sequence[Row], at_line: int, above: int = 0) -> None:
+        """Show these lines, not followed, line ``at_line`` standing ``above`` rows below the top."""
+        self.is_following = False
+        self._lines = tuple(lines)
+        self._wrap()
+        if self._first_rows:
+            self._top = self._first_rows[max(0, min(at_line, len(self._first_rows) - 1))] - above
+        self._settle()
+
+    @property
+    def is_at_end(self) -> bool:
+        """The last row is in sight."""
+        return self._top >= len(self._wrapped) - self.content_size.height
 
     @property
     def rows_above(self) -> int:
@@ -77,7 +91,7 @@ class LineView(Painted, can_focus=True):
             self._first_rows.append(len(self._wrapped))
             self._wrapped += wrapped(line, width, self._hang)
 
-    def _line_at_top(self) -> int:
+    def line_at_top(self) -> int:
         """The line that the first row in sight belongs to."""
         return max(0, sum(first <= self._top for first in self._first_rows) - 1)
 
@@ -86,13 +100,20 @@ class LineView(Painted, can_focus=True):
         furthest = max(0, len(self._wrapped) - self.content_size.height)
         self._top = furthest if self.is_following else max(0, min(self._top, furthest))
         self.repaint()
-        text = "" if self.is_following else "G follows the end"
-        if self._follows and str(self.border_subtitle or "") != text:
-            self.border_subtitle = Content(text)
+        self.show_subtitle()
+
+    def subtitle(self) -> str:
+        """Where one is, in words, at the lower edge of what follows an end."""
+        return "" if self.is_following else "G follows the end"
+
+    def show_subtitle(self) -> None:
+        """Say it if it is something else than before."""
+        if self._follows:
+            self.say_below(Content(self.subtitle()))
 
     def on_resize(self, event: Resize) -> None:
         """Wrap anew, the same line on top."""
-        at_line = self._line_at_top()
+        at_line = self.line_at_top()
         self._wrap()
         if self._first_rows:
             self._top = self._first_rows[min(at_line, len(self._first_rows) - 1)]

@@ -19,6 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 
+from sdxl_tui.widgets.key_names import named
 from sdxl_tui.widgets.painted import Piece, fitted, painted_strip
 
 Item = TypeVar("Item")
@@ -59,14 +60,17 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"live-table--header", "live-table--cursor"}
     ALLOW_SELECT = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j,n", "move(1)", "Down", show=False),
-        Binding("up,k,p", "move(-1)", "Up", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
-        Binding("home,g", "edge(0)", "First", show=False),
-        Binding("end,G", "edge(1)", "Last", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = named(
+        "table",
+        [
+            Binding("down,j,n", "move(1)", "Down", show=False),
+            Binding("up,k,p", "move(-1)", "Up", show=False),
+            Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
+            Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
+            Binding("home,g", "edge(0)", "First", show=False),
+            Binding("end,G", "edge(1)", "Last", show=False),
+        ],
+    )
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
@@ -99,6 +103,7 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
         self._strips_style: Style | None = None
         self._layout_of_columns: tuple[tuple[Column[Item], int, int], ...] = ()
         self._told: str | None = None
+        self._marked = ("", "")
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -109,6 +114,12 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
     def item(self) -> Item | None:
         """The item under the cursor."""
         return self._items[self.cursor] if 0 <= self.cursor < len(self._items) else None
+
+    @property
+    def items_in_sight(self) -> tuple[Item, ...]:
+        """Those whose rows are on the screen."""
+        top = self.scroll_offset.y
+        return self._items[top : top + max(0, self.size.height - HEADER_ROWS)]
 
     @property
     def key(self) -> str | None:
@@ -140,6 +151,11 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
                 self.cursor = at
                 return True
         return False
+
+    def mark_column(self, title: str, mark: str) -> None:
+        """Write ``mark`` behind a column's title, and behind no other; an empty title: behind none."""
+        self._marked = (title, mark)
+        self.refresh_line(0)
 
     # Cells
 
@@ -208,7 +224,9 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
 
     def _header(self) -> Strip:
         style = self.get_visual_style("live-table--header")
-        return self._painted(tuple(((column.title, ""),) for column, _, _ in self._layout_of_columns), style)
+        titled, mark = self._marked
+        titles = (column.title + (mark if column.title == titled else "") for column, _, _ in self._layout_of_columns)
+        return self._painted(tuple(((title, ""),) for title in titles), style)
 
     def _painted(self, cells: tuple[Cell, ...], style: Style) -> Strip:
         row: list[Piece] = []

@@ -11,6 +11,7 @@ from functools import lru_cache
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style as RichStyle
+from textual.content import Content
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
@@ -46,6 +47,16 @@ class Painted(Widget):
             new = self._rows[y] if y < len(self._rows) else ()
             if old != new:
                 self.refresh(_difference(old, new, y, width))
+
+    def say_above(self, title: Content) -> None:
+        """The upper border's text. Setting it draws the whole widget anew, so that is done only when it is another."""
+        if title.markup != (self.border_title or ""):
+            self.border_title = title
+
+    def say_below(self, subtitle: Content) -> None:
+        """The lower border's text, likewise."""
+        if subtitle.markup != (self.border_subtitle or ""):
+            self.border_subtitle = subtitle
 
     def on_resize(self, event: Resize) -> None:
         """Draw for the new size."""

@@ -7,7 +7,15 @@ from textual.widgets import Static
 
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import format_count
-from sdxl_tui.widgets.run_cells import MUTED, REMARK_COLOURS, began, checkpoint_step, origin, remark
+from sdxl_tui.widgets.run_cells import (
+    MUTED,
+    REMARK_COLOURS,
+    began,
+    checkpoint_step,
+    label_pieces,
+    origin,
+    remark,
+)
 
 
 class RunBrief(Static):
@@ -43,7 +51,11 @@ def _brief(run: RunSummary, now: float) -> Content:
     said, came_from = remark(run), origin(run)
     second = Content("   ").join(
         Content.styled(text, style)
-        for text, style in ((came_from, "$secondary"), (said, REMARK_COLOURS.get(run.state, MUTED)))
+        for text, style in (
+            *(piece for piece in label_pieces(run) if piece[0].strip()),
+            (came_from, "$secondary"),
+            (said, REMARK_COLOURS.get(run.state, MUTED)),
+        )
         if text
     )
     return first + Content("\n") + second

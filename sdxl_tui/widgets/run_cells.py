@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
 
 from engine.run.layout import CHECKPOINT_NAME
 from engine.run.liveness import RunState
+from sdxl_tui.fleet.run_marks import COLOURS
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.numbers import (
     UNKNOWN,
@@ -53,6 +54,7 @@ SHORT_WORDS: Final = {
     RunState.FINISHED: "done",
     RunState.STOPPED: "stop",
 }
+BARS: Final = "▁▂▃▄▅▆▇█"
 ROOM_FOR_ID: Final = 28
 """A column of this width shows whole ids."""
 NARROW: Final = 100
@@ -64,6 +66,11 @@ def state_cell(state: RunState, width: int = 10) -> Cell:
     symbol, colour = STATES[state]
     word = state.value if width >= len(state.value) + 2 else SHORT_WORDS.get(state, state.value)
     return ((f"{symbol} {word}", colour),)
+
+
+def run_style(colour: int) -> str:
+    """The style of a run's colour."""
+    return f"$run-{colour % COLOURS + 1}"
 
 
 def bar_cell(share: float | None, width: int, colour: str) -> Cell:
@@ -84,14 +91,23 @@ def bar_colour(run: RunSummary) -> str:
     return "$warning" if run.state is RunState.PAUSED else "$success"
 
 
-def run_columns(now: Callable[[], float]) -> tuple[Column[RunSummary], ...]:
-    """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds)."""
+def run_columns(
+    now: Callable[[], float],
+    mark_of: Callable[[str], str] = lambda _: "",
+    trend_of: Callable[[str], Sequence[float | None]] = lambda _: (),
+) -> tuple[Column[RunSummary], ...]:
+    """The columns of the table of runs. now: the clock that ages are counted from (Unix seconds).
+
+    mark_of: the style of a run's mark; empty for one that is not marked. trend_of: its losses, as far as they have been read.
+    """
     return (
         Column("STATE", _by_room({0: 8, NARROW: 10}), lambda run, width: state_cell(run.state, width)),
-        Column("RUN", _by_room({0: FLEXIBLE}), _name, widest=44),
+        Column("RUN", _by_room({0: FLEXIBLE}), lambda run, width: _marked(run, width, mark_of(run.id)), widest=44),
         Column("DONE", _by_room({0: HIDDEN, 72: 5, NARROW: 8, 130: 12, 160: 20}), _bar),
         Column("STEP", _by_room({0: 11, NARROW: 15}), _steps, "right"),
+        Column("EPOCH", _by_room({0: HIDDEN, 150: 7}), _epoch, "right"),
         Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(run, format_loss(_loss(run))), "right"),
+        Column("TREND", _by_room({0: HIDDEN, 120: 12}), lambda run, _: trend_cell(trend_of(run.id), run.alive)),
         Column("LR", _by_room({0: 8}), lambda run, _: _figure(run, format_lr(run.lr)), "right"),
         Column("IT/S", _by_room({0: HIDDEN, 60: 5, NARROW: HIDDEN}), _steps_per_second, "right"),
         Column("SPEED", _by_room({0: HIDDEN, NARROW: 9}), _speed, "right"),
@@ -100,6 +116,17 @@ def run_columns(now: Callable[[], float]) -> tuple[Column[RunSummary], ...]:
         Column("AGE", _by_room({0: HIDDEN, NARROW: 6}), lambda run, _: ((age(now() - run.created), MUTED),), "right"),
         Column("", _by_room({0: HIDDEN, 130: FLEXIBLE}), _remark),
     )
+
+
+def trend_cell(losses: Sequence[float | None], alive: bool) -> Cell:
+    """``█▆▅▄▃▂▁▁``: the highest is full, the lowest a thin line; a blank where nothing was measured."""
+    known = [loss for loss in losses if loss is not None]
+    if len(known) < 2:
+        return ()
+    low, high = min(known), max(known)
+    span = (high - low) or 1.0
+    bars = "".join(" " if loss is None else BARS[round((loss - low) / span * (len(BARS) - 1))] for loss in losses)
+    return ((bars, "$primary" if alive else MUTED),)
 
 
 def _by_room(widths: dict[int, int]) -> Callable[[int], int]:
@@ -148,6 +175,11 @@ def checkpoint_step(run: RunSummary) -> int | None:
     """The step of its newest checkpoint."""
     found = CHECKPOINT_NAME.match(run.checkpoint or "")
     return int(found.group(1)) if found else None
+
+
+def _marked(run: RunSummary, width: int, mark: str) -> Cell:
+    """The name, after a mark in the colour that the run has in comparisons."""
+    return _name(run, width) if not mark else (("■ ", mark), *_name(run, width - 2))
 
 
 def _name(run: RunSummary, width: int) -> Cell:
@@ -205,10 +237,28 @@ def _steps(run: RunSummary, width: int) -> Cell:
     return ((done, "" if run.alive else MUTED), (f"/{total}", MUTED))
 
 
+def _epoch(run: RunSummary, _: int) -> Cell:
+    status = run.liveness.status
+    if status is None or status.epoch is None or not status.step:
+        return ()
+    return ((f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch), "" if run.alive else MUTED),)
+
+
 def _device(run: RunSummary, _: int) -> Cell:
     return ((run.device or UNKNOWN, "" if run.alive else MUTED),)
 
 
+def label_pieces(run: RunSummary) -> Cell:
+    """What its user says of it: tags, the note, that it is put away."""
+    labels = run.labels
+    words = (("put away" if labels.archived else "", FAINT), (labels.tags_text, "$accent"), (labels.note, MUTED))
+    pieces = [(text, style) for text, style in words if text]
+    return tuple(piece for at, one in enumerate(pieces) for piece in ([("  ", "")] if at else []) + [one])
+
+
 def _remark(run: RunSummary, _: int) -> Cell:
-    said = remark(run)
-    return ((said, REMARK_COLOURS.get(run.state, MUTED)),) if said else ((origin(run), FAINT),)
+    said, labels = remark(run), label_pieces(run)
+    gap: Cell = (("  ", ""),) if labels else ()
+    if said:
+        return (*labels, *gap, (said, REMARK_COLOURS.get(run.state, MUTED)))
+    return (*labels, *gap, (origin(run), FAINT))

@@ -27,6 +27,7 @@ from sdxl_tui.widgets.run_cells import (
     bar_colour,
     began,
     checkpoint_step,
+    label_pieces,
     origin,
     remark,
     split_id,
@@ -49,27 +50,35 @@ class RunHeader(Painted):
         self._run: RunSummary | None = None
         self._event: Row = ()
         self._now = 0.0
+        self._mark = ""
 
-    def show(self, run: RunSummary | None, event: Row, now: float) -> None:
-        """Say it of ``run``. event: the latest one, for when there is nothing else to say. now: Unix seconds."""
-        self._run, self._event, self._now = run, event, now
+    def show(self, run: RunSummary | None, event: Row, now: float, mark: str = "") -> None:
+        """Say it of ``run``. event: the latest one, for when there is nothing else to say. now: Unix seconds.
+
+        mark: the style of the colour that it has in comparisons, while it is marked.
+        """
+        self._run, self._event, self._now, self._mark = run, event, now, mark
         self.repaint()
 
     def rows_for(self, width: int, height: int) -> Sequence[Row]:
         run = self._run
         if run is None:
             return (((clean(self._run_id), "bold"),), self._event or (("Reading the run …", MUTED),))
-        return (_title(run, self._now, width), _progress(run, width), _figures(run, width), self._latest(run))
+        title = _title(run, self._now, width, self._mark)
+        return (title, _progress(run, width), _figures(run, width), self._latest(run))
 
     def _latest(self, run: RunSummary) -> Row:
         """Why it is in its state, else its latest event."""
         said = remark(run)
-        return ((said, REMARK_COLOURS.get(run.state, "$warning")),) if said else self._event
+        labels = label_pieces(run)
+        rest = ((said, REMARK_COLOURS.get(run.state, "$warning")),) if said else self._event
+        return (*labels, ("  ", ""), *rest) if labels else rest
 
 
-def _title(run: RunSummary, now: float, width: int) -> Row:
+def _title(run: RunSummary, now: float, width: int, mark: str) -> Row:
     name, moment = split_id(run)
-    left: list[Piece] = [*state_cell(run.state), ("  ", ""), (name, "bold"), (moment, FAINT)]
+    marked = [("■ ", mark)] if mark else []
+    left: list[Piece] = [*state_cell(run.state), ("  ", ""), *marked, (name, "bold"), (moment, FAINT)]
     facts = [run.device, began(run, now)]
     if run.liveness.attempt > 1:
         facts.insert(1, f"attempt {run.liveness.attempt}")

@@ -63,7 +63,7 @@ class RunPreview(Horizontal):
 
     def _curves_of(self, run: RunSummary) -> RunCurves:
         """Of a run, the ones looked at last being kept."""
-        curves = self._curves.pop(run.id, None) or RunCurves(run.directory)
+        curves = self._curves.pop(run.id, None) or RunCurves(run.directory, brief=True)
         self._curves[run.id] = curves
         while len(self._curves) > KEPT:
             del self._curves[next(iter(self._curves))]

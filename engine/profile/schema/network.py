@@ -227,7 +227,8 @@ class Network(Section):
             "Largest norm of what the adapter adds to a module; a larger one is scaled down after each step.",
             APPLIED,
             absent="no limit",
-            detail="1 is usual. Holds back overtraining and helps LoRAs to work beside each other.",
+            detail="1 is usual. Holds back overtraining and helps LoRAs to work beside each other. With ema.decay what is drawn "
+            "with, measured and handed out of the average keeps it, too.",
             aliases=("max_norm", "max_weight_norm"),
         ),
     ] = None

@@ -49,7 +49,28 @@ def go_on(workspace: Workspace) -> WentOn:
         change.queue = settled(workspace, change.queue)
         if not change.queue.stands_still:
             _Round(workspace, change, went).start_what_can()
+    if went.refused:
+        _tell_of_refused(workspace, went)
     return went
+
+
+def _tell_of_refused(workspace: Workspace, went: WentOn) -> None:
+    """Have the user's command told of runs that could not be started: no keeper is there to do it. Returns at once."""
+    from sdxl_tui.config import ConfigError, read_config  # noqa: PLC0415 - only where something is refused
+    from sdxl_tui.fleet.launch import engine_environment, tell_command  # noqa: PLC0415
+
+    with contextlib.suppress(ConfigError, OSError):
+        if read_config().notify.command:
+            for run_id in went.refused:
+                subprocess.Popen(
+                    [*tell_command(workspace.path), run_id, "refused"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    env=engine_environment(),
+                    start_new_session=True,
+                )
 
 
 def settled(workspace: Workspace, queue: Queue) -> Queue:

@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from engine.data.errors import DatasetError, PreparationStopped
+from engine.data.placing import place_images
+from engine.data.report import remarks
 from engine.data.scan import MAX_CAPTION_BYTES, Scan, scan_sources
-from engine.profile.schema import Source
-from tests.engine.data.small_data import add_image, digest_of, picture, png_of
+from engine.profile.schema import Captions, Source
+from tests.engine.data.small_data import add_image, dataset, digest_of, picture, png_of
 
 
 def scan(*folders: Path) -> Scan:
@@ -85,6 +87,31 @@ def test_a_missing_caption_is_noted_and_an_empty_one_is_a_choice(tmp_path: Path)
     found = scan(tmp_path)
     assert [image.caption for image in found.images] == ["", ""]
     assert [path.name for path in found.uncaptioned] == ["without.png"]
+
+
+def test_captions_of_another_ending_are_noted(tmp_path: Path) -> None:
+    add_image(tmp_path / "a.png")
+    add_image(tmp_path / "b.png", caption="read")
+    for name in ("a.caption", "b.caption"):
+        (tmp_path / name).write_text("not read")
+    found = scan(tmp_path)
+    assert [path.name for path in found.other_captions] == ["a.caption"]
+    (sentence, _) = remarks(found, place_images(found.images, dataset(tmp_path), Captions()))[1]
+    assert sentence == (
+        "1 of them has a caption that is not read: a.caption; caption_extension of the source would be .caption"
+    )
+
+
+def test_pictures_of_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    add_image(tmp_path / "good.png")
+    (tmp_path / "moving.gif").write_bytes(b"GIF89a")
+    (tmp_path / "new.AVIF").touch()
+    (tmp_path / "notes.md").touch()
+    found = scan(tmp_path)
+    assert [str(skipped).removeprefix(f"{tmp_path}/") for skipped in found.skipped] == [
+        "moving.gif: GIF pictures are not read: save it as PNG, JPEG, WebP or BMP",
+        "new.AVIF: AVIF pictures are not read: save it as PNG, JPEG, WebP or BMP",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def test_names_are_sd_scripts_own(metadata: dict[str, str], real_lora: Path) -> 
         "ss_ip_noise_gamma_random_strength",
         "ss_v2",
         "ss_cache_latents",
+        "ss_gradient_checkpointing",
+        "ss_num_validation_images",
         "ss_training_started_at",
         "ss_training_finished_at",
         "modelspec.sai_model_spec",

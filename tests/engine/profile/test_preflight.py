@@ -154,6 +154,7 @@ def test_a_source_is_looked_at_as_it_says(base: Path, images: Path, tmp_path: Pa
     assert check_inputs(loaded.profile, loaded) == []
     (warning,) = check_inputs(with_source(base, settings).profile)
     assert "have no caption (a .txt of the same name)" in str(warning)
+    assert 'set caption_extension = ".caption"' in str(warning)
 
 
 @pytest.mark.parametrize(
@@ -259,3 +260,29 @@ def test_a_lora_to_start_from_that_is_not_there_is_told(base: Path) -> None:
     assert found == [
         'cat.toml:4:1: network.start_from = "/w/gone.safetensors": there is no such file; name a LoRA file'
     ]
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        ('zero_terminal_snr = "on"', "the noise cannot be learned from pure noise"),
+        ("scale_v_like_noise = true", "there is no v-prediction to scale"),
+    ],
+)
+def test_a_loss_that_does_not_fit_what_the_base_predicts_is_refused(
+    base: Path, images: Path, loss: str, reason: str
+) -> None:
+    name = loss.partition(" ")[0]
+    (problem,) = refused(with_source(base, f'path = "{images}"\n[loss]\n{loss}'))
+    assert f"loss.{name}" in problem
+    assert reason in problem
+    assert "scheduler/scheduler_config.json" in problem
+
+
+def test_a_tracker_that_is_not_installed_is_refused(base: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = with_source(base, f'path = "{images}"\n[logging]\ntrackers = ["tensorboard", "wandb"]')
+    monkeypatch.setattr(
+        "engine.profile.preflight.importlib.util.find_spec", lambda name: None if name == "wandb" else object()
+    )
+    (problem,) = refused(loaded)
+    assert "logging.trackers: wandb is not installed; pip install 'sdxl-tui[wandb]', or take it out" in problem

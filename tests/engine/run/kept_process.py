@@ -86,15 +86,16 @@ class Kept:
 
 
 @contextlib.contextmanager
-def kept(run: RunDirectory, argv: Sequence[str]) -> Iterator[Kept]:
+def kept(run: RunDirectory, argv: Sequence[str], tell: Sequence[str] = ()) -> Iterator[Kept]:
     """Start ``argv`` under a keeper as the manager does; nothing of it is left when the test is over."""
+    telling = ("--tell", *tell) if tell else ()
     with RunLock.acquire(run.lock) as lock:
         attempt = begin_attempt(run)
         with attempt.log.open("ab") as log:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", keeper.__file__),
-                    *(str(run.path), str(attempt.number), str(lock.fileno()), "--", *argv),
+                    *(str(run.path), str(attempt.number), str(lock.fileno()), *telling, "--", *argv),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

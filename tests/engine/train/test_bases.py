@@ -79,6 +79,12 @@ def test_a_velocity_base_is_trained_as_one_and_as_the_profile_would_say(lab: Lab
     with safe_open(by_base.checkpoint(2) / "lora.safetensors", framework="pt") as file:
         told = file.metadata()
     assert (told["modelspec.prediction_type"], told["ss_zero_terminal_snr"]) == ("v", "True")
+    said = [events(run, "base")[0] for run in (by_base, by_profile, epsilon)]
+    assert [(one["prediction"], one["zero_terminal_snr"], one["said_by"]) for one in said] == [
+        ("v_prediction", True, "scheduler/scheduler_config.json"),
+        ("v_prediction", True, "loss.prediction"),
+        ("epsilon", False, "scheduler/scheduler_config.json"),
+    ]
 
 
 def test_a_loss_that_does_not_fit_the_base_is_refused_before_anything_is_prepared(lab: Lab) -> None:

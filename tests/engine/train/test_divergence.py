@@ -65,6 +65,17 @@ def test_a_dropped_step_changes_nothing_and_the_run_goes_on(lab: Lab, diverge: A
     assert points[3].lr["unet"] < points[2].lr["unet"], "the schedule moves on"
 
 
+def test_no_good_checkpoint_gives_way_to_those_of_a_row_of_dropped_steps(lab: Lab, diverge: Any) -> None:
+    diverge({4, 5, 6}, {})
+    run = lab.run(*SKIP, "training.steps=6", "checkpoints.keep_last=2")
+    assert train(run) == 0
+    assert [folder.name for folder in run.checkpoint_folders()] == [f"step-{step:08d}" for step in (2, 3, 4, 5, 6)]
+    again = lab.run(*SKIP, "training.steps=8", "checkpoints.keep_last=2")
+    diverge({4, 5}, {})
+    assert train(again) == 0
+    assert [folder.name for folder in again.checkpoint_folders()] == ["step-00000007", "step-00000008"]
+
+
 def test_a_resume_meets_the_same_dropped_steps(lab: Lab, diverge: Any) -> None:
     bad: dict[int, float] = {}
     diverge({3, 4}, bad)

@@ -100,3 +100,22 @@ def test_an_average_that_is_switched_on_at_a_resume_begins_there_and_says_so(lab
     assert train(run) == 0
     assert state(run.checkpoint(4))["ema"]["updates"] == 2
     assert any("it begins with the checkpoint's weights" in event["message"] for event in events(run, "warning"))
+
+
+def test_what_is_handed_out_of_the_average_keeps_the_limit_on_norms(lab: Lab) -> None:
+    limit = 0.02
+    run = lab.run(*HOW, "training.steps=8", "ema.warmup=false", f"network.scale_weight_norms={limit}")
+    assert train(run) == 0
+    average = load_file(run.checkpoint(8) / "ema.safetensors")
+    modules = [name.removesuffix(".lora_A.weight") for name in average if name.endswith("lora_A.weight")]
+    kept = [float((average[f"{one}.lora_B.weight"] @ average[f"{one}.lora_A.weight"]).norm()) for one in modules]
+    assert max(kept) > 1.01 * limit, (
+        "the average of the factors is above it, so that the rest of this test says something"
+    )
+    lora = load_file(run.checkpoint(8) / "lora.safetensors")
+    names = [key.removesuffix(".alpha") for key in lora if key.endswith(".alpha")]
+    handed_out = [
+        float((lora[f"{one}.lora_up.weight"].flatten(1) @ lora[f"{one}.lora_down.weight"].flatten(1)).norm())
+        for one in names
+    ]
+    assert max(handed_out) <= 1.0001 * limit

@@ -16,11 +16,12 @@ from engine.data.batches import Batch
 from engine.demo import locate
 from engine.model.base import BaseFolder
 from engine.model.prediction import Prediction
+from engine.model.trained_prediction import ObjectiveError, effective_prediction
 from engine.profile.schema import Loss
 from engine.profile.schema.loss import DeltaSchedule, LossKind
 from engine.train import rng
 from engine.train.objective.loss import Draw, Objective
-from engine.train.objective.process import ObjectiveError, Process, effective_prediction
+from engine.train.objective.process import Process
 
 CPU = torch.device("cpu")
 EPSILON = Prediction("epsilon", zero_terminal_snr=False, source="test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from engine.train.attempt import run_engine
 from engine.train.compute import set_up_compute
 from engine.train.reporter import Reporter
 from engine.train.requests import Requests
-from tests.engine.train.train_runs import Lab, events, metrics, state, status, train
+from tests.engine.train.train_runs import PICTURES, Lab, events, metrics, state, status, train
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,10 @@ def parent(lab: Lab) -> RunDirectory:
 
 def test_a_fresh_run_tells_its_story_in_events(parent: RunDirectory) -> None:
     told = [event["event"] for event in events(parent)]
-    before, after = ["started", "cached", "cached", "dataset", "estimate", "rehearsed"], ["estimate_result", "finished"]
+    before, after = (
+        ["started", "base", "cached", "cached", "dataset", "estimate", "rehearsed"],
+        ["estimate_result", "finished"],
+    )
     assert told == [*before, "saved", *after]
     started = events(parent, "started")[0]
     assert (started["step"], started["total_steps"], started["device"]) == (0, 3, "cpu")
@@ -84,6 +88,8 @@ def test_the_lora_file_says_what_was_really_used(parent: RunDirectory) -> None:
     assert metadata["ss_lr_warmup_steps"] == "1"
     assert (metadata["ss_steps"], metadata["ss_max_train_steps"]) == ("3", "3")
     assert metadata["ss_optimizer"] == "torch.optim.adamw.AdamW(weight_decay=0.01,betas=(0.9, 0.999),eps=1e-08)"
+    assert json.loads(metadata["ss_dataset_dirs"]) == {"pictures": {"n_repeats": 1, "img_count": PICTURES}}
+    assert "in a forest" in json.loads(metadata["ss_tag_frequency"])["pictures"]
 
 
 def test_a_child_run_starts_from_its_parents_weights_and_nothing_else_of_it(lab: Lab, parent: RunDirectory) -> None:

@@ -281,8 +281,12 @@ def test_a_defect_leaves_its_type_in_an_event_and_exits_1(
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError()],
-    ids=["GPU", "host"],
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+    ids=["GPU", "GPU, of a library", "host"],
 )
 def test_too_little_memory_says_what_to_lower(lab: Lab, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     run = lab.run()

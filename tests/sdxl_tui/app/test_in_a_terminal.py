@@ -108,3 +108,17 @@ def test_after_being_killed_it_opens_on_the_same_live_runs(start: Start) -> None
     os.kill(terminal.pid, signal.SIGKILL)
     terminal.exit_code()
     start().read_until(b"1 live")
+
+
+def test_what_is_typed_in_one_breath_arrives_in_the_line_that_it_opens(runs: RunField, start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"style")
+    terminal.read_until(b"Quit")
+    for run in list_runs(runs.workspace):
+        runs.log(run.directory, *(f"line {number}" if number != 7 else "the needle" for number in range(5000)))
+    os.write(terminal.master, b"/style\r")
+    terminal.read_until(b"1 of 2")
+    os.write(terminal.master, b"\r")
+    terminal.read_until(b"line 4999")
+    os.write(terminal.master, b"/needle\r")
+    terminal.read_until("“needle”".encode())

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.run.json_lines import JsonLinesWriter
 from engine.run.layout import RunDirectory
-from engine.run.metrics import MetricPoint, newest_attempt_wins
+from engine.run.metrics import MetricPoint, MetricsLog, newest_attempt_wins
+from sdxl_tui.fleet import run_history, run_page
 from sdxl_tui.fleet.run_history import Curve, RunHistory
+from sdxl_tui.fleet.run_page import RunCurves
 
 
 def point(step: int, attempt: int, loss: float | None = 0.5) -> MetricPoint:
@@ -92,3 +95,48 @@ def test_a_file_that_is_replaced_begins_a_new_history(tmp_path: Path) -> None:
     writer.write(point(1, 1, 0.25)._asdict())
     assert history.poll()
     assert list(history.loss.values) == [0.25]
+
+
+def test_of_a_long_run_an_overview_stands_until_all_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunDirectory(tmp_path / "fox-20261124-100000")
+    run.path.mkdir()
+    log = MetricsLog(run.metrics)
+    for step in range(1, 3001):
+        log.write(point(step, 1, 1.0))
+    log.write(point(2001, 2, 2.0))
+    for step in range(2002, 4001):
+        log.write(point(step, 2, 2.0))
+    log.close()
+    monkeypatch.setattr(run_history, "OVERVIEW_BYTES", 10_000)
+    monkeypatch.setattr(run_history, "OVERVIEW_POINTS", 100)
+    monkeypatch.setattr(run_page, "SECONDS_PER_LOOK", 0.0)
+    curves = RunCurves(run)
+    assert "history" in curves.poll()
+    seen = curves.history.loss
+    assert 40 < len(seen) <= 101
+    behind = curves.caught_up
+    assert not behind
+    assert seen.steps[0] < 60 and seen.steps[-1] > 3900
+    wrong = [step for step, loss in zip(seen.steps, seen.values, strict=True) if (loss == 2.0) != (step > 2000)]
+    assert len(wrong) <= 1  # of what the second attempt trained anew, before its first point that was looked at
+    while not curves.caught_up:
+        curves.poll()
+    assert list(curves.history.loss.steps) == list(range(1, 4001))
+    assert curves.history.resumes == [2000]
+    log = MetricsLog(run.metrics)
+    log.write(point(4001, 2, 2.0))
+    log.close()
+    assert "history" in curves.poll()
+    assert curves.history.loss.steps[-1] == 4001
+
+
+def test_a_short_or_unreadable_history_has_no_overview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunDirectory(tmp_path / "fox-20261124-100000")
+    assert RunHistory(run).overview() is None
+    run.path.mkdir()
+    run.metrics.write_bytes(b"\x00" * 50_000)
+    assert RunHistory(run).overview() is None
+    monkeypatch.setattr(run_history, "OVERVIEW_BYTES", 10_000)
+    assert RunHistory(run).overview() is None
+    run.metrics.write_bytes(b"not json\n" * 5_000)
+    assert RunHistory(run).overview() is None

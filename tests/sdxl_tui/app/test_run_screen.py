@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 
@@ -186,3 +187,93 @@ async def test_hostile_text_in_log_events_and_samples_is_not_obeyed(
         await wait_for_text(pilot, "red [/b] [link=x]")
         await wait_for_text(pilot, "[bold]blink")
         assert not set("\x1b\x9b\x07") & set(screen_text(app))
+
+
+def long_log(runs: RunField, child: RunDirectory) -> None:
+    """10,000 lines, five times what is kept in memory, with two errors and a warning among them."""
+    lines = [f"line {number}" for number in range(10_000)]
+    lines[20] = "ValueError: the first of two"
+    lines[40] = "Warning: not so bad"
+    lines[9_000] = "OSError: the second of two"
+    lines[5_000] = "the Needle \x1b]0;PWNED\x07 in it"
+    runs.log(child, *lines)
+
+
+async def test_a_search_goes_through_all_of_the_log(runs: RunField, child: RunDirectory, open_app: OpenApp) -> None:
+    long_log(runs, child)
+    app = open_app(child.id)
+    async with app.run_test(size=LARGE) as pilot:
+        await wait_for_text(pilot, "line 9999")
+        await pilot.press("slash", *"needle", "enter")
+        await wait_for_text(pilot, "the Needle  in it")
+        assert "“needle”: n up, N down" in screen_text(app)
+        assert "line 5001" in screen_text(app) and "line 4999" in screen_text(app)
+        await pilot.press("n")
+        await wait_for_text(pilot, "from the other end")
+        await pilot.press("slash", *"line 499", "enter")
+        await wait_for_text(pilot, "“line 499”: n down")
+        await wait_for_text(pilot, "line 5008")
+        await pilot.press("slash", *"[0-9", "enter")
+        await wait_for_text(pilot, "“[0-9” is nowhere in the log")
+        await pilot.press("escape")
+        await wait_for(pilot, lambda: "nowhere" not in screen_text(app))
+        assert isinstance(app.screen, RunScreen)
+        await pilot.press("G")
+        await wait_for_text(pilot, "line 9999")
+        assert "G follows" not in screen_text(app)
+
+
+async def test_e_leads_from_error_to_error_and_w_leaves_only_those(
+    runs: RunField, child: RunDirectory, open_app: OpenApp
+) -> None:
+    long_log(runs, child)
+    app = open_app(child.id)
+    async with app.run_test(size=LARGE) as pilot:
+        await wait_for_text(pilot, "line 9999")
+        await pilot.press("e")
+        await wait_for_text(pilot, "the first of two")
+        await pilot.press("w")
+        await wait_for_text(pilot, "warnings and errors only")
+        assert "not so bad" in screen_text(app) and "line 21" not in screen_text(app)
+        await pilot.press("w")
+        await wait_for(pilot, lambda: "not so bad" not in screen_text(app))
+        assert "the first of two" in screen_text(app)
+        await pilot.press("w", "n")
+        await wait_for_text(pilot, "the second of two")
+        await pilot.press("N")
+        await wait_for_text(pilot, "the first of two")
+        await pilot.press("w", "G")
+        await wait_for_text(pilot, "the second of two")
+        await pilot.press("w", "w")
+        await wait_for_text(pilot, "line 9999")
+
+
+async def test_scrolling_reaches_the_first_line_and_comes_back(
+    runs: RunField, child: RunDirectory, open_app: OpenApp
+) -> None:
+    long_log(runs, child)
+    app = open_app(child.id)
+    async with app.run_test(size=LARGE) as pilot:
+        await wait_for_text(pilot, "line 9999")
+        seen: list[int] = []
+
+        def first_seen() -> int:
+            found = re.findall(r"line (\d+)", screen_text(app))
+            return int(found[0]) if found else -1
+
+        async def turn(key: str) -> int:
+            before = first_seen()
+            await pilot.press(key)
+            await wait_for(pilot, lambda: first_seen() != before)
+            return first_seen()
+
+        while first_seen() != 0:
+            seen.append(await turn("pageup"))
+        assert seen == sorted(seen, reverse=True)
+        await pilot.press("G")
+        await wait_for_text(pilot, "line 9999")
+        await pilot.press("g")
+        await wait_for(pilot, lambda: first_seen() == 0)
+        while "line 9999" not in screen_text(app):
+            assert first_seen() < await turn("pagedown")
+        await wait_for(pilot, lambda: "G follows" not in screen_text(app))

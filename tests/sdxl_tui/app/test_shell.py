@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.run.records import ExitRecord
-from sdxl_tui.app import SdxlTui, ended_since
+from sdxl_tui.app import SdxlTui
 from sdxl_tui.fleet.runs import list_runs
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.checkpoints import CheckpointsScreen
@@ -155,14 +155,6 @@ async def test_a_run_that_ends_is_told_of_in_every_place(runs: RunField, open_ap
         runs.close()
         await wait_for_text(pilot, "failed at step 40: the images are gone")
         assert "live" not in screen_text(app)
-
-
-def test_only_what_was_alive_can_end(runs: RunField) -> None:
-    fill_for_show(runs)
-    before = list_runs(runs.workspace)
-    assert ended_since((), before) == []
-    runs.close()
-    assert {run.name for run in ended_since(before, list_runs(runs.workspace))} == {"fox", "sketches"}
 
 
 async def test_the_bar_counts_live_runs_from_the_first_frame(runs: RunField, open_app: OpenApp) -> None:
