@@ -2,9 +2,10 @@
 
     python benchmarks/editor_keystroke.py [--keys 60]
 
-In the form (a learning rate is typed and taken back), in the TOML text, and for moving between sections. Milliseconds from
-writing the key to the last byte it brought about: field, title, marks, help and the planned curve. The app keeps the draft on
-the disk and looks at the file meanwhile. In the TOML text the judgement waits for 80 ms without a key, which is in the number.
+In the form (a learning rate is typed and taken back, then a batch size, on which the data set depends), in the TOML text, and
+for moving between sections. Milliseconds from writing the key to the last byte it brought about: field, title, marks, help, the
+planned curve, the data set of as many images as --images says, and the estimate. The app keeps the draft on the disk and looks
+at the file meanwhile. In the TOML text the judgement waits for 80 ms without a key, which is in the number.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import termios
 import time
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parent.parent
-PROFILE = ROOT / "profiles" / "character.toml"
+PROFILE = ROOT / "profiles" / "demo.toml"
 
 
 class Terminal:
@@ -46,7 +49,8 @@ class Terminal:
 
     def quiet(self, seconds: float) -> None:
         """Read until nothing came for ``seconds``."""
-        while select.select([self.master], [], [], seconds)[0]:
+        until = time.monotonic() + 20.0
+        while select.select([self.master], [], [], seconds)[0] and time.monotonic() < until:
             os.read(self.master, 1 << 16)
 
     def press(self, keys: bytes) -> tuple[float, float]:
@@ -68,6 +72,14 @@ class Terminal:
         os.waitpid(self.pid, 0)
 
 
+def make_images(folder: Path, count: int) -> None:
+    """Pictures of three shapes with captions."""
+    folder.mkdir()
+    for at in range(count):
+        Image.new("RGB", (128 + 64 * (at % 3), 192), (at % 256, at // 256, 0)).save(folder / f"{at:05}.png")
+        (folder / f"{at:05}.txt").write_text(f"picture number {at}")
+
+
 def told(name: str, times: list[tuple[float, float]]) -> None:
     """One line of the result."""
     cells = []
@@ -80,12 +92,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=60, help="keys of each kind (default: 60)")
-    count = parser.parse_args().keys
+    parser.add_argument("--images", type=int, default=1000, help="images of the data set (default: 1000)")
+    arguments = parser.parse_args()
+    count = arguments.keys
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         for name in ("profiles", "runs"):
             (workspace / name).mkdir()
-        (workspace / "profiles" / "a.toml").write_bytes(PROFILE.read_bytes())
+        make_images(workspace / "images", arguments.images)
+        text = PROFILE.read_text().replace("bundled:demo-images", "../images")
+        (workspace / "profiles" / "a.toml").write_text(text)
         terminal = Terminal(workspace)
         terminal.read_until(b"Quit")
         os.write(terminal.master, b"2")
@@ -93,14 +109,26 @@ def main() -> None:
         terminal.quiet(1.0)
         os.write(terminal.master, b"\r")
         terminal.read_until(b"Form or TOML")
+        began = time.perf_counter()
+        at_once: list[float] = []
+        while time.perf_counter() < began + 4.0:  # while the images are read for the first time
+            os.write(terminal.master, b"\x1b[B" if len(at_once) % 2 == 0 else b"\x1b[A")
+            pressed = time.perf_counter()
+            select.select([terminal.master], [], [], 2.0)
+            at_once.append((time.perf_counter() - pressed) * 1000)
+            terminal.quiet(0.05)
+        print(f"while the images are looked at for the first time, {len(at_once)} keys: first byte after ", end="")
+        print(f"{statistics.median(at_once):.1f} ms, p95 {sorted(at_once)[int(len(at_once) * 0.95)]:.1f} ms")
+        terminal.quiet(1.0)
         print(f"{'milliseconds':<22}{'first':>9}{'p95':>9}{'last':>9}{'p95':>9}")
         told("next section", [terminal.press(b"\x1b[B" if at % 2 == 0 else b"\x1b[A") for at in range(count)])
-        os.write(terminal.master, b"/optimizer.lr")
-        terminal.quiet(0.6)
-        os.write(terminal.master, b"\r")
-        terminal.read_until(b"optimizer.lr")
-        terminal.press(b"\x1b[F")
-        told("a digit in the form", [terminal.press(b"1" if at % 2 == 0 else b"\x7f") for at in range(count)])
+        for field, name in ((b"optimizer.lr", "a digit in the form"), (b"training.batch_size", "… for the data set")):
+            os.write(terminal.master, b"\x06" + field)
+            terminal.quiet(0.6)
+            os.write(terminal.master, b"\r")
+            terminal.read_until(field)
+            terminal.press(b"\x1b[F")
+            told(name, [terminal.press(b"1" if at % 2 == 0 else b"\x7f") for at in range(count)])
         told("step key", [terminal.press(b"\x1b[1;5A" if at % 2 == 0 else b"\x1b[1;5B") for at in range(count)])
         os.write(terminal.master, b"\x14")
         terminal.quiet(0.5)

@@ -138,7 +138,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> int:
-    from engine.data.outlook import print_dataset  # noqa: PLC0415
+    from engine.data.outlook_command import print_dataset  # noqa: PLC0415
 
     return print_dataset(arguments)
 

@@ -163,6 +163,7 @@ def time_ids(
     return height, width, placement.crop_top, left, placement.bucket_height, placement.bucket_width
 
 
+@lru_cache(maxsize=4096)
 def _nearest(width: int, height: int, sizes: tuple[tuple[int, int], ...]) -> tuple[int, int]:
     def misfit(size: tuple[int, int]) -> tuple[float, int]:
         # How many times one aspect ratio is the other. One division of integers: the same on every machine.

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from engine.data.order import shuffle
@@ -55,8 +56,7 @@ class CaptionRules:
 
     def changed(self) -> dict[str, Any]:
         """The settings that are not the defaults."""
-        usual = asdict(CaptionRules())
-        return {name: value for name, value in asdict(self).items() if value != usual[name]}
+        return dict(_changed(self))
 
     def plain(self, lines: Sequence[str]) -> str:
         """The caption without chance: the first line and the first choices, every tag in its place."""
@@ -165,3 +165,10 @@ def _nonempty(text: str) -> Iterator[str]:
     for line in text.splitlines():
         if words := " ".join(line.split()):
             yield words
+
+
+@lru_cache(maxsize=256)
+def _changed(rules: CaptionRules) -> tuple[tuple[str, Any], ...]:
+    """Worked out once for the images of a source, which share their rules."""
+    usual = asdict(CaptionRules())
+    return tuple((name, value) for name, value in asdict(rules).items() if value != usual[name])

@@ -45,7 +45,8 @@ def in_order(items: Sequence[PlacedImage]) -> tuple[PlacedImage, ...]:
     """``items`` in their canonical order: an index means the same image wherever the folders lie."""
 
     def place_in_order(item: PlacedImage) -> tuple[Any, ...]:
-        first, further = _identity(item)[:5], _identity(item)[5:]
+        identity = _identity(item)
+        first, further = identity[:5], identity[5:]
         return (*first, json.dumps(further, sort_keys=True))
 
     return tuple(sorted(items, key=place_in_order))

@@ -6,7 +6,6 @@ Looks at every file once and decodes none: a picture that turns out to be cut sh
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Final
 from engine.data.captions import lines_of
 from engine.data.errors import DatasetError, PreparationStopped, shown
 from engine.data.folders import Folder, list_folder
-from engine.data.image import EXTENSIONS, UnreadableImageError, picture_facts, read_image_file
+from engine.data.image import EXTENSIONS, UnreadableImageError
 from engine.data.metadata import Metadata, read_metadata
+from engine.data.picture import Look, look_at_picture
 from engine.data.progress import Report, ShouldStop, never_stop, report_to_nobody
 from engine.data.regular_file import UnreadableFileError, read_regular_file
 from engine.demo import locate
@@ -135,6 +135,7 @@ def scan_sources(
     smallest: int = 0,
     report: Report = report_to_nobody,
     should_stop: ShouldStop = never_stop,
+    look: Look = look_at_picture,
 ) -> Scan:
     """The images of ``sources`` that can be opened, and what was left out of them with the reason.
 
@@ -142,7 +143,7 @@ def scan_sources(
     followed; pictures of other formats are left out by name. A caption is the source's metadata for the image, else the
     file of the same stem with the source's caption extension: UTF-8, at most 64 KB. An image whose caption or mask is
     there but cannot be read is left out, rather than trained with the wrong words. smallest: shorter sides below it are
-    left out.
+    left out. look: how a picture is read.
 
     Reports "images". Raises ``DatasetError`` if a folder or metadata file cannot be read or no image is left,
     ``PreparationStopped`` if asked to.
@@ -160,7 +161,7 @@ def scan_sources(
         if should_stop():
             raise PreparationStopped
         try:
-            image, has_caption = _scan_image(path, place, smallest)
+            image, has_caption = _scan_image(path, place, smallest, look)
         except (UnreadableImageError, _UnreadableCaptionError, _UnreadableMaskError) as error:
             skipped.append(Skipped(path, str(error)))
         else:
@@ -236,11 +237,11 @@ def _files(places: Sequence[_Place]) -> Iterator[tuple[_Place, Path]]:
             yield place, place.folder.path / name
 
 
-def _scan_image(path: Path, place: _Place, smallest: int) -> tuple[SourceImage, bool]:
+def _scan_image(path: Path, place: _Place, smallest: int, look: Look) -> tuple[SourceImage, bool]:
     """The image, and whether it has a caption."""
     source = place.source
-    data = read_image_file(path)
-    facts = picture_facts(data)
+    picture = look(path)
+    facts = picture.facts
     if min(facts.width, facts.height) < smallest:
         side = min(facts.width, facts.height)
         raise UnreadableImageError(f"its shorter side has {side} px: below dataset.smallest_image {smallest}")
@@ -258,31 +259,31 @@ def _scan_image(path: Path, place: _Place, smallest: int) -> tuple[SourceImage, 
         source.repeats,
         facts.width,
         facts.height,
-        hashlib.sha256(data).hexdigest(),
+        picture.digest,
         source=place.index,
         loss_weight=source.prior_weight if source.regularisation else 1.0,
         is_regularisation=source.regularisation,
         is_transparent=facts.is_transparent,
         is_animated=facts.is_animated,
         alpha_mask=source.alpha_mask and facts.is_transparent,
-        mask_file=None if mask is None else _scan_mask(mask, facts.width, facts.height),
+        mask_file=None if mask is None else _scan_mask(mask, facts.width, facts.height, look),
     )
     return image, lines is not None
 
 
-def _scan_mask(path: Path, width: int, height: int) -> MaskFile:
+def _scan_mask(path: Path, width: int, height: int, look: Look) -> MaskFile:
     """Raises ``_UnreadableMaskError`` if it is no picture of the shape ``width`` × ``height``."""
     try:
-        data = read_image_file(path)
-        facts = picture_facts(data)
+        picture = look(path)
     except UnreadableImageError as error:
         raise _UnreadableMaskError(f"its mask {shown(path)}: {error}") from error
+    facts = picture.facts
     one, other = facts.width * height, facts.height * width
     if max(one, other) > min(one, other) * (1 + MASK_SHAPE_TOLERANCE):
         raise _UnreadableMaskError(
             f"its mask {shown(path)} has another shape: {facts.width} × {facts.height} px, the image {width} × {height}"
         )
-    return MaskFile(path, hashlib.sha256(data).hexdigest())
+    return MaskFile(path, picture.digest)
 
 
 def _read_caption(path: Path) -> tuple[str, ...] | None:

@@ -46,10 +46,11 @@ class Estimate:
         mend = "checkpoints.keep_last lets old ones go" if self.disk.checkpoints > 3 else "make room before it starts"
         return [
             f"the disk has {size_text(self.free_disk)} free, the run may take {size_text(self.disk.total)} "
-            f"({self._kept()}, {size_text(self.disk.cache)} of cache): {mend}"
+            f"({self.kept()}, {size_text(self.disk.cache)} of cache): {mend}"
         ]
 
-    def _kept(self) -> str:
+    def kept(self) -> str:
+        """``5 checkpoints of 1.2 GB``."""
         disk = self.disk
         return f"{disk.checkpoints} checkpoint{'' if disk.checkpoints == 1 else 's'} of {size_text(disk.checkpoint)}"
 
@@ -67,14 +68,7 @@ class Estimate:
     def lines(self, *, on_gpu: bool | None = None) -> list[tuple[str, str]]:
         """What and how much, for people. on_gpu: None if it is not known."""
         memory = self.memory
-        parts = [
-            ("base", memory.base),
-            ("adapter and gradients", memory.adapter),
-            ("optimizer", memory.optimizer),
-            ("activations", memory.activations),
-            ("text encoders", memory.text_encoders),
-        ]
-        of = ", ".join(f"{name} {size_text(number)}" for name, number in parts if number)
+        of = ", ".join(f"{name} {size_text(number)}" for name, number in memory.parts)
         beside = (
             ""
             if on_gpu is None
@@ -85,11 +79,12 @@ class Estimate:
         free = "" if self.free_disk is None else f"; {size_text(self.free_disk)} are free"
         return [
             ("memory", f"about {size_text(memory.total)} ({of}){beside}{save}"),
-            ("disk", f"up to {size_text(disk.total)}: {self._kept()}, {size_text(disk.cache)} of cache{free}"),
-            ("time", self._time()),
+            ("disk", f"up to {size_text(disk.total)}: {self.kept()}, {size_text(disk.cache)} of cache{free}"),
+            ("time", self.time()),
         ]
 
-    def _time(self) -> str:
+    def time(self) -> str:
+        """``3 h 20 min for 2,000 steps, 6 s each as in RUN``, or that it is not known."""
         if self.speed is None or self.seconds is None:
             return "unknown: nothing like it has been trained here yet"
         pace = f"{self.speed.seconds_per_step:.3g} s each as in {self.speed.run}"

@@ -48,6 +48,18 @@ class MemoryEstimate:
         """All of them on the device."""
         return self.base + self.adapter + self.optimizer + self.activations + self.text_encoders
 
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """What takes it, by name; nothing of what takes none."""
+        named = (
+            ("base", self.base),
+            ("adapter and gradients", self.adapter),
+            ("optimizer", self.optimizer),
+            ("activations", self.activations),
+            ("text encoders", self.text_encoders),
+        )
+        return tuple((name, number) for name, number in named if number)
+
     def total_on(self, *, on_gpu: bool) -> int:
         """Comparable with what a run measures: torch's own count on a GPU, the whole program and a save's copy on a CPU."""
         return self.total + (0 if on_gpu else PROGRAM_BYTES + self.save_copy)

@@ -6,6 +6,7 @@ import os
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ def measured_speed(runs: Path, profile: Profile, *, without: str = "") -> Speed 
         if run.id == without:
             continue
         try:
-            is_alike = _what_matters(read_snapshot(run.profile)) == wanted
+            is_alike = _trained_by(run.profile, run.profile.stat().st_mtime_ns) == wanted
         except (ProfileError, OSError):
             continue
         if is_alike and (seconds := _seconds(run)) is not None:
@@ -76,6 +77,12 @@ def _what_matters(profile: Profile) -> dict[str, Any]:
         for name, value in profile.values().items()
         if name not in _IRRELEVANT and (name in _FIELDS or name.startswith(_PREFIXES))
     }
+
+
+@lru_cache(maxsize=2 * LATEST_RUNS)
+def _trained_by(snapshot: Path, _version: int) -> dict[str, Any]:
+    """What matters of a run's snapshot, read once: it is never changed. Raises as ``read_snapshot``."""
+    return _what_matters(read_snapshot(snapshot))
 
 
 def _seconds(run: RunDirectory) -> float | None:

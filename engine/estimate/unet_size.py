@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -74,8 +75,29 @@ def part_of(name: str) -> Part | None:
 
 
 def unet_size(reference: str) -> UNetSize:
-    """The size of the UNet of the base that ``model.base`` names."""
+    """The size of the UNet of the base that ``model.base`` names; read once per version of its files."""
     path = locate(reference)
+    return _unet_size(path, _version(path))
+
+
+_CONFIGS: Final = ("", "unet", "unet/config.json", "text_encoder/config.json", "text_encoder_2/config.json")
+
+
+def _version(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Another one whenever a file that sizes are read from was written or replaced."""
+    found: list[tuple[int, int] | None] = []
+    for name in _CONFIGS:
+        try:
+            status = (path / name).stat()
+        except (OSError, ValueError):
+            found.append(None)
+        else:
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _unet_size(path: Path, _version: object) -> UNetSize:
     try:
         config, weights = _file(path) if path.is_file() else _folder(path)
         return UNetSize(
@@ -154,8 +176,13 @@ def _levels(config: Mapping[str, Any]) -> Iterator[Level]:
 
 
 def text_encoder_sizes(reference: str) -> list[tuple[int, int]]:
-    """Layers and width of both text encoders."""
+    """Layers and width of both text encoders; read once per version of their files."""
     path = locate(reference)
+    return list(_text_encoder_sizes(path, _version(path)))
+
+
+@lru_cache(maxsize=8)
+def _text_encoder_sizes(path: Path, _version: object) -> tuple[tuple[int, int], ...]:
     found = []
     if path.is_file():
         try:
@@ -164,8 +191,8 @@ def text_encoder_sizes(reference: str) -> list[tuple[int, int]]:
             pass  # what is wrong with it is said elsewhere; it is taken to be of SDXL's own sizes
         else:
             parts = (configs.text_encoder, configs.text_encoder_2)
-            return [(int(config["num_hidden_layers"]), int(config["hidden_size"])) for config in parts]
+            return tuple((int(config["num_hidden_layers"]), int(config["hidden_size"])) for config in parts)
     for name in ("text_encoder", "text_encoder_2"):
         config = published_config(name) | (read_json_object(path / name / "config.json") or {})
         found.append((int(config["num_hidden_layers"]), int(config["hidden_size"])))
-    return found
+    return tuple(found)

@@ -87,6 +87,8 @@ class ProfileField:
     aliases: tuple[str, ...] = ()
     absent: str = ""
     """What holds where an optional field is not set; empty for every other field."""
+    leads_to: tuple[str, ...] = ()
+    """Of a path what lies there: endings of files, ``/`` for a folder; empty for what is no path."""
 
     @property
     def is_optional(self) -> bool:
@@ -297,6 +299,7 @@ def _read(section: str, name: str, info: FieldInfo) -> ProfileField:
         unit=setting.unit,
         aliases=setting.aliases,
         absent=setting.absent,
+        leads_to=setting.leads_to,
         **limits,
     )
 

@@ -14,7 +14,7 @@ from engine.demo import BUNDLED
 from engine.model.hub_id import parse_hub_id
 from engine.profile.explain import dotted
 from engine.profile.extends import Layer, Lineage, read_lineage
-from engine.profile.fields import SOURCES, STAGES
+from engine.profile.fields import OF_A_FILE, SOURCES, STAGES, profile_fields, table_fields
 from engine.profile.overrides import apply_overrides
 from engine.profile.problems import Problem, ProfileConflict, ProfileError, show_value
 from engine.profile.schema import Profile
@@ -138,7 +138,11 @@ def _with_absolute_paths(profile: Profile, place: Finder) -> tuple[Profile, list
     return whole.model_copy(update={"stages": tuple(stages)}), problems
 
 
-_PATHS: Final = (*("model.base", "model.vae", "network.start_from", "validation.folders"), SOURCES)
+_PATHS: Final = (*(one.path for one in profile_fields() if one.leads_to and one.path not in OF_A_FILE), SOURCES)
+
+
+SOURCE_PATHS: Final = tuple(one.name for one in table_fields(SOURCES) if one.leads_to)
+"""The fields of a source that are paths."""
 
 
 def _keys(name: str) -> KeyPath:
@@ -170,7 +174,7 @@ def _paths_made_absolute(profile: Profile, place: Finder) -> tuple[Profile, list
         source.model_copy(
             update={
                 name: absolute(written, ("dataset", "sources", index, name))
-                for name in ("path", "metadata", "mask_folder")
+                for name in SOURCE_PATHS
                 if (written := getattr(source, name)) is not None
             }
         )

@@ -43,3 +43,5 @@ class Setting:
     """What other trainers call it, so that a misspelt or foreign name finds it."""
     absent: str = ""
     """What holds where an optional field (``float | None``) is not set: ``optimizer.lr``, ``no limit``."""
+    leads_to: tuple[str, ...] = ()
+    """Of a path on this machine what lies there: endings of files, ``/`` for a folder; empty for what is no path."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from engine.profile.document import ProfileDocument
 from engine.profile.extends import Lineage
-from engine.profile.fields import EXTENDS, ProfileSection, profile_sections
-from engine.profile.load import parse_profile
+from engine.profile.fields import (
+    EXTENDS,
+    OF_A_FILE,
+    SOURCES,
+    ProfileField,
+    ProfileSection,
+    profile_field,
+    profile_sections,
+)
+from engine.profile.load import SOURCE_PATHS, absolute_path, is_hub_name, parse_profile
 from engine.profile.problems import Problem, ProfileError
 from engine.profile.schema import Profile
 from sdxl_tui.fleet.draft_history import DraftHistory
@@ -106,13 +115,47 @@ class ProfileDraft:
         """What each field goes back to when its line is taken out; None where that is its default."""
         return {field.path: self.inherited_value(field.path) for field in section.fields}
 
+    @property
+    def parent(self) -> Path | None:
+        """The profile that is extended."""
+        return next(iter(self._lineage.parents), None) if self._lineage is not None else None
+
+    @property
+    def own_fields(self) -> frozenset[str]:
+        """Of a profile that extends another the fields that it gives a value other than it would inherit; else none."""
+        lineage = self._lineage
+        if lineage is None or not lineage.parents:
+            return frozenset()
+        found = set()
+        for section in profile_sections():
+            for field in section.fields:
+                own = _at(lineage.layers[0].tables, field.path)
+                if own is not None and field.path not in OF_A_FILE and own != self._without_own(field):
+                    found.add(field.path)
+        return frozenset(found)
+
+    def _without_own(self, field: ProfileField) -> Any:
+        """As TOML would write it."""
+        inherited = self.inherited_value(field.path)
+        if inherited is not None:
+            return inherited
+        return list(field.default) if isinstance(field.default, tuple) else field.default
+
     def origin_without_own(self, path: str) -> Path | None:
         """The file that ``inherited_value`` is from; None where that is the default."""
         return None if self._lineage is None else self._lineage.origin_without_own(path)
 
     def inherited_value(self, path: str) -> Any:
-        """What a field goes back to when its line is taken out; None where that is its default."""
-        return None if self._lineage is None else self._lineage.inherited_value(path)
+        """What a field goes back to when its line is taken out; None where that is its default.
+
+        A relative path of a file that lies elsewhere is absolute here: written into this file it would mean another place.
+        """
+        if self._lineage is None:
+            return None
+        value, origin = self._lineage.inherited_value(path), self._lineage.origin_without_own(path)
+        if origin is None or origin.parent == self.path.absolute().parent:
+            return value
+        return _seen_from_elsewhere(path, value, origin.parent)
 
     def set(self, path: str, value: Any) -> None:
         """Give a field a value; None takes its line out, so that its default holds.
@@ -265,10 +308,33 @@ def differing_fields(one: str, other: str) -> list[str]:
     return [field.path for field in fields if _at(here, field.path) != _at(there, field.path)]
 
 
-def _at(data: dict[str, Any], path: str) -> Any:
+def _seen_from_elsewhere(field: str, value: Any, folder: Path) -> Any:
+    """The inherited ``value`` with the paths in it absolute; folder: that of the file that says it."""
+    if field == SOURCES and isinstance(value, list):
+        return [
+            {name: _absolute(item, folder) if name in SOURCE_PATHS else item for name, item in source.items()}
+            if isinstance(source, Mapping)
+            else source
+            for source in value
+        ]
+    if not profile_field(field).leads_to:
+        return value
+    return [_absolute(item, folder) for item in value] if isinstance(value, list) else _absolute(value, folder)
+
+
+def _absolute(written: Any, folder: Path) -> Any:
+    if not isinstance(written, str) or is_hub_name(written, folder):
+        return written
+    try:
+        return absolute_path(written, folder)
+    except ValueError:
+        return written  # what is wrong with it is told of the file that says it
+
+
+def _at(data: Mapping[str, Any], path: str) -> Any:
     value: Any = data
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 

@@ -245,7 +245,7 @@ class DraftPlace(LaunchingPlace):
 
     @work(thread=True, exclusive=True, group="save")
     def save(self, *, overwrite: bool = False, then_launch: bool = False) -> None:
-        """Write the file; asks if another program changed it. then_launch: start a run of it."""
+        """Write the file; asks if another program changed it. then_launch: go on with ``ask_and_launch``."""
         if self.draft.document.is_changed or overwrite:
             try:
                 with self._disk:
@@ -263,7 +263,11 @@ class DraftPlace(LaunchingPlace):
         if self._leave_when_saved:
             self.app.call_from_thread(self.call_later, self.run_action, "app.back")
         if then_launch:
-            self.app.call_from_thread(self.launch_profile, self.path)
+            self.app.call_from_thread(self.ask_and_launch)
+
+    def ask_and_launch(self) -> None:
+        """Ask how the saved file is to be launched, and do it."""
+        raise NotImplementedError
 
     def _saved(self) -> None:
         self.draft.history.close()

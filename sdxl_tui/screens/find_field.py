@@ -50,7 +50,7 @@ class FindField(ModalScreen[str | None]):
     """
     AUTO_FOCUS: ClassVar[str | None] = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Go there", priority=True),
+        Binding("enter", "choose", "Go there"),
         Binding("escape", "dismiss(None)", "Back"),
         Binding("down", "move(1)", "Down", show=False, priority=True),
         Binding("up", "move(-1)", "Up", show=False, priority=True),
@@ -66,6 +66,7 @@ class FindField(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = Content(" Find a field ")
+            box.border_subtitle = "enter goes there · esc back"
             yield self._input
             yield self._list
             yield self._about
@@ -97,6 +98,7 @@ class FindField(ModalScreen[str | None]):
         field = self._fields.get(self._list.key or "")
         self._about.update(Content(field.help if field is not None else "No field is like that."))
 
+    @on(Input.Submitted)
     @on(RowList.Chosen)
     def action_choose(self) -> None:
         """The field under the cursor."""

@@ -39,7 +39,7 @@ class NewProfile(ModalScreen[Path | None]):
     """
     AUTO_FOCUS: ClassVar[str | None] = "#name"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "create", "Create and edit", priority=True),
+        Binding("enter", "create", "Create and edit"),
         Binding("escape", "dismiss(None)", "Back"),
         Binding("down", "app.focus_next", "Next", show=False),
         Binding("up", "app.focus_previous", "Previous", show=False),
@@ -55,6 +55,7 @@ class NewProfile(ModalScreen[Path | None]):
         first = "character" if "character" in names else next(iter(names), "")
         with Vertical(id="box") as box:
             box.border_title = Content(" New profile ")
+            box.border_subtitle = "enter makes it · esc back"
             yield LabelledField("Name", Input(placeholder="my-character", id="name", compact=True))
             yield LabelledField("Start from", Choice(names, first, id="template"))
             yield Static(id="failure")
@@ -64,6 +65,7 @@ class NewProfile(ModalScreen[Path | None]):
     def _typed(self) -> None:
         self.query_one("#failure", Static).update("")
 
+    @on(Input.Submitted)
     def action_create(self) -> None:
         """Write the file, named as the run will be."""
         name = self.query_one("#name", Input).value.strip().removesuffix(".toml")

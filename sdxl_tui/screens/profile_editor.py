@@ -22,17 +22,20 @@ from engine.profile.fields import ProfileField, ProfileSection, profile_sections
 from engine.profile.problems import ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
+from sdxl_tui.fleet.profile_diff import Side
 from sdxl_tui.fleet.profile_draft import section_of, without_index
 from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
-from sdxl_tui.screens.draft_place import DraftPlace
+from sdxl_tui.screens.diff_dialog import compare_with_another
 from sdxl_tui.screens.find_field import FindField
+from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog
+from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import EditorHelp
+from sdxl_tui.widgets.path_input import Offered
 from sdxl_tui.widgets.profile_form import HIDDEN, SectionForm
-from sdxl_tui.widgets.profile_plan import ProfilePlan
 from sdxl_tui.widgets.profile_sections import DraftTitle, SectionList
 from sdxl_tui.widgets.row_list import RowList
 from sdxl_tui.widgets.source_run_line import SourceRunLine
@@ -47,8 +50,8 @@ STEP_AFTER: Final = 0.8
 """Seconds without a keystroke in the TOML text after which the next one is another step to undo."""
 
 
-class ProfileEditor(DraftPlace):
-    """Sections on the left, their fields beside them, help below; the planned learning rate where there is room."""
+class ProfileEditor(OutlookPlace):
+    """Sections on the left, their fields beside them, what they come to on the right, help below."""
 
     place = PlaceName.PROFILES
     topic = "Profile editor"
@@ -56,10 +59,16 @@ class ProfileEditor(DraftPlace):
         "Form and TOML are two views of the same text: an edit in the form changes that value and nothing else of the file.",
         "An empty field goes back to its default, or to what the profile it extends says. What is wrong with a value, and "
         "what a resume does with a changed one, stands in the help below.",
-        "• behind a name: the value is not the file's yet. F8 goes back to the file's value, then to what an empty field means. "
-        "Ctrl with up and down steps a number.",
+        "• behind a name: the value is not the file's yet; * in a profile that extends another: it is not the parent's. "
+        "F8 goes back to the file's value, then to what an empty field means. "
+        "Ctrl with up and down steps a number. Tab completes a path.",
         "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
+        "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
+        "where the screen is large enough; F5 turns them. They are looked at in the background, as you type.",
+        "Launching saves, looks at everything that could be wrong, and asks: now or in the queue, on which GPU, once or as a "
+        "sweep over the values of a field or two.",
+        "F6 compares the profile, as it stands here, with another one or with what a run trains.",
         "If a run was launched from the profile, what differs from the newest one is marked: + a resume applies it, ~ a resume "
         "ignores it, ! it rules a resume out.",
     )
@@ -67,9 +76,11 @@ class ProfileEditor(DraftPlace):
     DEFAULT_CSS = """
     ProfileEditor {
         #pages { width: 1fr; padding: 0 1; }
-        ProfilePlan { display: none; width: 36%; border-left: solid $foreground 15%; }
-        &.-wide ProfilePlan { display: block; }
         &.-wide SectionList { width: 22; }
+        &.-beside SectionList { display: none; }
+        &.-beside BesideForm { width: 36; }
+        &.-beside FieldRow.-tables > .field-label { width: 12; }
+        &.-beside SourceLine > .repeats { width: 6; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
@@ -79,6 +90,7 @@ class ProfileEditor(DraftPlace):
         Binding("ctrl+l", "launch", "Launch"),
         Binding("ctrl+t", "turn", "Form or TOML"),
         Binding("ctrl+r", "show_difference", "At resume"),
+        Binding("f6", "compare", "Compare", priority=True),
         Binding("ctrl+n", "next_problem", "Next problem"),
         Binding("slash", "find", "Find a field", priority=True),
         Binding("ctrl+f", "find_typing", "Find a field, also while typing", show=False, priority=True),
@@ -101,7 +113,6 @@ class ProfileEditor(DraftPlace):
         self._form_page = Container(id="form")
         self._toml = TomlEditor(id="toml", show_line_numbers=True, read_only=read_only, highlight_cursor_line=False)
         self._pages = ContentSwitcher(self._form_page, self._toml, id="pages", initial="form")
-        self._plan = ProfilePlan()
         self._help = EditorHelp(id="help")
         self._run: SourceRun | None = None
         self._difference: ResumePlan | None = None
@@ -111,7 +122,7 @@ class ProfileEditor(DraftPlace):
     def compose_body(self) -> Iterable[Widget]:
         yield self._title
         yield self._run_line
-        yield Horizontal(self._sections, self._pages, self._plan)
+        yield Horizontal(self._sections, self._pages, self.beside)
         yield self._help
 
     @on(Mount)
@@ -133,11 +144,11 @@ class ProfileEditor(DraftPlace):
         self._title.show(self.draft, read_only=self.read_only)
         self._run_line.show(self._run, self._difference, unfinished=bool(self.draft.complaints))
         self._sections.show(self.draft, effects.values())
-        self._plan.show(self.draft.profile, self.draft.problems)
+        self.look_ahead()
         if self._form is not None:
             self._form.show_origins(self.draft.origins(self._section))
             self._form.show_problems(self.draft.complaints)
-            self._form.show_marks(effects, self.draft.unsaved_fields)
+            self._form.show_marks(effects, self.draft.unsaved_fields, self.draft.own_fields)
         self._show_help()
         self.refresh_bindings()
         self.keep_draft()
@@ -187,12 +198,14 @@ class ProfileEditor(DraftPlace):
         self._section = section
         self.draft.leave_field()
         inherited = self.draft.inherited_values(section)
-        self._form = SectionForm(section, self.draft.values(section), inherited, read_only=self.read_only)
+        self._form = SectionForm(
+            section, self.draft.values(section), inherited, folder=self.path.absolute().parent, read_only=self.read_only
+        )
         await self._form_page.remove_children()
         await self._form_page.mount(self._form)
         self._form.show_origins(self.draft.origins(section))
         self._form.show_problems(self.draft.complaints)
-        self._form.show_marks(self._effects(), self.draft.unsaved_fields)
+        self._form.show_marks(self._effects(), self.draft.unsaved_fields, self.draft.own_fields)
 
     @on(RowList.Highlighted)
     async def _section_moved(self) -> None:
@@ -223,6 +236,11 @@ class ProfileEditor(DraftPlace):
     def _was_mistyped(self, event: SectionForm.Mistyped) -> None:
         self.draft.mistype(event.field.path, event.reason)
         self.show_state()
+
+    @on(Offered)
+    def _paths_offered(self, event: Offered) -> None:
+        if event.candidates:
+            self.call_later(self._help.show_candidates, event.candidates)  # after the edit has shown the field's help
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Help for what has the focus; what is typed there is an edit of its own."""
@@ -335,6 +353,15 @@ class ProfileEditor(DraftPlace):
             return bool(self.draft.complaints)
         return True
 
+    @work
+    async def action_compare(self) -> None:
+        """What differs from another profile or from what a run trains."""
+        profile = self.draft.profile
+        if profile is None:
+            self.notify(clean(self.draft.first_complaint), title="Not compared", severity="error", markup=False)
+            return
+        await compare_with_another(self, Side(self.path.stem, self.path, profile))
+
     async def action_next_problem(self) -> None:
         """Put the cursor where the next problem is."""
         if self._pages.current == "toml":
@@ -358,14 +385,26 @@ class ProfileEditor(DraftPlace):
             self._form.focus_field(path)
 
     async def action_launch(self) -> None:
-        """Save, then start a run of it; what stands against it is named first."""
+        """Save, then ask how it is to be launched; what stands against it is named first."""
         if complaint := self.draft.first_complaint:
             self.notify(clean(complaint), title="Not launched", severity="error", markup=False)
             await self.action_next_problem()
         elif self.read_only:
-            self.launch_profile(self.path)
+            self.ask_and_launch()
         else:
             self.save(then_launch=True)
+
+    def ask_and_launch(self) -> None:
+        self._ask_how()
+
+    @work
+    async def _ask_how(self) -> None:
+        field = self._focused_field()
+        swept = field is not None and field.kind in SWEPT and field.path != "name"
+        example = {"example": f"{field.path}=value,value"} if swept and field is not None else {}
+        wish = await self.app.push_screen_wait(LaunchDialog(self.path, self.workspace, **example))
+        if wish is not None:
+            self.launch_profile(self.path, waits=wish.waits, gpus=wish.gpus, swept=wish.swept)
 
     def refused(self, path: Path, error: Exception, answer: str | None) -> None:
         """The cursor goes to the field that is to blame."""

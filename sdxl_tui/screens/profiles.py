@@ -57,6 +57,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
     about: ClassVar[tuple[str, ...]] = (
         "A profile says what is trained and how. Those of the workspace are yours; the shipped ones are read-only and "
         "start your own with one key.",
+        "A new name is taken over by the profiles that extend this one.",
         "Launch makes a run of it. The run trains its own copy: later edits of the profile never reach it.",
     )
 
@@ -84,6 +85,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         Binding("w", "queue", "Queue"),
         Binding("n", "new", "New"),
         Binding("d", "duplicate", "Duplicate"),
+        Binding("r", "rename", "Rename"),
         Binding("x", "delete", "Delete"),
         Binding("slash", "filter", "Filter", priority=True),
     ]
@@ -167,7 +169,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if action in {"edit", "duplicate", "launch"}:
             return entry is not None
-        if action in {"delete", "edit_outside"}:
+        if action in {"delete", "rename", "edit_outside"}:
             return entry is not None and not entry.is_shipped
         return True
 
@@ -253,6 +255,19 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         self._wanted = made
         self.read_soon()
         self.notify(clean(made.name), title="Duplicated as", markup=False, timeout=3)
+
+    @work
+    async def action_rename(self) -> None:
+        """Another name for a profile of the workspace; those that extend it go on doing so."""
+        from sdxl_tui.screens.rename_profile import RenameProfile  # noqa: PLC0415 - when first needed
+
+        entry = self._table.item
+        if entry is None or entry.is_shipped:
+            return
+        made = await self.app.push_screen_wait(RenameProfile(entry.path, self.workspace))
+        if made is not None:
+            self._wanted = made
+            self.read_soon()
 
     @work
     async def action_delete(self) -> None:

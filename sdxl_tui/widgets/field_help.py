@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,9 +16,11 @@ from engine.routes.effects import Effect, shown
 from sdxl_tui.fleet.profile_draft import ProfileDraft
 from sdxl_tui.fleet.source_run import MARKS, SourceRun, at_resume
 from sdxl_tui.terminal.clean import clean, without_middle
-from sdxl_tui.widgets.field_text import default_text, text_of
+from sdxl_tui.widgets.field_text import EMPTY, default_text, text_of
 
 MUTED: Final = "$foreground 60%"
+MOST_OFFERED: Final = 60
+"""Names that are listed."""
 LONGEST: Final = 30
 """Characters of a run's value."""
 RESUME: Final = {
@@ -63,6 +65,8 @@ def difference_from(run: SourceRun | None, effect: Effect | None, field: Profile
 
 
 def _as_typed(field: ProfileField, value: object) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        return ", ".join(str(item.get("path") or item.get("name") or "…") for item in value)
     return shown(value) if field.kind in {"tables", "strings"} else text_of(field, value) or "not set"
 
 
@@ -86,6 +90,8 @@ def field_help(
         facts.append(
             f"inherited {without_middle(clean(value), LONGEST)} from {clean(file)}" + ("" if is_set else " (in use)")
         )
+        if field.kind in {"strings", "numbers"}:
+            facts.append(f"{EMPTY} for none")
     elif not field.required:
         facts.append(f"default {default_text(field)}{unit}" + ("" if is_set else " (in use)"))
     return Content.assemble(
@@ -130,6 +136,12 @@ class EditorHelp(Static):
         origin = draft.origin_without_own(field.path)
         inherited = None if origin is None else (_as_typed(field, value), origin.name)
         self._say(field_help(field, is_set=is_set, problem=problem, difference=difference, inherited=inherited))
+
+    def show_candidates(self, candidates: Sequence[str]) -> None:
+        """What a path that is typed could go on with."""
+        names = [clean(one.rstrip("/").rpartition("/")[2] + "/" * one.endswith("/")) for one in candidates]
+        head = (f"{len(names)} to choose from: tab goes through them\n", MUTED)
+        self._say(Content.assemble(head, "  ".join(names[:MOST_OFFERED]), " …" if len(names) > MOST_OFFERED else ""))
 
     def show_section(self, section: ProfileSection) -> None:
         """About a section."""

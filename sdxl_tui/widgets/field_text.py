@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from engine.profile.fields import ProfileField
 from engine.profile.stages import default_name
@@ -14,6 +14,8 @@ from engine.profile.to_toml import toml_value
 from sdxl_tui.terminal.clean import clean
 
 ON, OFF = "on", "off"
+EMPTY: Final = "[]"
+"""A list without anything in it, as it is typed: no text means that there is no value here."""
 
 
 def text_of(field: ProfileField, value: Any) -> str:
@@ -26,9 +28,10 @@ def text_of(field: ProfileField, value: Any) -> str:
         case "int" | "float" if isinstance(value, int | float) and not isinstance(value, bool):
             return toml_value(value)
         case "strings" if isinstance(value, Sequence) and not isinstance(value, str):
-            return "\n".join(clean(str(item)) for item in value)
+            return "\n".join(clean(str(item)) for item in value) or EMPTY
         case "numbers" if isinstance(value, Sequence) and not isinstance(value, str):
-            return ", ".join(toml_value(item) if isinstance(item, int | float) else clean(str(item)) for item in value)
+            words = (toml_value(item) if isinstance(item, int | float) else clean(str(item)) for item in value)
+            return ", ".join(words) or EMPTY
     return clean(str(value))
 
 
@@ -45,10 +48,13 @@ def stages_text(value: Any) -> str:
 
 
 def value_of(field: ProfileField, text: str) -> Any:
-    """What ``text`` means for ``field``; None where it is empty and the field goes back to its default.
+    """What ``text`` means for ``field``; None where it is empty and the field goes back to its default; of a list ``EMPTY`` is
+    the empty one.
 
     Raises ValueError with what a value must be.
     """
+    if field.kind in {"strings", "numbers"} and text.strip() == EMPTY:
+        return []
     match field.kind:
         case "strings":
             return [line.strip() for line in text.splitlines() if line.strip()] or None

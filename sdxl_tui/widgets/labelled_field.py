@@ -41,11 +41,11 @@ class LabelledField(Horizontal):
         yield self.control
         yield self._note
 
-    def mark(self, mark: str, style: str = "", tail: str = "", tail_style: str = "") -> None:
-        """Set a sign before the label and one behind it; none with an empty one."""
+    def mark(self, mark: str, style: str = "", *tails: tuple[str, str]) -> None:
+        """Set a sign before the label and some behind it, each with its style; none with an empty one."""
         before = (f"{mark} ", f"bold {style}") if mark else ""
-        behind = (f" {tail}", tail_style) if tail else ""
-        self._label.update(Content.assemble(before, self.label, behind), layout=False)
+        behind = [(f" {tail}", tail_style) for tail, tail_style in tails if tail]
+        self._label.update(Content.assemble(before, self.label, *behind), layout=False)
 
     def note(self, text: str | Content) -> None:
         """Say something about the value."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from textual import on
@@ -30,12 +31,15 @@ from sdxl_tui.widgets.field_help import RESUME_STYLE
 from sdxl_tui.widgets.field_text import OFF, ON, default_text, stages_text, text_of, value_of
 from sdxl_tui.widgets.labelled_field import LabelledField
 from sdxl_tui.widgets.number_steps import stepped
+from sdxl_tui.widgets.path_input import PathInput, PathLines
 from sdxl_tui.widgets.sources_editor import SourcesEditor
 
 EXPLAINS_FROM: Final = 76
 """Width of a row from which its note says what the field is for."""
 UNSAVED: Final = "•"
 """Behind the name of a field whose value is not the file's."""
+OWN: Final = "*"
+"""Behind the name of a field whose value is another than what it would inherit from the profile that is extended."""
 HIDDEN = frozenset({"schema"})
 """Fields that have only one value."""
 
@@ -43,8 +47,10 @@ HIDDEN = frozenset({"schema"})
 class FieldRow(LabelledField):
     """One field: its name, its control, its unit or what is wrong with it."""
 
-    def __init__(self, field: ProfileField, value: Any, inherited: Any = None, *, read_only: bool) -> None:
-        super().__init__(field.name, _control(field, value, inherited, read_only=read_only))
+    def __init__(
+        self, field: ProfileField, value: Any, inherited: Any = None, *, folder: Path = Path(), read_only: bool
+    ) -> None:
+        super().__init__(field.name, _control(field, value, inherited, folder, read_only=read_only))
         self.field = field
         self.first_text = _text_in(self.control)
         self.text = self.first_text
@@ -52,14 +58,18 @@ class FieldRow(LabelledField):
         self.origin = ""
         """The file that the value is inherited from; empty where it is the profile's own or the default."""
         self._explains = False
-        self._marked: tuple[AtResume | None, bool] = (None, False)
+        self._problem = ""
+        self._marked: tuple[AtResume | None, bool, bool] = (None, False, False)
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
+        self.set_class(field.kind == "tables", "-tables")
         self.show_problem("")
 
     def show_problem(self, text: str) -> None:
         """Say what is wrong; with nothing, the unit."""
+        self._problem = text
         if text:
-            self.error(clean(text))
+            # Beside several inputs there is room for it only on a wide screen; the help below says it in any case.
+            self.error("" if self.field.kind == "tables" and not self._explains else clean(text))
         else:
             origin = f"from {clean(self.origin)}" if self.origin else ""
             words = (self.field.unit, origin, self.field.help if self._explains else "")
@@ -67,25 +77,28 @@ class FieldRow(LabelledField):
                 words = (origin, "ctrl+t edits them", "")
             self.note("  ".join(word for word in words if word))
 
-    def show_marks(self, effect: Effect | None, *, unsaved: bool) -> None:
-        """Mark what a resume would do with the value (None: it is the run's), and whether it is another than the file's."""
+    def show_marks(self, effect: Effect | None, *, unsaved: bool, own: bool) -> None:
+        """Mark what a resume would do with the value (None: it is the run's), whether it is another than the file's, and
+        another than the parent's.
+        """
         kind = None if effect is None else effect.at_resume
-        if (kind, unsaved) != self._marked:
-            self._marked = kind, unsaved
+        if (kind, unsaved, own) != self._marked:
+            self._marked = kind, unsaved, own
             sign, style = ("", "") if kind is None else (MARKS[kind], RESUME_STYLE[kind])
-            self.mark(sign, style, UNSAVED if unsaved else "", "bold $warning")
+            self.mark(sign, style, (OWN if own else "", "bold $accent"), (UNSAVED if unsaved else "", "bold $warning"))
 
     def on_resize(self, event: Resize) -> None:
         """With enough room the note also says what the field is for."""
         explains = event.size.width >= EXPLAINS_FROM
         if explains != self._explains:
             self._explains = explains
-            if not self.has_class("-error"):
-                self.show_problem("")
+            self.show_problem(self._problem)
 
 
-def _control(field: ProfileField, value: Any, inherited: Any, *, read_only: bool) -> Widget:
-    """inherited: what holds without a value; None: the default. Empty controls show it, and go back to it."""
+def _control(field: ProfileField, value: Any, inherited: Any, folder: Path, *, read_only: bool) -> Widget:
+    """inherited: what holds without a value; None: the default. Empty controls show it, and go back to it. folder: where
+    relative paths start.
+    """
     default = field.default if inherited is None else inherited
     match field.kind:
         case "bool":
@@ -94,18 +107,28 @@ def _control(field: ProfileField, value: Any, inherited: Any, *, read_only: bool
         case "choice":
             return Choice(field.choices, clean(str(default if value is None else value)), disabled=read_only)
         case "strings":
-            absent = text_of(field, inherited) or "none; one a line"
-            return TextArea(
-                text_of(field, value), read_only=read_only, compact=True, soft_wrap=True, placeholder=absent
-            )
+            return _lines(field, text_of(field, value), text_of(field, inherited), folder, read_only=read_only)
         case "tables" if field.path == STAGES:
             return Static(Content(stages_text(inherited if value is None else value) or "none"), classes="read-only")
         case "tables":
             found = inherited if value is None else value
             sources = [item for item in found if isinstance(item, Mapping)] if isinstance(found, list | tuple) else []
-            return SourcesEditor(sources, disabled=read_only)
-    absent = text_of(field, inherited) or default_text(field)
-    return Input(text_of(field, value), placeholder=absent, compact=True, disabled=read_only)
+            return SourcesEditor(sources, folder=folder, disabled=read_only)
+    return _line(field, text_of(field, value), text_of(field, inherited), folder, read_only=read_only)
+
+
+def _lines(field: ProfileField, text: str, inherited: str, folder: Path, *, read_only: bool) -> TextArea:
+    absent = inherited or "none; one a line"
+    if field.leads_to:
+        return PathLines(text, folder=folder, wanted=field.leads_to, placeholder=absent, read_only=read_only)
+    return TextArea(text, read_only=read_only, compact=True, soft_wrap=True, placeholder=absent)
+
+
+def _line(field: ProfileField, text: str, inherited: str, folder: Path, *, read_only: bool) -> Input:
+    absent = inherited or default_text(field)
+    if field.leads_to:
+        return PathInput(text, folder=folder, wanted=field.leads_to, placeholder=absent, disabled=read_only)
+    return Input(text, placeholder=absent, compact=True, disabled=read_only)
 
 
 def _text_in(control: Widget) -> str:
@@ -137,8 +160,9 @@ class SectionForm(VerticalScroll, can_focus=False):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "app.focus_next", "Next field", show=False),
-        Binding("up", "app.focus_previous", "Previous field", show=False),
+        # With priority: what is typed in the same breath goes where the focus is by then.
+        Binding("down", "go(True)", "Next field", show=False, priority=True),
+        Binding("up", "go(False)", "Previous field", show=False, priority=True),
     ]
 
     @dataclass
@@ -168,14 +192,19 @@ class SectionForm(VerticalScroll, can_focus=False):
         values: Mapping[str, Any],
         inherited: Mapping[str, Any],
         *,
+        folder: Path = Path(),
         read_only: bool = False,
     ) -> None:
-        """values: what the file sets itself; inherited: what holds where it does not, because another file says it."""
+        """values: what the file sets itself; inherited: what holds where it does not, because another file says it. folder:
+        where relative paths start.
+        """
         super().__init__()
         self.section = section
-        self._values = dict(values)
+        self._values, self._inherited = dict(values), dict(inherited)
         self._rows = {
-            field.path: FieldRow(field, values.get(field.path), inherited.get(field.path), read_only=read_only)
+            field.path: FieldRow(
+                field, values.get(field.path), inherited.get(field.path), folder=folder, read_only=read_only
+            )
             for field in section.fields
             if field.path not in HIDDEN
         }
@@ -194,10 +223,25 @@ class SectionForm(VerticalScroll, can_focus=False):
         for path, row in self._rows.items():
             row.origin = origins.get(path, "")
 
-    def show_marks(self, effects: Mapping[str, Effect], unsaved: Collection[str] = ()) -> None:
-        """Mark the fields, by path, that differ from what a run was launched with, and those that are not saved."""
+    def show_marks(
+        self, effects: Mapping[str, Effect], unsaved: Collection[str] = (), own: Collection[str] = ()
+    ) -> None:
+        """Mark the fields, by path, that differ from what a run was launched with, that are not saved, and that are not as in
+        the profile that is extended.
+        """
         for path, row in self._rows.items():
-            row.show_marks(effects.get(path), unsaved=path in unsaved)
+            row.show_marks(effects.get(path), unsaved=path in unsaved, own=path in own)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Between the lines of a text the keys are its own."""
+        return action != "go" or not isinstance(self.screen.focused, TextArea)
+
+    def action_go(self, down: bool) -> None:
+        """To the next or previous field."""
+        if down:
+            self.screen.focus_next()
+        else:
+            self.screen.focus_previous()
 
     def step(self, widget: Widget | None, up: bool) -> None:
         """Put the number that is typed in ``widget`` one step up or down; nothing where there is no such number."""
@@ -244,7 +288,9 @@ class SectionForm(VerticalScroll, can_focus=False):
     @on(SourcesEditor.Changed)
     def _sources_changed(self, event: SourcesEditor.Changed) -> None:
         if field := self.field_of(event.editor):
-            self.post_message(self.Edited(field, event.sources))
+            inherited = self._inherited.get(field.path)
+            is_inherited = inherited is not None and event.sources in ([], inherited)
+            self.post_message(self.Edited(field, None if is_inherited else event.sources))
         event.stop()
 
     @on(SourcesEditor.Unreadable)

@@ -40,6 +40,9 @@ class DraftTitle(Static):
             parts.append(("  shipped, read-only: d duplicates it into your profiles", "$warning"))
         elif draft.is_changed:
             parts.append(("  ● not saved", "$warning"))
+        if parent := draft.parent:
+            own = len(draft.own_fields)
+            parts.append((f"  extends {clean(parent.stem)}, {own} value{'' if own == 1 else 's'} of its own", MUTED))
         parts.append((f"  {clean(short_path(draft.path.parent))}", MUTED))
         self.update(Content.assemble(*parts), layout=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
@@ -23,8 +24,12 @@ def planned_schedule(profile: Profile) -> Schedule:
 
 
 def profile_curve(profile: Profile) -> tuple[tuple[Curve, ...], tuple[Mark, ...]]:
-    """Its learning rate over the steps, the stages one after another, and a mark where each but the first begins."""
+    """Its learning rates over the steps, the stages one after another, and a mark where each but the first begins.
+
+    The first group's curve is the main one; groups with other rates are drawn below it in another colour.
+    """
     curves: list[Curve] = []
+    others: list[Curve] = []
     marks: list[Mark] = []
     for number, trained in enumerate(trained_profiles(profile), start=1):
         start = curves[-1].last if curves else 0
@@ -32,7 +37,9 @@ def profile_curve(profile: Profile) -> tuple[tuple[Curve, ...], tuple[Mark, ...]
         if curves:
             marks.append(Mark(start, schedule.lr(0, lr), clean(stage_name(profile, number))))
         curves += (curve.moved(start) for curve in planned_curve(schedule, lr))
-    return tuple(curves), tuple(marks)
+        for further in dict.fromkeys(rate for rate in trained.base_lrs.values() if rate != lr):
+            others += (replace(curve, tone="other").moved(start) for curve in planned_curve(schedule, further))
+    return (*others, *curves), tuple(marks)
 
 
 def short_base(profile: Profile) -> str:
@@ -74,7 +81,16 @@ def in_stages(profile: Profile) -> str:
 
 def _planned_rate(profile: Profile) -> str:
     schedule = planned_schedule(profile)
-    return " · ".join((format_lr(profile.leading_lr), schedule.kind.value, *_shape(schedule)))
+    return " · ".join((_rates(profile), schedule.kind.value, *_shape(schedule)))
+
+
+def _rates(profile: Profile) -> str:
+    """The rate, or that of each group where they differ: ``1.00e-4, text encoder 1: 5.00e-5``."""
+    first = profile.leading_lr
+    others = [
+        f"{name.replace('_', ' ')}: {format_lr(rate)}" for name, rate in profile.base_lrs.items() if rate != first
+    ]
+    return ", ".join((format_lr(first), *others))
 
 
 def _stage_rates(profile: Profile) -> str:

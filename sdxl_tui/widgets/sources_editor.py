@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from textual import on
@@ -17,7 +18,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from engine.profile.fields import SOURCES, profile_field
 from sdxl_tui.terminal.clean import clean
+from sdxl_tui.widgets.path_input import PathInput
 
 EDITED: Final = ("path", "repeats")
 
@@ -25,11 +28,12 @@ EDITED: Final = ("path", "repeats")
 class SourceLine(Horizontal):
     """One folder."""
 
-    def __init__(self, path: str, repeats: str, others: Mapping[str, Any] | None = None) -> None:
-        """others: what else is set for the folder, by name."""
+    def __init__(self, path: str, repeats: str, folder: Path, others: Mapping[str, Any] | None = None) -> None:
+        """folder: where relative paths start. others: what else is set for the folder of images, by name."""
         super().__init__()
         self.others = dict(others or {})
-        self.path = Input(path, placeholder="add a folder of images", compact=True, classes="path")
+        wanted = profile_field(f"{SOURCES}.path").leads_to
+        self.path = PathInput(path, folder=folder, wanted=wanted, placeholder="add a folder of images", classes="path")
         self.repeats = Input(repeats, placeholder="1", compact=True, classes="repeats")
 
     def compose(self) -> ComposeResult:
@@ -74,16 +78,17 @@ class SourcesEditor(Vertical):
         editor: SourcesEditor
         text: str
 
-    def __init__(self, sources: Sequence[Mapping[str, Any]], *, disabled: bool = False) -> None:
+    def __init__(self, sources: Sequence[Mapping[str, Any]], *, folder: Path = Path(), disabled: bool = False) -> None:
         super().__init__(disabled=disabled)
+        self._folder = folder
         self._start = [(clean(str(source.get("path", ""))), str(source.get("repeats", ""))) for source in sources]
         self._others = [{name: source[name] for name in source if name not in EDITED} for source in sources]
         self._typed_last = [*self._start, ("", "")]
 
     def compose(self) -> ComposeResult:
         for (path, repeats), others in zip(self._start, self._others, strict=True):
-            yield SourceLine(path, repeats, others)
-        yield SourceLine("", "")
+            yield SourceLine(path, repeats, self._folder, others)
+        yield SourceLine("", "", self._folder)
 
     @on(Input.Changed)
     async def _typed(self, event: Input.Changed) -> None:
@@ -94,7 +99,7 @@ class SourcesEditor(Vertical):
             return  # inputs also report what they are given at first
         self._typed_last = typed
         if lines and lines[-1].path.value.strip():
-            await self.mount(SourceLine("", ""))
+            await self.mount(SourceLine("", "", self._folder))
         try:
             sources = [self._source(line) for line in lines if line.path.value.strip()]
         except ValueError as error:

@@ -24,6 +24,7 @@ class Model(Section):
             "A relative path is taken from the profile's own folder. "
             "bundled:demo-base is the small model shipped with the package.",
             aliases=("pretrained_model_name_or_path", "base_model", "checkpoint", "model", "name_or_path"),
+            leads_to=("/", ".safetensors"),
         ),
     ]
     vae: Annotated[
@@ -36,5 +37,6 @@ class Model(Section):
             detail="A file in the original or diffusers' layout. The VAE runs in float32, since SDXL's overflows in fp16; "
             "one mended for fp16 (a folder whose config.json says force_upcast false) runs in float16 on a GPU, which is faster.",
             aliases=("vae_path", "vae_model", "vae_override", "pretrained_vae_model_name_or_path"),
+            leads_to=("/", ".safetensors"),
         ),
     ] = None

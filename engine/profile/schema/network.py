@@ -242,6 +242,7 @@ class Network(Section):
             detail="Ours, sd-scripts', diffusers' or peft's, of the same ranks (sdxl-tui resize changes them). Modules it does "
             "not have start afresh; the strength it has is kept, whatever alpha is here.",
             aliases=("network_weights", "lora_model_name", "resume_lora"),
+            leads_to=(".safetensors",),
         ),
     ] = None
 

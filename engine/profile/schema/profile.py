@@ -47,6 +47,7 @@ class Profile(Section):
         Setting(
             "Another profile whose values hold where this file has none: a name or a path.",
             APPLIED,
+            leads_to=(".toml",),
             absent="none",
             detail="A name is a file beside this one, NAME.toml, else a shipped profile; a path starts in this file's folder. "
             "Sections are taken over field by field; lists (prompts, sources, stages) as a whole. Up to 8 in a row. A run "

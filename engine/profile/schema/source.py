@@ -20,6 +20,7 @@ class Source(Section):
             "Folder of images; each may have a caption in a text file of the same name.",
             FIXED,
             aliases=("image_dir", "train_data_dir", "folder_path", "dir"),
+            leads_to=("/",),
         ),
     ]
     repeats: Annotated[
@@ -61,6 +62,7 @@ class Source(Section):
             "metadata.jsonl (file_name and text). What it says goes before a caption file; an image it does not name "
             "has its caption file.",
             aliases=("metadata_file", "in_json", "jsonl", "metadata_path"),
+            leads_to=(".json", ".jsonl"),
         ),
     ] = None
     trigger: Annotated[
@@ -121,6 +123,7 @@ class Source(Section):
             absent="no masks",
             detail="A mask has the shape of its image, in any size. An image without one is trained whole.",
             aliases=("conditioning_data_dir", "mask_dir", "mask_path", "masks"),
+            leads_to=("/",),
         ),
     ] = None
     flip: Annotated[

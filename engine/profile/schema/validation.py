@@ -21,6 +21,7 @@ class Validation(Section):
             APPLIED,
             detail="Four to twenty pictures of the subject are enough. They are placed in buckets like those of the data set.",
             aliases=("validation_data_dir", "val_data_dir", "validation_dir"),
+            leads_to=("/",),
         ),
     ] = ()
     share: Annotated[

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from engine.data.image import picture_facts, upright_alpha, upright_picture
-from engine.data.outlook import outlook
+from engine.data.outlook_command import outlook
 from engine.data.prepare import prepare
 from engine.data.scan import scan_sources
 from engine.profile.load import parse_profile
@@ -173,7 +173,7 @@ def test_the_outlook_is_what_the_training_will_find(zoo: Path) -> None:
     """
     profile = parse_profile(text, folder=zoo).profile
     (zoo / "cut.png").unlink()  # what only decoding finds
-    found = outlook(profile)
+    found = outlook(profile).to_json()
     prepared = prepare(profile.dataset, zoo.parent / "cache", SmallEncoders()).report(2, 2).to_json()
     differs = {name for name, value in prepared.items() if found[name] != value}
     assert differs == {"captions"}, "the small encoders count bytes"

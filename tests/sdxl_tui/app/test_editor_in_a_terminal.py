@@ -106,3 +106,12 @@ def test_a_search_may_be_typed_in_one_breath(profile: Path, start: Start) -> Non
     press(terminal, "/mirrored", b"Find a field")
     terminal.read_until(b"dataset.flip")
     press(terminal, "\r", b"Half of the visits")
+
+
+def test_words_and_enter_in_one_breath_find_what_the_words_say(runs: RunField, profile: Path, start: Start) -> None:
+    terminal = start()
+    open_editor(terminal)
+    press(terminal, "/", b"words of its help")
+    press(terminal, "optimizer.lr\r", b"a number above 0")  # as a slow line hands them over
+    press(terminal, "5e-4\x13", b"Saved")
+    wait_for(terminal, lambda: "lr = 5e-4" in profile.read_text())

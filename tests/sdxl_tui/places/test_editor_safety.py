@@ -182,6 +182,23 @@ async def test_a_full_disk_leaves_the_file_and_says_so(tmp_path: Path) -> None:
             assert editor(pilot).path.read_text() == PROFILE
 
 
+async def test_on_a_disk_that_is_read_only_the_text_stays_in_the_editor_and_why_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", "1m") as disk:
+        field = Field(Workspace(disk / "ws"))
+        field.workspace.create()
+        app = shell(field)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        async with app.run_test(size=(100, 30), notifications=True) as pilot:
+            await go_to(pilot, "optimizer", "lr")
+            await retype(pilot, "3e-4")
+            await pilot.press("ctrl+s")
+            notices = pilot.app._notifications
+            await until(pilot, lambda: any("Read-only file system" in one.message for one in notices), "the reason")
+            assert editor(pilot).unsaved
+            assert editor(pilot).draft.value("optimizer.lr") == 3e-4
+            assert editor(pilot).path.read_text() == PROFILE
+
+
 async def test_saving_keeps_a_symlink_and_the_permissions(field: Field, tmp_path: Path) -> None:
     app = shell(field)
     link = field.workspace.profiles / "fox.toml"

@@ -9,12 +9,17 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.estimate import estimate
 from engine.profile.load import LoadedProfile
 from engine.profile.problems import Problem, ProfileError
 from engine.run.layout import RunDirectory
+from sdxl_tui.fleet.gpus import Gpu
+from sdxl_tui.fleet.profile_outlook import Machine
 from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.changes import Turn
+from sdxl_tui.screens import outlook_place
 from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.launch_dialog import LaunchDialog
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.profile_form import FieldRow
@@ -310,7 +315,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[LoadedProfile]:
     """The profiles that were launched; no engine is started."""
     profiles: list[LoadedProfile] = []
 
-    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None, **_: object) -> list[RunDirectory]:
         assert turn is None
         profiles.append(loaded)
         return [RunDirectory(workspace.runs / "fox-1")]
@@ -325,6 +330,8 @@ async def test_launch_saves_first_and_goes_to_the_runs_page(field: Field, launch
         await go_to(pilot, "optimizer", "lr")
         await retype(pilot, "3e-4")
         await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, LaunchDialog), "the dialog")
+        await pilot.press("enter")
         await until(pilot, lambda: app.opened_runs == ["fox-1"], "the run's page")
     assert launched[0].profile.optimizer.lr == 3e-4
     assert "lr = 3e-4" in launched[0].text
@@ -343,13 +350,15 @@ async def test_launch_names_what_stands_against_it(field: Field, launched: list[
 
 
 async def test_a_missing_folder_found_by_the_launch_is_named(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+    def refuse(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None, **_: object) -> list[RunDirectory]:
         raise ProfileError([Problem("profile", None, None, "model.base", '"/nowhere"', "there is no such folder")])
 
     monkeypatch.setattr(chains, "begin", refuse)
     app = shell(field)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, LaunchDialog), "the dialog")
+        await pilot.press("enter")
         await until(pilot, lambda: "there is no such folder" in screen_text(app), "the refusal")
 
 
@@ -375,9 +384,15 @@ async def test_hostile_text_in_a_profile_is_shown_and_not_obeyed(field: Field) -
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
-async def test_it_looks_as_it_did(field: Field, width: int, height: int) -> None:
+async def test_it_looks_as_it_did(field: Field, width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "free_bytes", lambda _: 80_000_000_000)
+    gpu = Gpu(0, "GPU-a", "NVIDIA GeForce RTX 4090", 24 << 30, 2 << 30)
+    monkeypatch.setattr(outlook_place, "this_machine", lambda: Machine((gpu,), 64 << 30))
     async with shell(field).run_test(size=(width, height), notifications=True) as pilot:
         await go_to(pilot, "optimizer", "lr")
+        if width >= outlook_place.WIDE:
+            await until(pilot, lambda: "Epoch" in screen_text(pilot.app), "the data set")
+            await until(pilot, lambda: "RTX 4090" in screen_text(pilot.app), "the estimate")
         matches_snapshot(f"editor-{width}x{height}", screen_text(pilot.app))
 
 

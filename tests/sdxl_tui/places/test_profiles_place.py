@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+from pathlib import Path
+
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from engine.profile.load import LoadedProfile
 from engine.profile.shipped import shipped_profiles
@@ -14,8 +19,10 @@ from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.new_profile import NewProfile
 from sdxl_tui.screens.profile_editor import ProfileEditor
-from sdxl_tui.screens.profiles import ProfilesScreen
+from sdxl_tui.screens.profiles import ProfilesScreen, ProfileTable
+from sdxl_tui.screens.rename_profile import RenameProfile
 from sdxl_tui.workspace import Workspace
+from tests.engine.mounts import small_disk
 from tests.sdxl_tui.places.place_field import PROFILE, Field, Shell, matches_snapshot, screen_text, until
 
 
@@ -135,7 +142,7 @@ async def test_launch_makes_a_run_and_goes_to_its_page(
     field.profile()
     launched: list[tuple[str, Turn | None]] = []
 
-    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None) -> list[RunDirectory]:
+    def note(workspace: Workspace, loaded: LoadedProfile, turn: Turn | None, **_: object) -> list[RunDirectory]:
         launched.append((loaded.profile.name, turn))
         return [RunDirectory(workspace.runs / "fox-1")]
 
@@ -151,7 +158,7 @@ async def test_launch_makes_a_run_and_goes_to_its_page(
 async def test_a_launch_that_the_disk_may_not_hold_says_so(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     field.profile()
     monkeypatch.setattr("engine.estimate.estimate.free_bytes", lambda _folder: 1000)
-    monkeypatch.setattr(chains, "begin", lambda workspace, *_: [RunDirectory(workspace.runs / "fox-1")])
+    monkeypatch.setattr(chains, "begin", lambda workspace, *_, **__: [RunDirectory(workspace.runs / "fox-1")])
     app = shell(field)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await shows(pilot, "fox")
@@ -218,3 +225,77 @@ def test_an_edit_of_a_parent_is_read_again_and_a_missing_one_when_it_is_there(fi
     base.write_text(f"{PROFILE}\n[network]\nrank = 64\n")
     second = next(entry for entry in shelf.read() if entry.name == "kid").profile
     assert second is not None and (first.network.rank, second.network.rank) == (16, 64)
+
+
+async def test_rename_says_who_extends_it_and_the_cursor_goes_along(field: Field) -> None:
+    field.profile("base")
+    kid = field.profile("kid", 'extends = "base"\n')
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "kid")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RenameProfile), "the dialog")
+        await until(pilot, lambda: "Extended by kid" in screen_text(pilot.app), "who extends it")
+        box = pilot.app.screen.query_one(Input)
+        box.clear()
+        await pilot.press(*"kid", "enter")
+        await until(pilot, lambda: "is there already" in screen_text(pilot.app), "why not")
+        box.clear()
+        await pilot.press(*"wolf", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen), "the list")
+        await shows(pilot, "wolf")
+        table = pilot.app.screen.query_one(ProfileTable)
+        await until(pilot, lambda: table.item is not None and table.item.name == "wolf", "the cursor")
+    assert kid.read_text() == 'extends = "wolf"\n'
+
+
+async def test_a_shipped_profile_has_no_rename(field: Field) -> None:
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "character")
+        await pilot.press("r")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, RenameProfile)
+
+
+async def test_the_outside_editor_opens_the_profile_under_the_cursor(
+    field: Field, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = field.profile()
+    program = tmp_path / "editor"
+    program.write_text("#!/bin/sh\nsed -i 's/steps = 2000/steps = 3000/' \"$1\"\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(program))
+    monkeypatch.delenv("VISUAL", raising=False)
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "2,000")
+        monkeypatch.setattr(pilot.app, "suspend", contextlib.nullcontext)  # the test's terminal cannot be lent
+        await pilot.press("E")
+        await shows(pilot, "3,000")
+    assert "steps = 3000" in path.read_text()
+
+
+async def test_in_a_folder_that_is_read_only_every_change_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        field = Field(Workspace(disk / "ws"))
+        field.workspace.create()
+        path = field.profile()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+            await shows(pilot, "fox")
+            notices = pilot.app._notifications
+
+            def told(title: str) -> bool:
+                return any(one.title == title and "Read-only" in one.message for one in notices)
+
+            await pilot.press("d")
+            await until(pilot, lambda: told("Not duplicated"), "why there is no copy")
+            await pilot.press("x")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
+            await pilot.press("x")
+            await until(pilot, lambda: told("Not deleted"), "why it stays")
+            await pilot.press("r")
+            await until(pilot, lambda: isinstance(pilot.app.screen, RenameProfile), "the dialog")
+            await pilot.press("2", "enter")
+            await until(pilot, lambda: "Read-only" in screen_text(pilot.app), "why it keeps its name")
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen), "the list")
+        assert path.read_text() == PROFILE
