@@ -1,36 +1,66 @@
-"""Keys that arrive in one piece are taken one after the other, as over a slow link they do: ``/fox`` is a search for ``fox``.
+"""Keys that arrive in one piece are taken one after the other: over a slow link ``/fox`` comes as one, and so does ^u with 10.
 
-Textual hands every key of a piece to what is in focus when the piece arrives; what a key does comes afterwards. So the letters
-behind a key that opens a text field would be lost. They come back to the app unused, and are handed on here.
+Textual hands every key of a piece to what is in focus when the piece arrives, and does what a key is bound to only when it has
+come back up to the app. So letters behind a key that opens a text field were lost, and those behind ^u were typed before the
+field was emptied. Here a key is handed on when all that the one before it brought about has been done.
 """
 
 from __future__ import annotations
 
-from typing import Any
-from weakref import WeakKeyDictionary
+import time
+from collections import deque
+from typing import Any, Final
 
 from textual.app import App
 from textual.events import Event, Key
-from textual.widget import Widget
-from textual.widgets import Input, TextArea
+from textual.message_pump import MessagePump
+
+PATIENCE: Final = 1.0
+"""Seconds that a key waits for the one before it at most: what that went to may be gone."""
 
 
 class TypesAhead(App[None]):
-    """An app whose text fields get what was typed before they were in focus, but after the key that brought them there."""
+    """An app that takes keys one by one."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._sent_to: WeakKeyDictionary[Key, Widget | None] = WeakKeyDictionary()
+        self._waiting: deque[Key] = deque()
+        self._in_hand: float | None = None
+        """When the key that is not done with was handed on."""
 
     async def on_event(self, event: Event) -> None:
-        """Hand a key that went to another widget to the text field that is in focus since."""
-        if isinstance(event, Key):
-            focused = self.focused
-            if not event.is_forwarded:
-                self._sent_to[event] = focused
-            elif isinstance(focused, Input | TextArea) and self._sent_to.get(event, focused) is not focused:
-                again = Key(event.key, event.character)
-                self._sent_to[again] = focused
-                focused._forward_event(again)
-                return
-        await super().on_event(event)
+        """Hand a key on, or keep it until it is its turn."""
+        if not isinstance(event, Key) or event.is_forwarded:
+            await super().on_event(event)
+        elif self._in_hand is None:
+            await self._hand_on(event)
+        else:
+            self._waiting.append(event)
+            self.set_timer(PATIENCE, self._let_go)
+
+    async def _hand_on(self, key: Key) -> None:
+        self._in_hand = time.monotonic()
+        await super().on_event(key)
+        self._follow(self.focused or self.screen)
+
+    def _follow(self, node: MessagePump) -> None:
+        """Behind the key, through the queues of all that it goes up through."""
+        if not node.call_later(self._followed, node):
+            self.call_later(self._next)
+
+    async def _followed(self, node: MessagePump) -> None:
+        parent = node._parent
+        if node is self or parent is None:
+            self.call_later(self._next)  # behind what the key's action left for later, such as a focus
+        else:
+            self._follow(parent)
+
+    async def _next(self) -> None:
+        self._in_hand = None
+        if self._waiting:
+            await self._hand_on(self._waiting.popleft())
+
+    async def _let_go(self) -> None:
+        """The key in hand was lost on its way; or a later one is in hand by now, which has its own time."""
+        if self._in_hand is not None and time.monotonic() - self._in_hand >= PATIENCE:
+            await self._next()
