@@ -210,8 +210,9 @@ def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
     folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
     if getattr(arguments, "finish_first", False):
         return finish_first(arguments, workspace, folder, planner)
+    summary = describe(folder)
     run = run_that_holds(folder)
-    plan = planner(describe(folder), read_snapshot(run.latest_profile), arguments)
+    plan = planner(summary, read_snapshot(run.latest_profile), arguments)
     left = edits_left_out(run, folder, (plan,))
     if not arguments.json:
         print_plan(err(), plan)

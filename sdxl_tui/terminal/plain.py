@@ -10,8 +10,6 @@ import codecs
 import unicodedata
 from typing import Final, TextIO
 
-from rich.cells import cell_len
-
 HANDLER: Final = "sdxl-tui-plain"
 
 _STAND_INS: Final = {
@@ -89,6 +87,8 @@ def stand_in(character: str) -> str:
         return _of_lines(unicodedata.name(character))
     if 0x2400 <= code <= 0x2421:
         return "?"
+    from rich.cells import cell_len  # noqa: PLC0415 - only for what is rare; commands start without Rich
+
     width = cell_len(character)
     letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return letters if width and len(letters) == width and letters.isprintable() else "?" * width

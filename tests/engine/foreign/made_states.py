@@ -57,8 +57,14 @@ def state_around(lora: Path, folder: Path, *, base_lr: float = 1e-3, share: floa
         "betas": (0.9, 0.999),
         "eps": 1e-8,
         "weight_decay": 0.01,
+        "amsgrad": False,
+        "maximize": False,
+        "foreach": None,
+        "capturable": False,
+        "differentiable": False,
+        "fused": None,
+        "decoupled_weight_decay": True,  # by which AdamW is told from Adam
     }
-    group["decoupled_weight_decay"] = True  # by which AdamW is told from Adam
     moments = {
         number: {
             "step": torch.tensor(float(step)),
