@@ -28,6 +28,7 @@ def engine_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
     yield
+    AcceleratorState._reset_state(reset_partial_state=True)  # a module's fixture may train before the next test begins
     random.setstate(generators[0])
     np.random.set_state(generators[1])
     torch.set_rng_state(generators[2])
