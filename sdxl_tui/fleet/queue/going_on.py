@@ -33,7 +33,7 @@ class WentOn:
     refused: dict[str, str] = field(default_factory=dict)
     """By id, why a run could not be started; it is held now."""
     waits_for_strangers: bool = False
-    """Something waits for memory that programs other than runs have taken: nobody tells us when they end."""
+    """Something waits for what other programs, or runs of another workspace, have taken: nobody tells us when they end."""
 
 
 def go_on(workspace: Workspace) -> WentOn:
@@ -134,7 +134,7 @@ class _Round:
         try:
             devices = self._claim(needs, entry)
         except DevicesBusy as error:
-            self._went.waits_for_strangers |= error.by_strangers
+            self._went.waits_for_strangers |= error.by_strangers or not self._somebody_here_trains()
             self._keep_for(needs)
             return
         with devices:
@@ -171,6 +171,10 @@ class _Round:
         else:
             self._all_kept = True
 
+    def _somebody_here_trains(self) -> bool:
+        """A run of this workspace, whose end will start what waits; else a run of another one is in the way."""
+        return any(assess(RunDirectory(path)).alive for path in self._workspace.runs.iterdir() if path.is_dir())
+
     def _found_gpus(self) -> list[Gpu]:
         if self._gpus is None:
             self._gpus = list_gpus()
@@ -178,7 +182,7 @@ class _Round:
 
 
 def go_on_until_devices_are_free(workspace: Workspace) -> WentOn:
-    """``go_on``; where memory taken by other programs is in the way, again and again until it is not.
+    """``go_on``; where other programs or another workspace's runs are in the way, again and again until they are not.
 
     Of several who wait like this on one machine only one does; the others return at once.
     """
@@ -207,7 +211,7 @@ def _only_waiter(workspace: Workspace) -> Iterator[bool]:
 
 
 def let_others_go_on(workspace: Workspace) -> None:
-    """Have a process of its own wait for what ``go_on`` found taken by other programs. Returns at once."""
+    """Have a process of its own wait for what ``go_on`` found taken by others. Returns at once."""
     from sdxl_tui.fleet.launch import engine_environment, go_on_command  # noqa: PLC0415
 
     with contextlib.suppress(OSError):

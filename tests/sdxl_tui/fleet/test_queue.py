@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState, assess
 from engine.run.records import ExitRecord
 from sdxl_tui.fleet import launch
+from sdxl_tui.fleet.devices import Needs, claim
 from sdxl_tui.fleet.queue import going_on
 from sdxl_tui.fleet.queue.changes import Turn, hold, let_go, move, pause, put_in, release, take_out
 from sdxl_tui.fleet.queue.look import look_at, why_it_waits
@@ -107,6 +109,29 @@ def test_whoever_ends_starts_the_next_one_and_no_two_train_at_once(workspace: Wo
     for earlier, later in itertools.pairwise(runs):
         assert ended_at(earlier) <= later.attempt(1).process.stat().st_mtime
     assert read_queue(workspace).entries == ()
+
+
+def test_a_run_of_another_workspace_is_waited_for_by_a_process_of_its_own(
+    workspace: Workspace, lined: Lined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(going_on, "STRANGERS_SECONDS", 0.2)
+    run, later = lined(), lined()
+    elsewhere = claim(Needs(0), (), "a run of another workspace")
+    assert going_on.go_on(workspace).waits_for_strangers
+    waiter = threading.Thread(target=going_on.go_on_until_devices_are_free, args=(workspace,))
+    waiter.start()
+    time.sleep(0.6)
+    assert not assess(run).alive
+    elsewhere.close()
+    waiter.join(20)
+    assert not waiter.is_alive()
+    until(lambda: is_finished(run), 30)
+    until(lambda: is_finished(later), 30)  # which the end of the first one started
+
+
+def test_a_run_of_this_workspace_needs_nobody_who_waits(workspace: Workspace, lined: Lined) -> None:
+    lined(), lined()
+    assert not going_on.go_on(workspace).waits_for_strangers
 
 
 def test_of_many_who_go_on_at_once_each_run_is_started_by_one(
