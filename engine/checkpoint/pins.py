@@ -5,14 +5,12 @@ One small file in the run's folder (docs/files.md), written by the manager and r
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator
 from typing import Final
 
 from engine.checkpoint.manifest import CheckpointError
 from engine.durable import write_json_atomically
+from engine.run.folder_lock import alone_in
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
 from engine.run.records import read_json_object
 
@@ -34,13 +32,13 @@ def pin(run: RunDirectory, name: str) -> None:
     """Pin the checkpoint ``name`` of ``run``. Raises ``CheckpointError`` if it has none of that name or cannot be written."""
     if not CHECKPOINT_NAME.match(name) or not run.checkpoints.joinpath(name).is_dir():
         raise CheckpointError(f"there is no checkpoint {name!r}", where=run.id)
-    with _alone(run):
+    with alone_in(run.path, lambda what: CheckpointError(what, where=str(run.path))):
         _write(run, _read(run) | {name})
 
 
 def unpin(run: RunDirectory, name: str) -> None:
     """Let the checkpoint ``name`` go again as the profile says. Raises ``CheckpointError`` if it is not pinned."""
-    with _alone(run):
+    with alone_in(run.path, lambda what: CheckpointError(what, where=str(run.path))):
         pinned = _read(run)
         if name not in pinned:
             raise CheckpointError(f"{name} is not pinned", where=run.id)
@@ -64,21 +62,6 @@ def _write(run: RunDirectory, pinned: frozenset[str]) -> None:
         write_json_atomically(run.pins, {"format": FORMAT, "pinned": sorted(pinned)})
     except OSError as error:
         raise CheckpointError(f"the pins cannot be written: {error.strerror}", where=str(run.pins)) from error
-
-
-@contextlib.contextmanager
-def _alone(run: RunDirectory) -> Iterator[None]:
-    """Two who pin at once lose nothing of each other, where the file system has ``flock``."""
-    try:
-        descriptor = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise CheckpointError(f"cannot be opened: {error.strerror}", where=str(run.path)) from error
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _unreadable(run: RunDirectory) -> CheckpointError:

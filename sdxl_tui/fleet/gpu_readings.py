@@ -8,7 +8,6 @@ those that ``CUDA_VISIBLE_DEVICES`` keeps from us: who looks wants to know what 
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sdxl_tui.fleet.gpu_processes import GpuProcess, OwnRuns, identified
 from sdxl_tui.fleet.gpus import MIB, PROGRAM, SECONDS
+from sdxl_tui.programs import answer_of
 from sdxl_tui.terminal.clean import clean
 
 T = TypeVar("T")
@@ -168,19 +168,8 @@ class SmiReader:
 
 def _smi(what: str, fields: tuple[str, ...]) -> list[list[str]]:
     command = [PROGRAM, f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = ([word.strip() for word in line.split(",")] for line in answer.stdout.splitlines())
+    answer = answer_of(command, SECONDS)
+    rows = ([word.strip() for word in line.split(",")] for line in answer.splitlines())
     return [row for row in rows if len(row) == len(fields)]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from sdxl_tui.programs import answer_of
 
 PROGRAM: Final = "nvidia-smi"
 SECONDS: Final = 20.0
@@ -39,19 +40,8 @@ class Gpu:
 def list_gpus(environment: Mapping[str, str] = os.environ) -> list[Gpu]:
     """The GPUs that ``CUDA_VISIBLE_DEVICES`` of ``environment`` leaves visible, in its order. Takes up to seconds."""
     command = [PROGRAM, f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    found = [gpu for line in answer.stdout.splitlines() if (gpu := _gpu(line)) is not None]
+    answer = answer_of(command, SECONDS)
+    found = [gpu for line in answer.splitlines() if (gpu := _gpu(line)) is not None]
     return visible(found, environment.get(VISIBLE))
 
 

@@ -5,16 +5,15 @@ Written by the manager alone, so ``run.json`` stays what it was at the launch; i
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.durable import write_json_atomically
 from engine.run.errors import RunError
+from engine.run.folder_lock import alone_in
 from engine.run.layout import RunDirectory
 from engine.run.records import read_json_object
 from sdxl_tui.terminal.clean import clean
@@ -115,7 +114,7 @@ def _read(run: RunDirectory) -> Labels:
 
 
 def _change(run: RunDirectory, change: Callable[[Labels], Labels]) -> Labels:
-    with _alone(run):
+    with alone_in(run.path, lambda what: RunError(what, where=str(run.path))):
         before = _read(run)
         labels = change(before)
         if labels != before:
@@ -126,21 +125,6 @@ def _change(run: RunDirectory, change: Callable[[Labels], Labels]) -> Labels:
                 reason = error.strerror if isinstance(error, OSError) else "the note is not text"
                 raise RunError(f"the labels cannot be written: {reason}", where=str(run.labels)) from error
     return labels
-
-
-@contextlib.contextmanager
-def _alone(run: RunDirectory) -> Iterator[None]:
-    """Two who label a run at once lose nothing of each other, where the file system has ``flock``."""
-    try:
-        descriptor = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise RunError(f"cannot be opened: {error.strerror}", where=str(run.path)) from error
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _unreadable(run: RunDirectory) -> RunError:

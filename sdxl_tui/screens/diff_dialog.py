@@ -7,98 +7,47 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from engine.errors import UserError
 from sdxl_tui.fleet.profile_diff import Candidate, ProfileDiff, Side, candidates, diff_profiles, shown_value
 from sdxl_tui.screens.draft_place import DraftPlace
+from sdxl_tui.screens.pick_dialog import PickDialog
 from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.key_bar import KeyBar
-from sdxl_tui.widgets.row_list import Row, RowList
+from sdxl_tui.widgets.row_list import Row
 
 MUTED: Final = "$foreground 60%"
 NARROWEST: Final = 10
 """Cells that each value gets at least."""
 
 
-class ChooseOther(ModalScreen[Candidate | None]):
+class ChooseOther(PickDialog[Candidate]):
     """Dismissed with what the profile is to be compared with, or with None."""
 
-    DEFAULT_CSS = """
-    ChooseOther {
-        align: center middle;
-        & > #box {
-            width: 76; max-width: 96%; height: 20; max-height: 90%; border: round $primary;
-            border-title-style: bold; border-title-color: $foreground; background: $surface; padding: 0 1;
-        }
-        Input { height: 1; border: none; padding: 0 1; background: $foreground 8%; }
-        KeyBar { background: $surface; padding: 0; }
-    }
-    """
-    AUTO_FOCUS: ClassVar[str | None] = "Input"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Compare"),
-        Binding("escape", "dismiss(None)", "Back"),
-        Binding("down", "move(1)", "Down", show=False, priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Compare")]
+    title_above = " Compare with "
+    title_below = "enter compares · esc back"
+    placeholder = "part of its name; or run, shipped, workspace"
 
     def __init__(self, found: Sequence[Candidate]) -> None:
         super().__init__()
         self._found = {str(one.path): one for one in found}
-        self._input = Input(placeholder="part of its name; or run, shipped, workspace", compact=True)
-        self._list = RowList()
-        self._list.can_focus = False
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(" Compare with ")
-            box.border_subtitle = "enter compares · esc back"
-            yield self._input
-            yield self._list
-            yield KeyBar()
-
-    def on_mount(self) -> None:
-        """All of them at first."""
-        self._show("")
-
-    def on_key(self, event: Key) -> None:
-        """What is typed in the same breath as the key that opens this arrives before the input has the focus."""
-        if self.focused is not self._input and event.character is not None and event.is_printable:
-            event.stop()
-            self._input.value += event.character
-            self._input.cursor_position = len(self._input.value)
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._show(event.value)
-
-    def _show(self, text: str) -> None:
+    def rows_for(self, text: str) -> Sequence[Row]:
         words = text.lower().split()
         shown = [one for one in self._found.values() if all(word in f"{one.name} {one.kind}".lower() for word in words)]
-        rows = [Row(str(one.path), ((clean(one.name), ""),), columns=((one.kind, MUTED),)) for one in shown]
-        self._list.show_rows(rows)
-        self._list.action_edge(0)
+        return [Row(str(one.path), ((clean(one.name), ""),), columns=((one.kind, MUTED),)) for one in shown]
 
-    @on(Input.Submitted)
-    @on(RowList.Chosen)
-    def action_choose(self) -> None:
-        """The one under the cursor."""
-        if self._list.key is not None:
-            self.dismiss(self._found[self._list.key])
-
-    def action_move(self, by: int) -> None:
-        """To the next or previous one."""
-        self._list.action_move(by)
+    def picked(self, key: str) -> Candidate:
+        return self._found[key]
 
 
 class DiffTable(Widget):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Key
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widget import Widget
+from textual.widgets import Static
 
 from engine.profile.fields import ProfileField, profile_sections
-from sdxl_tui.widgets.key_bar import KeyBar
+from sdxl_tui.screens.pick_dialog import PickDialog
 from sdxl_tui.widgets.profile_form import HIDDEN
 from sdxl_tui.widgets.row_list import Row, RowList
 
@@ -33,78 +31,36 @@ def _has(words: list[str], text: str) -> bool:
     return all(word in said or word in said.replace("_", " ") for word in words)
 
 
-class FindField(ModalScreen[str | None]):
+class FindField(PickDialog[str]):
     """Dismissed with the path of the field that was chosen, or with None."""
 
     DEFAULT_CSS = """
     FindField {
-        align: center middle;
-        & > #box {
-            width: 76; max-width: 96%; height: 18; max-height: 90%; border: round $primary;
-            border-title-style: bold; border-title-color: $foreground; background: $surface; padding: 0 1;
-        }
-        Input { height: 1; border: none; padding: 0 1; background: $foreground 8%; }
         #about { height: 1; color: $foreground 60%; text-wrap: nowrap; text-overflow: ellipsis; }
-        KeyBar { background: $surface; padding: 0; }
     }
     """
-    AUTO_FOCUS: ClassVar[str | None] = "Input"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Go there"),
-        Binding("escape", "dismiss(None)", "Back"),
-        Binding("down", "move(1)", "Down", show=False, priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "Go there")]
+    title_above = " Find a field "
+    title_below = "enter goes there · esc back"
+    placeholder = "its name, or words of its help"
 
     def __init__(self) -> None:
         super().__init__()
         self._fields: dict[str, ProfileField] = {}
-        self._input = Input(placeholder="its name, or words of its help", compact=True, select_on_focus=False)
-        self._list, self._about = RowList(), Static(id="about")
-        self._list.can_focus = False
+        self._about = Static(id="about")
 
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box") as box:
-            box.border_title = Content(" Find a field ")
-            box.border_subtitle = "enter goes there · esc back"
-            yield self._input
-            yield self._list
-            yield self._about
-            yield KeyBar()
+    def compose_below(self) -> Iterable[Widget]:
+        yield self._about
 
-    def on_mount(self) -> None:
-        """All of them at first."""
-        self._show("")
+    def rows_for(self, text: str) -> Sequence[Row]:
+        self._fields = {field.path: field for field in found_fields(text)}
+        self.call_later(self._tell)
+        return [Row(path, ((path, ""),)) for path in self._fields]
 
-    def on_key(self, event: Key) -> None:
-        """What is typed in the same breath as the key that opens this arrives before the input has the focus."""
-        if self.focused is not self._input and event.character is not None and event.is_printable:
-            event.stop()
-            self._input.value += event.character
-            self._input.cursor_position = len(self._input.value)
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._show(event.value)
-
-    def _show(self, words: str) -> None:
-        self._fields = {field.path: field for field in found_fields(words)}
-        self._list.show_rows([Row(path, ((path, ""),)) for path in self._fields])
-        self._list.action_edge(0)
-        self._tell()
+    def picked(self, key: str) -> str:
+        return key
 
     @on(RowList.Highlighted)
     def _tell(self) -> None:
         field = self._fields.get(self._list.key or "")
         self._about.update(Content(field.help if field is not None else "No field is like that."))
-
-    @on(Input.Submitted)
-    @on(RowList.Chosen)
-    def action_choose(self) -> None:
-        """The field under the cursor."""
-        if self._list.key is not None:
-            self.dismiss(self._list.key)
-
-    def action_move(self, by: int) -> None:
-        """To the next or previous one."""
-        self._list.action_move(by)

@@ -7,10 +7,11 @@ let pictures through. Everything else, sixel terminals included, gets half block
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from sdxl_tui.programs import answer_of
 
 CHOICE: Final = "SDXL_TUI_PICTURES"
 """Environment variable: ``auto`` (as is found out), ``kitty``, ``blocks``."""
@@ -39,19 +40,8 @@ def ask_tmux() -> tuple[str, str, str, str]:
     """Whether tmux passes pictures, name and type of the terminal it is shown on, and which that is; empty if it is silent."""
     asked = "#{allow-passthrough}\t#{client_termname}\t#{client_termtype}\t#{client_pid} #{client_created}"
     command = ["tmux", "display-message", "-p", *_pane(), asked]
-    try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "", "", "", ""
-    words = [*answer.stdout.rstrip("\n").split("\t"), "", "", "", ""]
+    answer = answer_of(command, SECONDS)
+    words = [*answer.rstrip("\n").split("\t"), "", "", "", ""]
     return words[0], words[1], words[2], words[3]
 
 
