@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engine.demo import locate
 from engine.errors import UserError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from engine.data.scan import Scan
     from sdxl_tui.fleet.gpus import Gpu
 
+PICTURES: Final = 6
+"""Images of a data set that are shown at most."""
 Progress = Callable[[int, int], None]
 """Called with the images that were looked at and all of them."""
 
@@ -38,6 +40,8 @@ class DataAnswer:
     reason: str = ""
     stages: int = 0
     """Of how many stages it is the first one's; 0 without stages."""
+    pictures: tuple[Path, ...] = ()
+    """Some of its images, from all over it."""
 
 
 @dataclass
@@ -84,13 +88,19 @@ class DataReader:
                     look=look,  # type: ignore[arg-type]
                 )
                 self._scanned = wanted
-            return DataAnswer(outlook_of(profile, self._scan), stages=stages)
+            return DataAnswer(outlook_of(profile, self._scan), stages=stages, pictures=_some_of(self._scan))
         except PreparationStopped:
             return None
         except UserError as error:
             return DataAnswer(None, f"{error.where}: {error.what}" if error.where else error.what, stages)
         except OSError as error:
             return DataAnswer(None, f"{error.filename or 'a folder'} cannot be read: {error.strerror}", stages)
+
+
+def _some_of(scan: Scan) -> tuple[Path, ...]:
+    """Images at even distances, the first one included."""
+    stride = max(1, len(scan.images) // PICTURES)
+    return tuple(image.path for image in scan.images[::stride][:PICTURES])
 
 
 def _missing(profile: Profile) -> str:

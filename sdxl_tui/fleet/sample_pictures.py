@@ -1,4 +1,4 @@
-"""A run's sample pictures for a terminal: found by step, decoded within limits, and made small. Call it in threads.
+"""Pictures for a terminal, such as a run's samples: found by step, decoded within limits, and made small. Call it in threads.
 
 Files in a run's folder are material from outside: only regular files of the usual formats are opened, and only up to a number
 of pixels, which is asked of the header before anything is decoded.
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 PIXEL_LIMIT: Final = 64_000_000
 """Of a picture that is decoded: 8,000 × 8,000."""
 BYTE_LIMIT: Final = 256_000_000
-FORMATS: Final = ("PNG", "JPEG", "WEBP")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
+ORIENTATION: Final = 0x0112
+"""EXIF's tag of how a picture was held; 1: upright."""
 
 
 class PictureError(UserError):
@@ -102,15 +104,16 @@ def read_png(path: Path, columns: int, rows: int, cell: tuple[int, int]) -> PngP
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
-    """The picture in ``path``, not decoded yet."""
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - slow, and needed by this alone
+    """The picture in ``path``, upright; as a rule not decoded yet."""
+    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 - slow, and needed by this alone
 
     try:
         with Image.open(io.BytesIO(_read(path)), formats=FORMATS) as opened:
             width, height = opened.size
             if width * height > PIXEL_LIMIT:
                 raise PictureError(f"has {width:,} × {height:,} pixels: too many to show", where=path.name)
-            yield opened
+            is_upright = opened.getexif().get(ORIENTATION, 1) == 1
+            yield opened if is_upright else ImageOps.exif_transpose(opened)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise PictureError("cannot be read as a picture", where=path.name) from error
 

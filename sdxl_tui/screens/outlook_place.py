@@ -16,17 +16,24 @@ from textual.worker import get_current_worker
 from sdxl_tui.fleet.profile_outlook import DataReader, Machine, estimate_of, rooms, this_machine
 from sdxl_tui.screens.aside import ask_aside
 from sdxl_tui.screens.draft_place import DraftPlace
+from sdxl_tui.screens.sample_tiles import TileSize, sample_tiles
 from sdxl_tui.widgets.beside_form import PARTS, PLAN, BesideForm
+from sdxl_tui.widgets.gallery import GAP, Tile, gallery_strips
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from textual.geometry import Size
+
     from engine.profile.schema import Profile
+    from sdxl_tui.fleet.profile_outlook import DataAnswer
     from sdxl_tui.workspace import Workspace
 
 WIDE: Final = 130
 HIGH: Final = 46
 """Columns and lines from which all parts stand one below the other."""
+TALL: Final = 58
+"""Lines from which some of the images are shown among all parts; the data set alone has them on any screen."""
 LOOK_AGAIN_EVERY: Final = 10.0
 """Seconds between two looks at the folders of images; free memory and disk are asked as often."""
 SHARE_OF_TIME: Final = 0.05
@@ -53,6 +60,9 @@ class OutlookPlace(DraftPlace):
         self._looked_for = 0.0
         self._looked_last = 0.0
         """How many seconds the last look at the images took, and when it ended."""
+        self._pictures: tuple[Path, ...] = ()
+        self._thumbnails: tuple[tuple[Path, ...], Size] | None = None
+        """Of which images, and for which room, thumbnails were drawn last."""
         self._looked_at: tuple[Any, Any] = (None, None)
         """For which data set and which profile a look was begun last."""
 
@@ -68,21 +78,23 @@ class OutlookPlace(DraftPlace):
     def _lay_out(self) -> None:
         """All parts, one, or none: as there is room."""
         wide, high = self.size.width >= WIDE, self.size.height >= HIGH
-        shown = "all" if wide and high else self._part or (PLAN if wide else None)
+        shown = self._part or ("all" if wide and high else PLAN if wide else None)
+        self.beside.set_class(self.size.height >= TALL, "-tall")
         self.beside.show_parts(shown)
         self.set_class(shown is not None and not wide, "-beside")
         self.look_ahead()
+        self.call_after_refresh(self._show_thumbnails)
 
     def action_turn_beside(self) -> None:
-        """The next part; where there is little room, after the last one none."""
-        wide = self.size.width >= WIDE
-        if wide and self.size.height >= HIGH:
-            self.notify("All of it is shown: this screen is large enough.", markup=False, timeout=2)
-            return
-        turns = PARTS if wide else (None, *PARTS)
-        now = self._part or (PLAN if wide else None)
+        """The next part alone; after the last one what there is room for: all, the first one, or none."""
+        turns = PARTS if self._is_narrow_choice() else (None, *PARTS)
+        now = self._part if None in turns else self._part or PLAN
         self._part = turns[(turns.index(now) + 1) % len(turns)]
         self._lay_out()
+
+    def _is_narrow_choice(self) -> bool:
+        """There is room for one part beside the form, and for no more."""
+        return self.size.width >= WIDE and self.size.height < HIGH
 
     @on(ScreenResume)
     def _look_again(self) -> None:
@@ -136,7 +148,34 @@ class OutlookPlace(DraftPlace):
         self._looked_last = time.monotonic()
         self._looked_for = self._looked_last - began
         if answer is not None and not worker.is_cancelled:
-            self.app.call_from_thread(self.beside.show_data, answer)
+            self.app.call_from_thread(self._show_data, answer)
+
+    def _show_data(self, answer: DataAnswer) -> None:
+        self.beside.show_data(answer)
+        self._pictures = answer.pictures
+        self.call_after_refresh(self._show_thumbnails)
+
+    def _show_thumbnails(self) -> None:
+        shown = self._pictures, self.beside.thumbnails.content_size
+        if shown != self._thumbnails and not self.app.no_color:
+            self._thumbnails = shown
+            self._draw_thumbnails(*shown)
+
+    @work(thread=True, exclusive=True, group="thumbnails")
+    def _draw_thumbnails(self, paths: tuple[Path, ...], room: Size) -> None:
+        """As many as have room, side by side."""
+        worker, columns = get_current_worker(), 2 * room.height
+        fitting = (room.width + GAP) // (columns + GAP)
+
+        def show(tiles: list[Tile], _: str) -> None:
+            if not worker.is_cancelled:
+                self.app.call_from_thread(self.beside.thumbnails.show, gallery_strips(tiles, columns))
+
+        if room.height < 1 or not paths[:fitting]:
+            self.app.call_from_thread(self.beside.thumbnails.show, ())
+            return
+        size = TileSize(columns, room.height)
+        sample_tiles(self.app, [(path, "") for path in paths[:fitting]], size, lambda: worker.is_cancelled, show)
 
     def _ask_machine(self) -> None:
         self._asked = True

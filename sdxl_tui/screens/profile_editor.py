@@ -65,7 +65,8 @@ class ProfileEditor(OutlookPlace):
         "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
-        "where the screen is large enough; F5 turns them. They are looked at in the background, as you type.",
+        "where the screen is large enough; F5 shows one at a time, the data set with some of its images. They are looked at in "
+        "the background, as you type. Epochs are marked below the curve.",
         "Launching saves, looks at everything that could be wrong, and asks: now or in the queue, on which GPU, once or as a "
         "sweep over the values of a field or two.",
         "F6 compares the profile, as it stands here, with another one or with what a run trains.",

@@ -21,6 +21,7 @@ from engine.profile.schema import Profile
 from sdxl_tui.fleet.profile_outlook import DataAnswer, Room
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.fact_lines import MUTED
+from sdxl_tui.widgets.gallery import Gallery
 from sdxl_tui.widgets.outlook_text import data_lines, estimate_lines
 from sdxl_tui.widgets.profile_plan import ProfilePlan
 
@@ -69,12 +70,14 @@ class BesideForm(Vertical):
     BesideForm {
         display: none; width: 36%; border-left: solid $foreground 15%; overflow: hidden;
         & > * { display: none; }
-        &.-all { display: block; & > * { display: block; } }
+        &.-all { display: block; & > * { display: block; } & > #thumbnails { display: none; } }
+        &.-all.-tall > #thumbnails { display: block; }
         &.-plan { display: block; & > ProfilePlan { display: block; } }
-        &.-data { display: block; & > #data { display: block; margin-top: 0; } }
+        &.-data { display: block; & > #data { display: block; margin-top: 0; } & > #thumbnails { display: block; } }
         &.-estimate { display: block; & > #estimate { display: block; margin-top: 0; } }
         & > ProfilePlan { height: 1fr; min-height: 14; max-height: 26; }
         & > ProfilePlan.-wrong { height: auto; min-height: 2; }
+        & > #thumbnails { height: 7; margin: 1 1 0 1; }
     }
     """
 
@@ -82,12 +85,14 @@ class BesideForm(Vertical):
         super().__init__()
         self._plan = ProfilePlan()
         self._data, self._estimate = OutlookPart("Data set", id=DATA), OutlookPart("Estimate", id=ESTIMATE)
+        self.thumbnails = Gallery(id="thumbnails")
         self._answer: DataAnswer | None = None
         self._expected: tuple[Estimate, tuple[Room, ...]] | str | None = None
 
     def compose(self) -> ComposeResult:
         yield self._plan
         yield self._data
+        yield self.thumbnails
         yield self._estimate
 
     def show_parts(self, part: str | None) -> None:
@@ -105,6 +110,8 @@ class BesideForm(Vertical):
         """What the data set comes to."""
         self._answer = answer
         self._data.show(data_lines(answer, self._room))
+        known = answer.found is not None and not answer.stages
+        self._plan.show_epochs(answer.found.report.steps_per_epoch if known and answer.found else 0.0)
 
     def tell_progress(self, done: int, total: int) -> None:
         """How far a look at the images has come."""

@@ -36,6 +36,7 @@ class ProfilePlan(Vertical):
         super().__init__(id=id)
         self._summary, self._plot = Static(id="summary"), SchedulePlot()
         self._shown: tuple[Profile | None, tuple[Problem, ...]] = (None, ())
+        self._steps_per_epoch = 0.0
 
     def compose(self) -> ComposeResult:
         yield self._summary
@@ -49,12 +50,24 @@ class ProfilePlan(Vertical):
         self.set_class(profile is None, "-wrong")
         if profile is not None:
             self._summary.update(summary_lines(profile), layout=before is None)  # always as many lines
-            self._plot.show(*profile_curve(profile))
+            self._show_curve(profile)
             return
         lines = [Content.assemble((_place(problem), "$foreground 60%"), clean(problem.message)) for problem in problems]
         if len(lines) > SHOWN:
             lines[SHOWN:] = [Content.styled(f"… and {len(problems) - SHOWN} more", "$foreground 60%")]
         self._summary.update(Content("\n").join(lines))
+
+    def show_epochs(self, steps_per_epoch: float) -> None:
+        """Mark epochs of so many steps; 0: they are not known, or not the same all along."""
+        if steps_per_epoch != self._steps_per_epoch:
+            self._steps_per_epoch = steps_per_epoch
+            if (profile := self._shown[0]) is not None:
+                self._show_curve(profile)
+
+    def _show_curve(self, profile: Profile) -> None:
+        curves, marks = profile_curve(profile)
+        epochs = 0.0 if profile.stages else self._steps_per_epoch
+        self._plot.show(curves, marks, steps_per_epoch=epochs)
 
 
 def _place(problem: Problem) -> str:

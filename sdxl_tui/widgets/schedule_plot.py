@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import count, groupby
 from typing import ClassVar, Final, Literal
 
 from rich.segment import Segment
@@ -25,6 +25,8 @@ Tone = Literal["done", "rest", "old", "new", "other", "other-rest"]
 PARTS: Final = ("done", "rest", "old", "new", "other", "other-rest", "mark", "rule", "axis", "label")
 SHIFT: Final = 8
 """Cells that a mark's label may stand beside its mark, where another one is in its place."""
+EPOCHS: Final = 8
+"""Epochs that are marked below the axis at most: each, or every second, fifth, tenth …"""
 GUTTER: Final = 8
 """Cells of the rates' labels; the widest is ``1.00e-04`` without its sign."""
 
@@ -106,10 +108,23 @@ Cell = tuple[str, str]
 """Text, and which part of the plot it is."""
 
 
-def plot_lines(curves: Sequence[Curve], marks: Sequence[Mark], columns: int, rows: int) -> list[list[Cell]]:
+def epoch_ends(steps_per_epoch: float, last: int, most: int = EPOCHS) -> dict[int, str]:
+    """The steps at which epochs end, and which, in round numbers of epochs so that there are ``most`` at most."""
+    if steps_per_epoch <= 0:
+        return {}
+    whole = int(last / steps_per_epoch + 1e-9)
+    strides = (digit * 10**power for power in count() for digit in (1, 2, 5))
+    stride = next(stride for stride in strides if whole // stride <= most)
+    return {round(epoch * steps_per_epoch): f"ep {epoch}" for epoch in range(stride, whole + 1, stride)}
+
+
+def plot_lines(
+    curves: Sequence[Curve], marks: Sequence[Mark], columns: int, rows: int, *, steps_per_epoch: float = 0.0
+) -> list[list[Cell]]:
     """The plot as ``rows`` lines of curves with rates at their left, an axis, and a line of steps.
 
     columns: cells for the curves; each line is ``GUTTER + 1`` cells wider. Later curves are drawn over earlier ones.
+    steps_per_epoch: 0: epochs are not marked.
     """
     last = max(1, *(curve.last for curve in curves))
     peak = max(curve.peak() for curve in curves) or 1.0
@@ -127,8 +142,9 @@ def plot_lines(curves: Sequence[Curve], marks: Sequence[Mark], columns: int, row
         ]
         for row in range(rows)
     ]
-    axis = "".join("┴" if column in at else "─" for column in range(columns))
-    return [*lines, [(f"{' ' * GUTTER}╰{axis}", "axis")], _step_labels(columns, last, at)]
+    epochs = {_column(step, last, columns): label for step, label in epoch_ends(steps_per_epoch, last).items()}
+    axis = "".join("┴" if column in at or column in epochs else "─" for column in range(columns))
+    return [*lines, [(f"{' ' * GUTTER}╰{axis}", "axis")], _step_labels(columns, last, at, epochs)]
 
 
 def _drawn(curves: Sequence[Curve], columns: int, rows: int, last: int, peak: float) -> BrailleCanvas[Tone]:
@@ -155,13 +171,14 @@ def _cells(canvas: BrailleCanvas[Tone], row: int, dots: dict[int, int]) -> Itera
             yield "┊", "rule"
 
 
-def _step_labels(columns: int, last: int, marks: dict[int, Mark]) -> list[Cell]:
-    """Marks first, then both ends of the axis where there is still room."""
+def _step_labels(columns: int, last: int, marks: dict[int, Mark], epochs: dict[int, str]) -> list[Cell]:
+    """Marks first, then both ends of the axis and the epochs where there is still room."""
     total = format_count(last)
     wanted: list[tuple[int, str, str]] = [
         *((column - len(mark.label) // 2, mark.label, "mark") for column, mark in marks.items()),
         (columns - len(total), total, "label"),
         (0, "0", "label"),
+        *((column - len(label) // 2, label, "label") for column, label in epochs.items()),
     ]
     line: list[Cell] = [(" ", "label")] * columns
     taken = [False] * columns
@@ -212,11 +229,13 @@ class SchedulePlot(Widget):
         super().__init__(id=id)
         self._curves: tuple[Curve, ...] = ()
         self._marks: tuple[Mark, ...] = ()
+        self._steps_per_epoch = 0.0
         self._strips: list[Strip] | None = None
         """What is painted; None until it is drawn for this size and these colours."""
 
-    def show(self, curves: Iterable[Curve], marks: Iterable[Mark] = ()) -> None:
-        """Draw these curves (later ones over earlier ones) and point at these steps."""
+    def show(self, curves: Iterable[Curve], marks: Iterable[Mark] = (), *, steps_per_epoch: float = 0.0) -> None:
+        """Draw these curves (later ones over earlier ones), point at these steps, and mark epochs of so many (0: none)."""
+        self._steps_per_epoch = steps_per_epoch
         self._curves = tuple(curve for curve in curves if curve.last >= curve.first)
         self._marks = tuple(marks)
         self._draw_anew()
@@ -254,5 +273,11 @@ class SchedulePlot(Widget):
                 Segment("".join(text for text, _ in run), styles[part])
                 for part, run in groupby(line, key=lambda cell: cell[1])
             )
-            for line in plot_lines(self._curves, self._marks, size.width - GUTTER - 1, size.height - 2)
+            for line in plot_lines(
+                self._curves,
+                self._marks,
+                size.width - GUTTER - 1,
+                size.height - 2,
+                steps_per_epoch=self._steps_per_epoch,
+            )
         ]

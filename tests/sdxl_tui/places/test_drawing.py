@@ -13,7 +13,7 @@ from engine.profile.load import parse_profile
 from engine.schedule import Kind, Schedule
 from sdxl_tui.widgets.braille import BLANK, BrailleCanvas
 from sdxl_tui.widgets.profile_summary import profile_curve, summary_lines
-from sdxl_tui.widgets.schedule_plot import Mark, SchedulePlot, plot_lines, seam_curves, stored_curve
+from sdxl_tui.widgets.schedule_plot import EPOCHS, Mark, SchedulePlot, epoch_ends, plot_lines, seam_curves, stored_curve
 from tests.sdxl_tui.places.place_field import screen_text
 
 
@@ -84,11 +84,13 @@ def test_what_is_done_and_what_is_to_come_have_tones_of_their_own() -> None:
     st.integers(1, 3000).flatmap(lambda total: st.tuples(st.just(total), st.integers(0, total), st.integers(0, total))),
     st.integers(4, 120),
     st.integers(1, 30),
+    st.sampled_from([0.0, 0.25, 1.0, 7.5, 1000.0]),
 )
-def test_any_schedule_fits_any_size(schedule: tuple[int, int, int], columns: int, rows: int) -> None:
+def test_any_schedule_fits_any_size(schedule: tuple[int, int, int], columns: int, rows: int, epoch: float) -> None:
     total, warmup, step = schedule
     curves = stored_curve(Schedule(Kind.COSINE, total, warmup), 1e-4, step)
-    lines = text_of(plot_lines(curves, [Mark(step, 1e-4, f"▲ {step}")], columns, rows))
+    marks = [Mark(step, 1e-4, f"▲ {step}")]
+    lines = text_of(plot_lines(curves, marks, columns, rows, steps_per_epoch=epoch))
     assert len(lines) == rows + 2
     assert {len(line) for line in lines} == {columns + 9}
 
@@ -128,3 +130,13 @@ def test_stages_stand_on_one_axis_with_a_mark_at_each_seam() -> None:
     summary = summary_lines(profile).plain
     assert "rough" not in summary and "stage-1 2.00e-4 constant → fine 1.00e-4 linear" in summary
     assert "150 steps in 2 stages" in summary
+
+
+@given(st.floats(0.05, 5000), st.integers(1, 100_000))
+def test_epochs_are_marked_in_round_numbers_and_few(steps_per_epoch: float, last: int) -> None:
+    found = epoch_ends(steps_per_epoch, last)
+    epochs = [int(label.removeprefix("ep ")) for label in found.values()]
+    assert len(epochs) <= EPOCHS
+    assert all(abs(step - epoch * steps_per_epoch) <= 0.5 for step, epoch in zip(found, epochs, strict=True))
+    assert all(epoch % epochs[0] == 0 for epoch in epochs)
+    assert bool(epochs) == (last / steps_per_epoch >= 1 - 1e-9)

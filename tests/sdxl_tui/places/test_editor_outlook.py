@@ -14,6 +14,7 @@ from engine.data.picture import KnownPictures, look_at_picture
 from engine.profile.load import parse_profile
 from sdxl_tui.cli import main
 from sdxl_tui.fleet.profile_outlook import DataReader, estimate_of, rooms, this_machine
+from sdxl_tui.fleet.sample_pictures import read_picture
 from sdxl_tui.widgets.profile_summary import profile_curve, summary_lines
 from tests.sdxl_tui.places.place_field import PROFILE, Field, screen_text, until
 from tests.sdxl_tui.places.test_profile_editor import go_to, retype, shell
@@ -180,3 +181,34 @@ def test_every_group_with_a_rate_of_its_own_has_a_curve(field: Field) -> None:
     assert "text encoder 1: 5.00e-5" in summary_lines(profile).plain
     alike = parse_profile(text.replace("5e-5", "1e-4"), folder=field.workspace.profiles).profile
     assert len(profile_curve(alike)[0]) == 1
+
+
+async def test_some_of_the_images_stand_below_what_is_said_of_them(field: Field, tmp_path: Path) -> None:
+    folder = add_images(tmp_path / "images", *[(64, 64)] * 20)
+    turned = Image.new("RGB", (64, 32), (0, 200, 0))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(folder / "000.jpg", exif=exif)
+    async with shell(field, with_images(folder)).run_test(size=(200, 60)) as pilot:
+        await until(pilot, lambda: "▀" in screen_text(pilot.app), "thumbnails")
+        assert "21 · 42 seen per epoch" in screen_text(pilot.app)
+    for size, turns in (((200, 50), 2), ((110, 40), 2), ((150, 40), 1)):
+        async with shell(field, with_images(folder)).run_test(size=size) as pilot:
+            await pilot.pause()
+            assert "▀" not in screen_text(pilot.app)
+            await pilot.press(*["f5"] * turns)
+            await until(pilot, lambda: "▀" in screen_text(pilot.app), "thumbnails")
+            assert "21 · 42 seen per epoch" in screen_text(pilot.app)
+            await pilot.press("f5")
+            await until(pilot, lambda: "▀" not in screen_text(pilot.app), "only the estimate")
+    assert read_picture(folder / "000.jpg", 20, 20).width * 2 == read_picture(folder / "000.jpg", 20, 20).height
+
+
+async def test_epochs_are_marked_below_the_planned_rate(field: Field, tmp_path: Path) -> None:
+    folder = add_images(tmp_path / "images", (128, 128), (128, 128), (128, 128))
+    async with shell(field, with_images(folder)).run_test(size=(200, 50)) as pilot:
+        await shown(pilot, "ep 50", "ep 250")
+        await go_to(pilot, "training", "batch_size")
+        await retype(pilot, "6")
+        await shown(pilot, "ep 500", "ep 1000")
+        assert "ep 50 " not in screen_text(pilot.app)
