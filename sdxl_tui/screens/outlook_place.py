@@ -53,7 +53,7 @@ class OutlookPlace(DraftPlace):
         super().__init__(workspace, path, read_only=read_only)
         self.beside = BesideForm()
         self._part: str | None = None
-        """The one that is shown where there is no room for all."""
+        """The one that was chosen; None: as many as have room."""
         self._data = DataReader()
         self._machine: Machine | None = None
         self._asked = False
@@ -87,14 +87,11 @@ class OutlookPlace(DraftPlace):
 
     def action_turn_beside(self) -> None:
         """The next part alone; after the last one what there is room for: all, the first one, or none."""
-        turns = PARTS if self._is_narrow_choice() else (None, *PARTS)
-        now = self._part if None in turns else self._part or PLAN
+        has_room_for_one = self.size.width >= WIDE and self.size.height < HIGH
+        turns = PARTS if has_room_for_one else (None, *PARTS)
+        now = self._part or (PLAN if has_room_for_one else None)
         self._part = turns[(turns.index(now) + 1) % len(turns)]
         self._lay_out()
-
-    def _is_narrow_choice(self) -> bool:
-        """There is room for one part beside the form, and for no more."""
-        return self.size.width >= WIDE and self.size.height < HIGH
 
     @on(ScreenResume)
     def _look_again(self) -> None:

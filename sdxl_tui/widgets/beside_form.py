@@ -110,8 +110,7 @@ class BesideForm(Vertical):
         """What the data set comes to."""
         self._answer = answer
         self._data.show(data_lines(answer, self._room))
-        known = answer.found is not None and not answer.stages
-        self._plan.show_epochs(answer.found.report.steps_per_epoch if known and answer.found else 0.0)
+        self._plan.show_epochs(answer.found.report.steps_per_epoch if answer.found else 0.0)
 
     def tell_progress(self, done: int, total: int) -> None:
         """How far a look at the images has come."""

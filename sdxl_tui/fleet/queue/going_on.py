@@ -112,6 +112,8 @@ class _Round:
         self._all_kept = False
         """An earlier run waits for any GPUs."""
         self._processor_kept = False
+        self._trains_here: bool | None = None
+        """A run of this workspace is alive; None: nobody has asked yet."""
 
     def start_what_can(self) -> None:
         for entry in self._change.queue.entries:
@@ -121,6 +123,7 @@ class _Round:
             try:
                 self._try(entry, run)
             except RunBusy:
+                self._trains_here = True
                 continue  # someone started it by hand this very moment: the next round sees that
             except UserError as error:
                 reason = str(error).replace("\n", " ")
@@ -139,6 +142,7 @@ class _Round:
             return
         with devices:
             start(run, devices=devices)
+        self._trains_here = True
         self._went.started.append(entry.run)
         if not entry.retries:
             self._change.queue = self._change.queue.without(entry.run)
@@ -172,8 +176,14 @@ class _Round:
             self._all_kept = True
 
     def _somebody_here_trains(self) -> bool:
-        """A run of this workspace, whose end will start what waits; else a run of another one is in the way."""
-        return any(assess(RunDirectory(path)).alive for path in self._workspace.runs.iterdir() if path.is_dir())
+        """A run of this workspace, whose end will start what waits; else a run of another one is in the way.
+
+        Asked once a round: a workspace may hold thousands of runs, and the queue many that wait.
+        """
+        if self._trains_here is None:
+            paths = self._workspace.runs.iterdir()
+            self._trains_here = any(assess(RunDirectory(path)).alive for path in paths if path.is_dir())
+        return self._trains_here
 
     def _found_gpus(self) -> list[Gpu]:
         if self._gpus is None:

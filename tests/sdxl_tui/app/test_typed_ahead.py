@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -84,8 +85,6 @@ async def test_what_is_typed_behind_ctrl_u_is_not_taken_away() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(KEYS), max_size=14))
 def test_at_once_is_the_same_as_one_by_one(names: list[str]) -> None:
-    import asyncio  # noqa: PLC0415 - hypothesis has no loop of its own
-
     async def both() -> tuple[object, object]:
         return await state_after(names, at_once=True), await state_after(names, at_once=False)
 
