@@ -1,8 +1,9 @@
-"""Keys that arrive in one piece are taken one after the other: over a slow link ``/fox`` comes as one, and so does ^u with 10.
+"""Keys and pastes that arrive in one piece are taken one after the other: over a slow link ``/fox`` comes as one.
 
 Textual hands every key of a piece to what is in focus when the piece arrives, and does what a key is bound to only when it has
-come back up to the app. So letters behind a key that opens a text field were lost, and those behind ^u were typed before the
-field was emptied. Here a key is handed on when all that the one before it brought about has been done.
+come back up to the app. So letters behind a key that opens a text field were lost, those behind ^u were typed before the field
+was emptied, and a paste went where the focus had been. Here a key or a paste is handed on when all that the one before it
+brought about has been done.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import deque
 from typing import Any, Final
 
 from textual.app import App
-from textual.events import Event, Key
+from textual.events import Event, Key, Paste
 from textual.message_pump import MessagePump
 
 PATIENCE: Final = 1.0
@@ -20,17 +21,17 @@ PATIENCE: Final = 1.0
 
 
 class TypesAhead(App[None]):
-    """An app that takes keys one by one."""
+    """An app that takes keys and pastes one by one."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._waiting: deque[Key] = deque()
+        self._waiting: deque[Key | Paste] = deque()
         self._in_hand: float | None = None
         """When the key that is not done with was handed on."""
 
     async def on_event(self, event: Event) -> None:
         """Hand a key on, or keep it until it is its turn."""
-        if not isinstance(event, Key) or event.is_forwarded:
+        if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
         elif self._in_hand is None:
             await self._hand_on(event)
@@ -38,9 +39,9 @@ class TypesAhead(App[None]):
             self._waiting.append(event)
             self.set_timer(PATIENCE, self._let_go)
 
-    async def _hand_on(self, key: Key) -> None:
+    async def _hand_on(self, typed: Key | Paste) -> None:
         self._in_hand = time.monotonic()
-        await super().on_event(key)
+        await super().on_event(typed)
         self._follow(self.focused or self.screen)
 
     def _follow(self, node: MessagePump) -> None:

@@ -1,4 +1,4 @@
-"""Keys that arrive in one piece do what they do when they are typed slowly."""
+"""Keys and pastes that arrive in one piece do what they do when they are typed slowly."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.widget import Widget
 from textual.widgets import Input
 
 from sdxl_tui.typed_ahead import TypesAhead
 
-KEYS = ("a", "b", "slash", "tab", "ctrl+u", "backspace", "escape", "x", "home", "delete", "enter")
+KEYS = ("a", "b", "slash", "tab", "ctrl+u", "backspace", "escape", "x", "home", "delete", "enter", "paste")
 
 
 class Pad(Widget, can_focus=True):
@@ -52,7 +52,9 @@ class TwoFields(TypesAhead):
         return fields, focused, getattr(self, "submitted", ())
 
 
-def key(name: str) -> Key:
+def typed(name: str) -> Key | Paste:
+    if name == "paste":
+        return Paste("some text")
     return Key(name, name if len(name) == 1 else "/" if name == "slash" else None)
 
 
@@ -62,7 +64,7 @@ async def state_after(names: Sequence[str], *, at_once: bool) -> tuple[object, .
         app.query_one(Pad).focus()
         await pilot.pause()
         for name in names:
-            app.post_message(key(name))
+            app.post_message(typed(name))
             if not at_once:
                 await pilot.pause()
         await pilot.pause(0.05)
@@ -92,12 +94,17 @@ def test_at_once_is_the_same_as_one_by_one(names: list[str]) -> None:
     assert together == apart
 
 
+async def test_what_is_pasted_behind_a_key_that_opens_a_field_stands_there() -> None:
+    fields, _, _ = await state_after(["slash", "a", "ctrl+u", "paste", "b"], at_once=True)
+    assert fields == [("one", "some textb", 10), ("two", "", 0)]
+
+
 async def test_a_key_whose_widget_is_gone_holds_no_other_up() -> None:
     app = TwoFields()
     async with app.run_test() as pilot:
         app.query_one("#two").focus()
         await pilot.pause()
         app._in_hand = 0.0  # as if it were lost
-        app.post_message(key("a"))
+        app.post_message(typed("a"))
         await pilot.pause(1.2)
         assert app.query_one("#two", Input).value == "a"
