@@ -32,7 +32,7 @@ from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.terminal.frugal import install_frugal_frames
+from sdxl_tui.terminal.frugal import FrugalFrames
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.ink import InkFilter
 from sdxl_tui.terminal.pictures import remove_pictures
@@ -58,7 +58,6 @@ KEYS_SECONDS: Final = 1.0
 def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     """Open the app on ``workspace`` until the user quits; its exit code. open_run: id of the run whose page is shown first."""
     install_guard()
-    install_frugal_frames()
     config, problem = Config(), ""
     try:
         config = read_config()
@@ -113,7 +112,7 @@ def _palette() -> type[Provider]:
     return PlaceCommands
 
 
-class SdxlTui(TypesAhead):
+class SdxlTui(TypesAhead, FrugalFrames):
     """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
     config_problem: why there are none although there is a file.
     """
@@ -131,6 +130,7 @@ class SdxlTui(TypesAhead):
             Binding("1", "place('runs')", "Runs", show=False),
             Binding("2", "place('profiles')", "Profiles", show=False),
             Binding("3", "place('checkpoints')", "Checkpoints", show=False),
+            Binding("ctrl+l", "redraw", "Draw the screen anew", show=False),
             Binding("question_mark", "help", "Help"),
             Binding("q", "quit", "Quit"),
         ],

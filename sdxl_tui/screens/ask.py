@@ -11,8 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+
+from sdxl_tui.screens.dialog import Dialog
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Answer:
     destroys: bool = False
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Dialog[str | None]):
     """Dismissed with the value of the answer; Escape dismisses with None."""
 
     DEFAULT_CSS = """

@@ -13,7 +13,6 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.errors import UserError
@@ -23,6 +22,7 @@ from engine.routes.route import Route, RouteError
 from engine.run.layout import RunDirectory
 from engine.schedule import SHAPES, Kind, Schedule, settings_of
 from sdxl_tui.fleet.children import ResizeReport
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
 from sdxl_tui.widgets.choice import Choice
@@ -62,7 +62,7 @@ def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
 
 
-class ChildDialog(ModalScreen[RunDirectory | None], Generic[P]):
+class ChildDialog(Dialog[RunDirectory | None], Generic[P]):
     """Fields, the curves, what changes and what is kept. Dismissed with the run that was started, or with None."""
 
     DEFAULT_CSS = """

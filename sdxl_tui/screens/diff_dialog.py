@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.errors import UserError
 from sdxl_tui.fleet.profile_diff import Candidate, ProfileDiff, Side, candidates, diff_profiles, shown_value
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.screens.draft_place import DraftPlace
 from sdxl_tui.screens.pick_dialog import PickDialog
 from sdxl_tui.terminal.clean import clean, without_middle
@@ -89,7 +89,7 @@ def _fitted(text: str, width: int) -> str:
     return short + " " * max(0, width - cell_len(short))
 
 
-class DiffDialog(ModalScreen[None]):
+class DiffDialog(Dialog[None]):
     """The table, to be read."""
 
     DEFAULT_CSS = """

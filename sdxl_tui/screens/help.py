@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.screens.place import Place
 from sdxl_tui.widgets.key_bar import key_name
 
@@ -19,12 +20,13 @@ ANYWHERE = (
     ("esc", "Back"),
     ("tab", "Next part of the screen, ⇧tab the one before"),
     ("?", "This help"),
+    ("^l", "Draw the screen anew, should another program have written over it"),
     ("^p", "Everything by its words: commands, themes, runs"),
     ("q", "Quit; runs go on without the app"),
 )
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Text and keys of one screen; any of esc, ?, q closes it."""
 
     DEFAULT_CSS = """
@@ -57,7 +59,8 @@ class HelpScreen(ModalScreen[None]):
 
     def _text(self) -> Content:
         parts: list[Content] = [Content(paragraph + "\n") for paragraph in self._about]
-        for heading, keys in (("Here", self._keys), ("Anywhere", ANYWHERE)):
+        anywhere = [(key, words) for key, words in ANYWHERE if not any(key in here.split() for here, _ in self._keys)]
+        for heading, keys in (("Here", self._keys), ("Anywhere", anywhere)):
             if keys:
                 parts.append(Content.styled(heading, "bold $text-muted"))
                 parts += [Content.assemble((f"{key:>12}", "bold $primary"), f"  {words}") for key, words in keys]

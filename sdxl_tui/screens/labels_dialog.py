@@ -9,18 +9,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from sdxl_tui.fleet.labels import NOTE_CHARACTERS, set_labels
 from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.labelled_field import LabelledField
 
 
-class LabelsDialog(ModalScreen[bool]):
+class LabelsDialog(Dialog[bool]):
     """Dismissed with whether anything was written."""
 
     DEFAULT_CSS = """

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
 from textual.widgets import Input, Static
@@ -21,6 +20,7 @@ from engine.profile.fields import profile_fields
 from sdxl_tui.fleet.gpus import Gpu, list_gpus
 from sdxl_tui.fleet.launch_outlook import LaunchOutlook, LaunchWish, look_before_launch
 from sdxl_tui.screens.aside import ask_aside
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.choice import Choice
@@ -40,7 +40,7 @@ NAMED: Final = 6
 SWEPT: Final = ("int", "float", "bool", "choice", "str")
 
 
-class LaunchDialog(ModalScreen[LaunchWish | None]):
+class LaunchDialog(Dialog[LaunchWish | None]):
     """Dismissed with what is to be launched, or with None."""
 
     DEFAULT_CSS = """

@@ -10,19 +10,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from engine.profile.document import ProfileDocument
 from engine.profile.shipped import shipped_profiles
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.labelled_field import LabelledField
 
 
-class NewProfile(ModalScreen[Path | None]):
+class NewProfile(Dialog[Path | None]):
     """Dismissed with the file it made, or with None."""
 
     DEFAULT_CSS = """

@@ -11,17 +11,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.row_list import Row, RowList
 
 Picked = TypeVar("Picked")
 
 
-class PickDialog(ModalScreen[Picked | None]):
+class PickDialog(Dialog[Picked | None]):
     """A line to type in, and below it what fits; dismissed with the one under the cursor, or with None.
 
     A subclass says what fits (``rows_for``) and what a row's key stands for (``picked``).

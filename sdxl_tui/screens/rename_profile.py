@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from sdxl_tui.fleet.profile_rename import Surroundings, look_around, rename
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.labelled_field import LabelledField
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MUTED: Final = "$foreground 60%"
 
 
-class RenameProfile(ModalScreen[Path | None]):
+class RenameProfile(Dialog[Path | None]):
     """Dismissed with the new path, or with None."""
 
     DEFAULT_CSS = """

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.checkpoint.describe import CheckpointSummary
@@ -20,6 +19,7 @@ from engine.routes.route import Route, kept_by
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.launch import resume
 from sdxl_tui.fleet.resume_outlook import ResumeOutlook, look_ahead
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count, format_lr
 from sdxl_tui.widgets.effect_table import EffectTable
@@ -32,7 +32,7 @@ LABEL: Final = 10
 ResumeAnswer = RunDirectory | Literal["continue"] | None
 
 
-class ResumeDialog(ModalScreen[ResumeAnswer]):
+class ResumeDialog(Dialog[ResumeAnswer]):
     """Dismissed with the resumed run, with ``"continue"`` if that is wanted instead, or with None."""
 
     DEFAULT_CSS = """

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from sdxl_tui.fleet.checkpoint_order import Order, Sorting
+from sdxl_tui.screens.dialog import Dialog
 
 KEYS: Final = {
     Order.FAMILY: ("f", "each run below the one it came from"),
@@ -26,7 +26,7 @@ KEYS: Final = {
 }
 
 
-class SortDialog(ModalScreen[Sorting | None]):
+class SortDialog(Dialog[Sorting | None]):
     """Dismissed with the new order, with None if it stays."""
 
     DEFAULT_CSS = """

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.routes.resuming import ResumePlan, routes_for
 from sdxl_tui.fleet.source_run import SourceRun, counted
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.effect_table import EffectTable
@@ -22,7 +22,7 @@ from sdxl_tui.widgets.key_bar import KeyBar
 MUTED: Final = "$foreground 60%"
 
 
-class SourceRunDialog(ModalScreen[None]):
+class SourceRunDialog(Dialog[None]):
     """The table of effects, to be read."""
 
     DEFAULT_CSS = """

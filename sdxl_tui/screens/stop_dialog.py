@@ -12,10 +12,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from sdxl_tui.fleet.stop import kill, request_stop, stop_now
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.run_cells import checkpoint_step
@@ -63,7 +63,7 @@ class ChoiceRow(Vertical):
         self.post_message(self.Clicked(self.at))
 
 
-class StopDialog(ModalScreen["StopChoice | None"]):
+class StopDialog(Dialog["StopChoice | None"]):
     """Dismissed with the chosen way, or with None. Nothing is done here."""
 
     DEFAULT_CSS = """

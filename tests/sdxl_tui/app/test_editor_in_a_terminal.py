@@ -37,7 +37,7 @@ def profile(runs: RunField) -> Path:
 
 def press(terminal: Terminal, keys: str, until: bytes) -> None:
     """Type, and wait for what comes of it."""
-    terminal.received = b""
+    terminal.forget()
     os.write(terminal.master, keys.encode())
     terminal.read_until(until)
 
@@ -54,9 +54,9 @@ def wait_for(terminal: Terminal, holds: Callable[[], bool], seconds: float = 20.
     """Wait for something on the disk, reading on: an app whose terminal takes nothing more stands still."""
     until = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < until, terminal.received[-2000:]
+        assert time.monotonic() < until, terminal.screen.text()
         if select.select([terminal.master], [], [], 0.05)[0]:
-            terminal.received += os.read(terminal.master, 1 << 16)
+            terminal.take(os.read(terminal.master, 1 << 16))
 
 
 def test_a_kill_costs_no_more_than_the_last_moment(runs: RunField, profile: Path, start: Start) -> None:

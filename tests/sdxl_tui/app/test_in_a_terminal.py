@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import select
@@ -10,12 +11,13 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from sdxl_tui.fleet.runs import list_runs
 from tests.sdxl_tui.app.run_field import RunField
+from tests.sdxl_tui.text_screen import TextScreen
 
 
 @dataclass
@@ -25,14 +27,34 @@ class Terminal:
     pid: int
     master: int
     received: bytes = b""
+    screen: TextScreen = field(default_factory=lambda: TextScreen(80, 24))
+    _cut: bytes = b""
+    """The beginning of a character that has not arrived."""
+
+    def take(self, data: bytes) -> None:
+        """Some of what is printed."""
+        self.received += data
+        text, used = codecs.utf_8_decode(self._cut + data, "replace", False)
+        self._cut = (self._cut + data)[used:]
+        self.screen.take(text)
+
+    def forget(self) -> None:
+        """What comes now is looked at."""
+        self.received = b""
+        self.screen.touched.clear()
 
     def read_until(self, text: bytes, seconds: float = 20.0) -> None:
-        """Take in what is printed until ``text`` is among it."""
+        """Take in what is printed until ``text`` is among it, or on a line of which some was printed."""
         until = time.monotonic() + seconds
-        while text not in self.received:
-            assert time.monotonic() < until, self.received[-2000:]
+        while text not in self.received and text.decode() not in self.screen.text(touched=True):
+            assert time.monotonic() < until, self.screen.text()
             if select.select([self.master], [], [], 0.2)[0]:
-                self.received += os.read(self.master, 1 << 16)
+                self.take(os.read(self.master, 1 << 16))
+
+    def settle(self, seconds: float = 0.7) -> None:
+        """Take in what is printed until nothing is for a while."""
+        while select.select([self.master], [], [], seconds)[0]:
+            self.take(os.read(self.master, 1 << 16))
 
     def exit_code(self, seconds: float = 20.0) -> int:
         """Wait for its end, reading on."""
@@ -40,7 +62,7 @@ class Terminal:
         while time.monotonic() < until:
             if select.select([self.master], [], [], 0.05)[0]:
                 try:
-                    self.received += os.read(self.master, 1 << 16)
+                    self.take(os.read(self.master, 1 << 16))
                 except OSError:  # the other end is closed
                     time.sleep(0.02)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -122,3 +144,37 @@ def test_what_is_typed_in_one_breath_arrives_in_the_line_that_it_opens(runs: Run
     terminal.read_until(b"line 4999")
     os.write(terminal.master, b"/needle\r")
     terminal.read_until("“needle”".encode())
+
+
+def test_a_key_sends_what_it_changes_and_ctrl_l_all(start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"Quit")
+    terminal.settle()
+    shown = terminal.screen.text()
+    os.write(terminal.master, b"?")
+    terminal.read_until(b"esc closes")
+    os.write(terminal.master, b"\x1b")
+    terminal.settle()
+    assert terminal.screen.text() == shown
+    terminal.forget()
+    os.write(terminal.master, b"j")
+    terminal.settle()
+    assert terminal.screen.touched < set(range(24))
+    shown = terminal.screen.text()
+    terminal.screen = TextScreen(80, 24)
+    os.write(terminal.master, b"\x0c")
+    terminal.settle()
+    assert terminal.screen.text() == shown
+
+
+def test_a_terminal_that_was_another_size_for_a_moment_is_drawn_anew(start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"Quit")
+    terminal.settle()
+    shown = terminal.screen.text()
+    terminal.screen = TextScreen(80, 24)
+    for size in ((20, 70), (24, 80)):
+        termios.tcsetwinsize(terminal.master, size)
+        os.kill(terminal.pid, signal.SIGWINCH)
+    terminal.settle()
+    assert terminal.screen.text() == shown

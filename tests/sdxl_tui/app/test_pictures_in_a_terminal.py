@@ -48,6 +48,12 @@ def test_the_pixels_arrive_and_leave_with_the_app(runs: RunField, start: Start) 
     with Image.open(io.BytesIO(png)) as arrived:
         assert arrived.tobytes() == picture.tobytes()
     assert b"\x1b[38;5;" + image[1] + b"m" + CELL in sent
+    terminal.forget()
+    os.write(terminal.master, b"?")
+    terminal.read_until(b"esc closes")
+    os.write(terminal.master, b"\x1b")
+    terminal.read_until(b"Quit")
+    assert "\N{REPLACEMENT CHARACTER}".encode() not in terminal.received  # cells under and around the help stay cells
     os.write(terminal.master, b"q")
     assert terminal.exit_code() == 0
     assert b"\x1b_Ga=d,d=I,i=" + image[1] in terminal.received

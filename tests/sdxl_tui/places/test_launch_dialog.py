@@ -42,7 +42,7 @@ async def test_what_cannot_be_trained_is_told_before_anything_is_made(field: Fie
     text = PROFILE.replace("bundled:demo-images", "/nowhere")
     async with shell(field, text).run_test(size=(80, 24), notifications=True) as pilot:
         dialog = await opened(pilot)
-        await shown(pilot, "Not possible", "there is no such folder")
+        await shown(pilot, "Not possible", "name the folder")
         await pilot.press("enter")
         await pilot.pause()
         assert pilot.app.screen is dialog
