@@ -9,24 +9,17 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from sdxl_tui.widgets.slash_line import SlashLine
 
-class FilterBar(Horizontal):
-    """Hidden until ``open``; stays while there is text. Enter goes back to the list, Escape clears the text."""
 
-    DEFAULT_CSS = """
-    FilterBar {
-        display: none; height: 1; padding: 0 1; background: $surface;
-        &.-open { display: block; }
-        #slash { width: 2; color: $primary; text-style: bold; }
-        Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
-        #matches { width: auto; color: $foreground 60%; }
-    }
-    """
+class FilterBar(SlashLine):
+    """Stays while there is text. Enter goes back to the list, Escape clears the text."""
+
+    DEFAULT_CSS = "FilterBar #matches { width: auto; color: $foreground 60%; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "clear", "Clear the filter")]
 
     @dataclass
@@ -41,7 +34,6 @@ class FilterBar(Horizontal):
     def __init__(self) -> None:
         super().__init__()
         self._said = ""
-        self._input = Input(compact=True)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -49,14 +41,8 @@ class FilterBar(Horizontal):
         return tuple(self._input.value.lower().split())
 
     def compose(self) -> ComposeResult:
-        yield Static(Content("/"), id="slash")
-        yield self._input
+        yield from super().compose()
         yield Static(id="matches")
-
-    def open(self) -> None:
-        """Show it and type: at once, so that what is typed in the same breath arrives here and not at the list's keys."""
-        self.add_class("-open")
-        self.screen.set_focus(self._input)
 
     def count(self, shown: int, total: int, problem: str = "") -> None:
         """Say how many match, or what of the words is not understood."""

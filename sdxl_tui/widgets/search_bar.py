@@ -6,29 +6,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
-from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
+
+from sdxl_tui.widgets.slash_line import SlashLine
 
 
-class SearchBar(Horizontal):
-    """Hidden until ``open``, then over the keys at the bottom. Enter looks for the text, Escape goes back without.
+class SearchBar(SlashLine):
+    """Over the keys at the bottom. Enter looks for the text, Escape goes back without.
 
     Its screen needs a layer ``search``: pushing the rest of the page up would draw all of it anew.
     """
 
-    DEFAULT_CSS = """
-    SearchBar {
-        display: none; layer: search; dock: bottom; height: 1; padding: 0 1; background: $surface;
-        &.-open { display: block; }
-        #sign { width: 2; color: $primary; text-style: bold; }
-        Input { width: 1fr; height: 1; border: none; padding: 0; background: $surface; }
-    }
-    """
+    DEFAULT_CSS = "SearchBar { layer: search; dock: bottom; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Back")]
 
     @dataclass
@@ -38,19 +30,13 @@ class SearchBar(Horizontal):
         text: str
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._input = Input(compact=True, placeholder="text to look for in the whole log")
+        super().__init__("text to look for in the whole log", id=id)
         self._back_to: Widget | None = None
 
-    def compose(self) -> ComposeResult:
-        yield Static(Content("/"), id="sign")
-        yield self._input
-
     def open(self) -> None:
-        """Show it and type, the last text marked: typing replaces it."""
+        """The last text is marked: typing replaces it."""
         self._back_to = self.screen.focused
-        self.add_class("-open")
-        self.screen.set_focus(self._input)
+        super().open()
         self._input.action_select_all()
 
     def action_close(self) -> None:
