@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli), with which TensorFlow's record files are checked: RFC 3720, appendix B.4; polynomial 0x82F63B78, reflected.
+"""CRC-32C (Castagnoli), with which TensorFlow's record files are checked: RFC 3720, appendix B.4.
 
 Two tables of 65,536 entries take four bytes a turn: in plain Python this is what a million small records can be checked with in
 seconds. They take half a megabyte each and are made when first needed.
@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 _POLYNOMIAL: Final = 0x82F63B78
+"""Reflected."""
 _MASK_DELTA: Final = 0xA282EAD8
 _WORDS: Final = tuple(struct.Struct(f"<{count}I") for count in range(33))
 _CHUNK: Final = 4 * (len(_WORDS) - 1)

@@ -102,13 +102,14 @@ class EventFile:
                 self._is_lost = at + _HEAD.size > len(chunk)
             if at + _HEAD.size > len(chunk):
                 return at
+            length: int
             length, checksum = _HEAD.unpack_from(chunk, at)
             if masked_crc32c(chunk[at : at + 8]) != checksum:
                 self.damaged += 1
                 self._is_lost = True
                 at += 1
                 continue
-            end = at + _FRAME + length
+            end: int = at + _FRAME + length
             if length > SCALAR_BYTES:
                 if end > there:
                     return at  # it is still being written, or cut off for good

@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
-from sdxl_tui.fleet.run_page import RunCurves
+from sdxl_tui.fleet.run_page import RunCurves, curves_of
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts
 
@@ -63,7 +63,7 @@ class RunPreview(Horizontal):
 
     def _curves_of(self, run: RunSummary) -> RunCurves:
         """Of a run, the ones looked at last being kept."""
-        curves = self._curves.pop(run.id, None) or RunCurves(run.directory, brief=True)
+        curves = self._curves.pop(run.id, None) or curves_of(run, brief=True)
         self._curves[run.id] = curves
         while len(self._curves) > KEPT:
             del self._curves[next(iter(self._curves))]

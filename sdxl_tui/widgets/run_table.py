@@ -102,8 +102,13 @@ def settings_table(runs: Sequence[ComparedRun], compared: SettingsCompared, widt
             line += Content(f" {text}")
             room += cells
         lines.append(line)
-    if not compared.differing:
+    if not compared.differing and len(runs) - len(compared.watched) > 1:
         lines.append(Content.styled("Nothing: they train the same profile.", MUTED))
+    letters = [by_id[run_id] for run_id in compared.watched if run_id in by_id]
+    if letters:
+        line = Content("").join(Content.styled(one.letter, f"bold {one.style}") for one in letters)
+        whose = "another trainer's run" if len(letters) == 1 else "other trainers' runs"
+        lines.append(line + Content.styled(f" {whose}, without a profile that could be compared.", MUTED))
     for run_id in compared.unreadable:
         lines.append(Content.styled(f"The profile of {run_id} cannot be read.", "$warning"))
     return Content("\n").join(lines)

@@ -1,0 +1,209 @@
+"""Watched runs as rows among our own: found in the folders that were added, summed up by the end of their event files.
+
+Looking costs what there is to see: files that grew are read at their ends, folders are looked through now and then, the less
+often the longer it takes. Whether such a run lives is not known; when its files were last written is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from engine.run.errors import RunError
+from engine.run.layout import RunDirectory
+from engine.run.liveness import Liveness, RunState
+from sdxl_tui.fleet.foreign_states import StateFolder, find_states, read_folders
+from sdxl_tui.fleet.runs import RunSummary, run_directories
+from sdxl_tui.fleet.watched.event_folder import began, event_files, run_name, settings_of
+from sdxl_tui.fleet.watched.record import FRESH_SECONDS, Watched
+from sdxl_tui.fleet.watched.saved import SaveGroup, SaveGroups, own_groups, positive
+from sdxl_tui.fleet.watched.tail import Tail, read_tail
+from sdxl_tui.workspace import Workspace
+
+SCAN_SECONDS: Final = 10.0
+"""Between two looks through the folders, at least."""
+SHARE: Final = 100
+"""A look through the folders is followed by this many times as long without one: one part in a hundred of a core."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The event files as they were found."""
+
+    files: tuple[tuple[Path, os.stat_result], ...]
+
+    @property
+    def state(self) -> tuple[tuple[str, int, int], ...]:
+        """Differs when any of them was written."""
+        return tuple((path.name, status.st_size, status.st_mtime_ns) for path, status in self.files)
+
+    @property
+    def written(self) -> float:
+        return max(status.st_mtime for _, status in self.files)
+
+
+@dataclass
+class _Known:
+    """A run that was found before."""
+
+    look: _Look
+    tail: Tail
+    settings: dict[str, str]
+    summary: RunSummary | None = None
+
+
+@dataclass
+class WatchedRuns:
+    """The runs in the folders of a workspace. Used by one thread at a time."""
+
+    workspace: Workspace
+    clock: Callable[[], float] = time.time
+    _folders: tuple[StateFolder, ...] = ()
+    _named: tuple[Path, ...] = ()
+    _scan_at: float = 0.0
+    _known: dict[Path, _Known] = field(default_factory=dict)
+    _saves: SaveGroups = field(default_factory=SaveGroups)
+
+    def look(self, taken: Collection[str] = ()) -> tuple[RunSummary, ...]:
+        """All of them now, the newest first. taken: ids that are ours. Raises ``StateFolderError`` for an unreadable list."""
+        named = read_folders(self.workspace)
+        began_at = time.monotonic()
+        is_scan = named != self._named or began_at >= self._scan_at
+        if is_scan:
+            self._folders, self._named = tuple(find_states(folder) for folder in named), named
+        if not named:
+            self._known = {}
+            return ()
+        places = {path: folder for folder in self._folders for path in folder.events}
+        self._known = {path: known for path, known in self._known.items() if path in places}
+        for path in places:
+            self._look_at(path, again=is_scan)
+        found = self._summaries(places, taken)
+        if is_scan:
+            took = time.monotonic() - began_at
+            self._scan_at = time.monotonic() + max(SCAN_SECONDS, SHARE * took)
+        return found
+
+    def look_again(self) -> None:
+        """The next look goes through the folders."""
+        self._scan_at = 0.0
+
+    def _look_at(self, path: Path, *, again: bool) -> None:
+        """Read the end of a run's files if they have grown. One that is not fresh is looked at when the folders are."""
+        known = self._known.get(path)
+        if known is not None and not again and self.clock() - known.look.written > FRESH_SECONDS:
+            return
+        try:
+            look = _Look(tuple(event_files(path)))
+        except OSError:
+            return
+        if not look.files:
+            self._known.pop(path, None)
+        elif known is None or known.look.state != look.state:
+            settings = settings_of(path) if known is None or not known.settings else known.settings
+            before = known.tail if known and len(known.look.files) == len(look.files) else Tail()
+            self._known[path] = _Known(look, read_tail(look.files, before), settings)
+        elif again:
+            known.summary = None  # what was saved may have changed
+
+    def _summaries(self, places: dict[Path, StateFolder], taken: Collection[str]) -> tuple[RunSummary, ...]:
+        order = sorted((began(known.look.files), str(path), path) for path, known in self._known.items())
+        ids = set(taken)
+        starts = {
+            folder.path: [moment for moment, _, path in order if places[path] is folder] for folder in self._folders
+        }
+        groups = {folder.path: self._saves.of(folder) for folder in self._folders} if self._needs_groups else {}
+        found = []
+        for moment, _, path in order:
+            known, folder = self._known[path], places[path]
+            name, run_id = run_name(path, folder.path, known.settings.get("output_name", ""))
+            run_id = _unique(run_id, ids)
+            ids.add(run_id)
+            if known.summary is None or known.summary.id != run_id:
+                later = [one for one in starts[folder.path] if one > moment]
+                own = own_groups(groups.get(folder.path, ()), moment, known.look.written, starts[folder.path], later)
+                known.summary = _summary(
+                    known, own, path=path, shown=folder.path, name=name, run_id=run_id, moment=moment
+                )
+            found.append(known.summary)
+        return tuple(reversed(found))
+
+    @property
+    def _needs_groups(self) -> bool:
+        return any(known.summary is None for known in self._known.values())
+
+
+def _unique(run_id: str, taken: Collection[str]) -> str:
+    """``run_id``, or with a number behind it: the run that began first keeps the plain one."""
+    if run_id not in taken:
+        return run_id
+    return next(other for number in range(2, len(taken) + 3) if (other := f"{run_id}-{number}") not in taken)
+
+
+def _summary(
+    known: _Known, groups: Sequence[SaveGroup], *, path: Path, shown: Path, name: str, run_id: str, moment: float
+) -> RunSummary:
+    tail, look = known.tail, known.look
+    saved = sorted(
+        (file for group in groups for file in group.files), key=lambda file: (-file.changed, not file.is_state)
+    )
+    planned = [group.steps for group in groups if group.steps]
+    total = int(positive(known.settings.get("max_train_steps")) or 0) or max(planned, default=0)
+    watched = Watched(
+        folder=path,
+        shown=shown,
+        files=tuple(file for file, _ in look.files),
+        written=look.written,
+        bytes=sum(status.st_size for _, status in look.files),
+        saved=tuple(saved),
+    )
+    pace = tail.steps_per_second
+    return RunSummary(
+        id=run_id,
+        name=name,
+        directory=RunDirectory(path),
+        liveness=Liveness(RunState.WATCHED, alive=False),
+        created=moment,
+        parent=None,
+        origin=None,
+        started_from=None,
+        step=tail.step,
+        total_steps=total if total >= tail.step else 0,
+        loss=tail.loss,
+        loss_avg=tail.average,
+        lr=tail.rate,
+        steps_per_second=pace,
+        eta_seconds=(total - tail.step) / pace if pace and total > tail.step else None,
+        device="",
+        checkpoint=None,
+        message="",
+        own_reason="" if tail.step else "nothing is measured yet",
+        validation_loss=tail.validation,
+        watched=watched,
+    )
+
+
+def watched_runs(workspace: Workspace, taken: Collection[str] = ()) -> tuple[RunSummary, ...]:
+    """All of them, looked for once. Raises ``StateFolderError``."""
+    return WatchedRuns(workspace).look(taken)
+
+
+def find_watched(workspace: Workspace, text: str) -> RunSummary | None:
+    """The watched run that ``text`` names: its id, or the beginning of it and of no other's. None where there is none.
+
+    Raises ``StateFolderError``.
+    """
+    found = [run for run in watched_runs(workspace, ids_of_ours(workspace)) if run.id.startswith(text)]
+    return next((run for run in found if run.id == text), found[0] if len(found) == 1 else None)
+
+
+def ids_of_ours(workspace: Workspace) -> frozenset[str]:
+    """Ids that no watched run may have."""
+    try:
+        return frozenset(run.id for run in run_directories(workspace))
+    except RunError:
+        return frozenset()
