@@ -122,13 +122,15 @@ def compare_runs(arguments: argparse.Namespace) -> int:
             for run, one in zip(summaries, figures, strict=True)
         ],
     )
-    out().line()
+    if settings.differing:
+        out().line()
     for setting in settings.differing:
         out().line(out().paint(setting.name, "bold"))
         width = max(len(text) for text, _ in setting.values)
         for text, ids in setting.values:
             out().line(f"  {text.ljust(width)}  {', '.join(ids)}")
-    err().line(f"{len(settings.differing)} settings differ; {format_count(settings.alike)} are the same.")
+    if len(summaries) - len(settings.watched) > 1:
+        err().line(f"{len(settings.differing)} settings differ; {format_count(settings.alike)} are the same.")
     for run_id in settings.watched:
         err().line(f"{clean(run_id)} is another trainer's: it has no profile of ours whose settings could be compared.")
     for run_id in settings.unreadable:

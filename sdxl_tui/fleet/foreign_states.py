@@ -19,6 +19,7 @@ from engine.foreign.errors import ForeignFileError
 from engine.foreign.lora_facts import LoraFacts, read_lora_facts
 from engine.foreign.sd_scripts_state import SdScriptsState, is_sd_scripts_state, read_sd_scripts_state, schedule_kind
 from engine.run.records import as_int, read_json_object
+from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
 from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of_foreign
 from sdxl_tui.fleet.watched.event_folder import HPARAMS_FOLDER, is_event_file
 from sdxl_tui.workspace import Workspace
@@ -30,8 +31,6 @@ LOOKED_AT: Final = 20_000
 """Names in one named folder, after which looking ends."""
 SHOWN: Final = 500
 """States and files of one named folder."""
-FOREIGN_KEY: Final = "/"
-"""Begins the keys of what is not a run's; no run's id begins with it."""
 LOOK_SECONDS: Final = 10.0
 """Between two looks into the folders."""
 

@@ -53,8 +53,6 @@ class WatchedHistory(RunHistory):
 
     def _begin(self) -> None:
         super()._begin()
-        self.others: dict[str, Curve] = {}
-        """Whatever else is written, by its name (safe to print), in the order of its appearance."""
         self._loss_rank = self._validation_rank = 99
         self._names: dict[Meaning, str] = {}
         """Of the scalars that are shown as the loss and as that of held-out images."""

@@ -12,6 +12,7 @@ from sdxl_tui.terminal.clean import clean
 
 FRESH_SECONDS: Final = 300.0
 """A run whose files were written within these may well be training."""
+ONLY_WATCHED: Final = "is another trainer's run, only watched here: it has no log, profile or checkpoints of ours, and is never written to"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,19 @@ class Watched:
     """The newest first."""
 
     @property
+    def shown_as(self) -> str:
+        """Where its event files lie, from the folder that was added; safe to print."""
+        return clean(str(Path(self.shown.name) / self.folder.relative_to(self.shown)))
+
+    @property
+    def saved_words(self) -> str:
+        """``saved fox-step00001000.safetensors and 2 more``; safe to print."""
+        if not self.saved:
+            return "nothing saved yet"
+        more = f" and {len(self.saved) - 1} more" if len(self.saved) > 1 else ""
+        return f"saved {clean(self.saved[0].path.name)}{more}"
+
+    @property
     def startable(self) -> Path | None:
         """What a training here can start from: the newest that was saved."""
         return self.saved[0].path if self.saved else None
@@ -57,7 +71,7 @@ def refusal(run_id: str, watched: Watched, program: str = "sdxl-tui") -> Watched
     start = "FILE" if newest is None else shlex.quote(clean(str(newest)))
     when = "Train on from what it saved" if newest else "Train on from a state or LoRA file of it, once there is one"
     return WatchedRunError(
-        "is another trainer's run, only watched here: it has no log, profile or checkpoints of ours, and is never written to",
+        ONLY_WATCHED,
         where=clean(run_id),
         hint=f"Stop or steer it where it was started. {when}: {program} continue {start} --lr LR",
     )

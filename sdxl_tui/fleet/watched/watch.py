@@ -1,0 +1,90 @@
+"""Looking for watched runs again and again, in a thread of its own: a folder on a slow disk holds up nothing else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from sdxl_tui.fleet.runs import RunSummary
+    from sdxl_tui.fleet.watched.runs import WatchedRuns
+    from sdxl_tui.workspace import Workspace
+
+FRESH_SECONDS: Final = 2.0
+"""Between looks while any of them writes."""
+QUIET_SECONDS: Final = 5.0
+SHARE: Final = 50
+"""A look is followed by this many times as long without one, at least."""
+
+
+class WatchedWatch:
+    """Calls ``seen(runs)`` with the watched runs, newest first, or ``failed(reason)``; only on changes.
+
+    ours: the ids that no watched run may have. All are called in the watch's thread, a daemon.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        seen: Callable[[tuple[RunSummary, ...]], None],
+        failed: Callable[[str], None],
+        ours: Callable[[], Collection[str]],
+    ) -> None:
+        self.workspace = workspace
+        self._seen, self._failed, self._ours = seen, failed, ours
+        self._runs: WatchedRuns | None = None
+        self._last: tuple[RunSummary, ...] | str = ()
+        self._wake = threading.Event()
+        self._ended = False
+        self._is_asked = False
+        self._thread = threading.Thread(target=self._run, name="watched-runs", daemon=True)
+
+    def start(self) -> None:
+        """Look for the first time, then again and again."""
+        self._thread.start()
+
+    def look_now(self) -> None:
+        """Do not wait for the next look: a folder was just added or taken away."""
+        self._is_asked = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """No more calls after the one that may be under way."""
+        self._ended = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.clear()
+            began = time.monotonic()
+            found = self._look()
+            if found != self._last and not self._ended:
+                self._last = found
+                if isinstance(found, str):
+                    self._failed(found)
+                else:
+                    self._seen(found)
+            took, now = time.monotonic() - began, time.time()
+            is_fresh = not isinstance(found, str) and any(run.moves(now) for run in found)
+            self._wake.wait(max(FRESH_SECONDS if is_fresh else QUIET_SECONDS, SHARE * took))
+
+    def _look(self) -> tuple[RunSummary, ...] | str:
+        if self._runs is None:
+            if not self.workspace.state_folders.exists():
+                return ()
+            from sdxl_tui.fleet.watched.runs import WatchedRuns  # noqa: PLC0415 - few have any
+
+            self._runs = WatchedRuns(self.workspace)
+        if self._is_asked:
+            self._is_asked = False
+            self._runs.look_again()
+        try:
+            return self._runs.look(self._ours())
+        except (UserError, OSError) as error:
+            return str(error)
+        except Exception as error:  # a defect must be seen, not leave rows that are silently out of date
+            return f"the runs of others cannot be read: {error!r}"
