@@ -114,7 +114,8 @@ class StateFolder:
         """``2 runs, 3 states, 1 LoRA file``"""
         states = sum(entry.is_state for entry in self.entries)
         counts = ((len(self.events), "run"), (states, "state"), (len(self.entries) - states, "LoRA file"))
-        return ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
+        words = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts if count)
+        return words or "no run, state or LoRA file yet"
 
     @property
     def title(self) -> str:

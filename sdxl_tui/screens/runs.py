@@ -68,9 +68,8 @@ class RunsScreen(RunPlace):
         "average, LR the rate of the last step, ↳ a run that came from another one's checkpoint.",
         "/ finds runs by words in id, state, profile, device, tags, note: fox failed. #good is a tag, state: name: tag: profile: "
         "device: note: folder: look in one place, -cpu must not fit, archived finds what was put away.",
-        "◎ watched is a run of another trainer in a folder that you added (f, or sdxl-tui folders add DIR): its curves are read "
-        "from TensorBoard's event files while it writes them. It is compared with ours and never changed; where the last column "
-        "has room it says when the run last wrote. c shows the states and LoRA files it saved.",
+        "◎ is another trainer's run, in a folder that you added (f): read from its TensorBoard files while it writes them, "
+        "compared with ours, never changed. c shows what it saved.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its turn "
         "has come and its devices are free; after a restart of the machine the queue stands still until someone lets it go on.",
     )

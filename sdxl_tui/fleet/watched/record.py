@@ -12,7 +12,10 @@ from sdxl_tui.terminal.clean import clean
 
 FRESH_SECONDS: Final = 300.0
 """A run whose files were written within these may well be training."""
-ONLY_WATCHED: Final = "is another trainer's run, only watched here: it has no log, profile or checkpoints of ours, and is never written to"
+ONLY_WATCHED: Final = (
+    "is another trainer's run, only watched here: "
+    "it has no log, profile or checkpoints of ours, and is never written to"
+)
 
 
 @dataclass(frozen=True)
