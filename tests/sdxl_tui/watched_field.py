@@ -41,8 +41,8 @@ class Training:
         for _ in range(steps):
             self.step += 1
             value = 1 / (1 + self.step / 50) if loss is None else loss
-            logs: dict[str, Any] = {"loss/current": value, "loss/average": value + 0.01}
-            self._tracker.log(logs | {"lr/unet": 1e-4, "lr/textencoder": 5e-5} | more, step=self.step)
+            logs = {"loss__current": value, "loss__average": value + 0.01}
+            self.log(self.step, **logs, lr__unet=1e-4, lr__textencoder=5e-5, **more)
         return self
 
     def log(self, step: int, **values: float) -> Training:
@@ -80,6 +80,7 @@ def made_lora(path: Path, **metadata: Any) -> Path:
 def made_state(path: Path) -> Path:
     """A training state of sd-scripts."""
     shutil.copytree(STATE, path)
+    os.utime(path)
     return path
 
 

@@ -159,7 +159,7 @@ class WatchedHistory(RunHistory):
         for curve in (*self._curves(), *self.others.values()):
             curve.cut(step)
         self.epoch_starts = [start for start in self.epoch_starts if start[0] < step - 1]
-        if self._step:
+        if self._step and len(self.loss) + len(self.loss_avg):
             self._attempts += 1
             self.resumes = [*(one for one in self.resumes if one < step - 1), step - 1]
         self._recent = deque(self.loss.values[-AVERAGED:], maxlen=AVERAGED)
