@@ -63,7 +63,7 @@ class WatchedRunScreen(RunPage):
     def _show(self, changed: frozenset[str]) -> None:
         if "files" in changed:
             self._files.show(file_rows(self._data, self.now()))
-        if changed & {"facts", "history"}:
+        if changed & {"facts", "files", "history"}:
             self._facts.show(fact_rows(self._data))
         if "gone" in changed:
             self._show_header()

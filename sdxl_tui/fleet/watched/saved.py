@@ -77,8 +77,9 @@ def own_groups(
             continue
         end = min([written + SAVED_AFTER_SECONDS, *later])
         files = tuple(file for file in group.files if began_at <= file.changed <= end)
-        if files:
-            found.append(SaveGroup(files))
+        if files:  # the metadata are those of the newest LoRA file
+            is_of_it = next((file for file in group.files if not file.is_state), None) in files
+            found.append(SaveGroup(files, None, group.steps if is_of_it else None))
     return found
 
 

@@ -67,7 +67,7 @@ def test_a_run_of_sd_scripts(tmp_path: Path) -> None:
     assert list(history.others["loss/epoch_average"].steps) == [40, 80]
     assert points(history.others["max_norm/keys_scaled"])[0] == (41, 3.0)
     assert history.last is not None
-    assert (history.last.step, history.last.lr["unet"]) == (80, pytest.approx(1e-4))
+    assert history.last.step == 80 and history.last.lr["unet"] == pytest.approx(1e-4)
     assert history.epoch_starts == [(0, 1), (40, 2), (80, 3)]
     assert x_of(history, Across.EPOCH)(60) == 1.5
     assert history.damaged == 0 and not history.problem
