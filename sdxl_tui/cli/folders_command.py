@@ -57,11 +57,10 @@ def add_commands(commands: Commands) -> None:
             Whether such a run still trains is not known; when it last wrote is. It is stopped and steered where it was started.
             A training goes on from one of its files with 'continue FILE', or with c in the app.""",
             examples=[
-                "sdxl-tui folders add ~/kohya/output",
-                "sdxl-tui folders add ~/kohya/logs",
-                "sdxl-tui folders",
-                "sdxl-tui runs state:watched",
-                "sdxl-tui folders remove ~/kohya/output",
+                f"sdxl-tui {name} add ~/kohya/output",
+                f"sdxl-tui {name} add ~/kohya/logs",
+                f"sdxl-tui {name}",
+                f"sdxl-tui {name} remove ~/kohya/output",
             ],
             json=True,
         )

@@ -31,6 +31,7 @@ LOOKED_AT: Final = 20_000
 """Names in one named folder, after which looking ends."""
 SHOWN: Final = 500
 """States and files of one named folder."""
+RUN_RECORD: Final = "run.json"
 LOOK_SECONDS: Final = 10.0
 """Between two looks into the folders."""
 
@@ -238,9 +239,10 @@ class _Found:
                         self.entries.append(ForeignEntry(Path(name.path), False, changed))
                     elif not has_events and is_event_file(name.name) and name.is_file(follow_symlinks=False):
                         has_events = True
-                        self.events.append(folder)
                 except OSError:
                     continue
+        if has_events and not (folder.parent / RUN_RECORD).exists():  # a run of ours may log for TensorBoard, too
+            self.events.append(folder)
         if has_events:  # a run's settings, which accelerate keeps as if they were a run
             deeper = [path for path in deeper if not HPARAMS_FOLDER.fullmatch(path.name)]
         return sorted(deeper)

@@ -11,6 +11,7 @@ from sdxl_tui.fleet.watched.page import WatchedPageData
 from sdxl_tui.screens.run_page import RunPage
 from sdxl_tui.widgets.line_view import LineView
 from sdxl_tui.widgets.painted import Row
+from sdxl_tui.widgets.run_charts import title_rate
 from sdxl_tui.widgets.watched_rows import fact_rows, file_rows, history_notes
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class WatchedRunScreen(RunPage):
             self._facts.show(fact_rows(self._data))
         if "gone" in changed:
             self._show_header()
+        title_rate(self._rate, is_planned=self._data.plan is not None)
         super()._show(changed)
 
     def _head(self) -> tuple[RunSummary | None, Row]:

@@ -114,7 +114,13 @@ def rate_chart() -> ExploredChart:
 def title_charts(loss: LineChart, rate: LineChart) -> None:
     """Name the curves in their colours."""
     loss.border_title = Content.assemble("Loss  ", ("each step", RAW_LEGEND), "  ", ("average", AVERAGE))
-    rate.border_title = Content.assemble("LR  ", ("used", USED), "  ", ("planned", PLANNED))
+    title_rate(rate)
+
+
+def title_rate(rate: LineChart, *, is_planned: bool = True) -> None:
+    """Name its curves; nobody knows the plan of some runs of others."""
+    title = Content.assemble("LR  ", ("used", USED))
+    rate.say_above(title + Content.assemble("  ", ("planned", PLANNED)) if is_planned else title)
 
 
 def show_loss(chart: LineChart, history: RunHistory, axis: XAxis | None = None) -> None:

@@ -12,7 +12,7 @@ from textual.worker import get_current_worker
 
 from sdxl_tui.fleet.run_page import RunCurves, curves_of
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts
+from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts, title_rate
 
 REST_SECONDS: Final = 0.12
 """The cursor rests this long on a run before its curves are read."""
@@ -87,5 +87,6 @@ class RunPreview(Horizontal):
     def _draw(self, run_id: str) -> None:
         curves = self._curves[run_id]
         self._drawn = run_id
+        title_rate(self._rate, is_planned=self._run is None or self._run.watched is None)
         show_loss(self._loss, curves.history)
         show_rate(self._rate, curves.history, curves.plan, self._run.total_steps if self._run else 0)
