@@ -20,7 +20,7 @@ from sdxl_tui.fleet.foreign_states import StateFolder, find_states, read_folders
 from sdxl_tui.fleet.runs import RunSummary, run_directories
 from sdxl_tui.fleet.watched.event_folder import began, event_files, run_name, settings_of
 from sdxl_tui.fleet.watched.record import FRESH_SECONDS, Watched
-from sdxl_tui.fleet.watched.saved import SaveGroup, SaveGroups, own_groups, positive
+from sdxl_tui.fleet.watched.saved import SaveGroup, SaveGroups, Trained, owned, positive
 from sdxl_tui.fleet.watched.tail import Tail, read_tail
 from sdxl_tui.workspace import Workspace
 
@@ -54,6 +54,7 @@ class _Known:
     tail: Tail
     settings: dict[str, str]
     summary: RunSummary | None = None
+    groups: Sequence[SaveGroup] = ()
 
 
 @dataclass
@@ -67,6 +68,8 @@ class WatchedRuns:
     _scan_at: float = 0.0
     _known: dict[Path, _Known] = field(default_factory=dict)
     _saves: SaveGroups = field(default_factory=SaveGroups)
+    _owners: set[Path] = field(default_factory=set)
+    _owned: dict[Path, list[SaveGroup]] = field(default_factory=dict)
 
     def look(self, taken: Collection[str] = ()) -> tuple[RunSummary, ...]:
         """All of them now, the newest first. taken: ids that are ours. Raises ``StateFolderError`` for an unreadable list."""
@@ -82,7 +85,7 @@ class WatchedRuns:
         self._known = {path: known for path, known in self._known.items() if path in places}
         for path in places:
             self._look_at(path, again=is_scan)
-        found = self._summaries(places, taken)
+        found = self._summaries(places, taken, again=is_scan)
         if is_scan:
             took = time.monotonic() - began_at
             self._scan_at = time.monotonic() + max(SCAN_SECONDS, SHARE * took)
@@ -107,34 +110,32 @@ class WatchedRuns:
             settings = settings_of(path) if known is None or not known.settings else known.settings
             before = known.tail if known and len(known.look.files) == len(look.files) else Tail()
             self._known[path] = _Known(look, read_tail(look.files, before), settings)
-        elif again:
-            known.summary = None  # what was saved may have changed
 
-    def _summaries(self, places: dict[Path, StateFolder], taken: Collection[str]) -> tuple[RunSummary, ...]:
-        order = sorted((began(known.look.files), str(path), path) for path, known in self._known.items())
-        ids = set(taken)
-        starts = {
-            folder.path: [moment for moment, _, path in order if places[path] is folder] for folder in self._folders
-        }
-        groups = {folder.path: self._saves.of(folder) for folder in self._folders} if self._needs_groups else {}
-        found = []
-        for moment, _, path in order:
-            known, folder = self._known[path], places[path]
-            name, run_id = run_name(path, folder.path, known.settings.get("output_name", ""))
-            run_id = _unique(run_id, ids)
+    def _summaries(
+        self, places: dict[Path, StateFolder], taken: Collection[str], *, again: bool
+    ) -> tuple[RunSummary, ...]:
+        runs = sorted(
+            (self._trained(path, places[path], known) for path, known in self._known.items()),
+            key=lambda run: (run.began, str(run.path)),
+        )
+        if again or {run.path for run in runs} != self._owners:
+            self._owners = {run.path for run in runs}
+            self._owned = owned({folder.path: self._saves.of(folder) for folder in self._folders}, runs)
+        ids, found = set(taken), []
+        for run in runs:
+            known = self._known[run.path]
+            _, plain = run_name(run.path, run.shown, known.settings.get("output_name", ""))
+            run_id = _unique(plain, ids)
             ids.add(run_id)
-            if known.summary is None or known.summary.id != run_id:
-                later = [one for one in starts[folder.path] if one > moment]
-                own = own_groups(groups.get(folder.path, ()), moment, known.look.written, starts[folder.path], later)
-                known.summary = _summary(
-                    known, own, path=path, shown=folder.path, name=name, run_id=run_id, moment=moment
-                )
+            groups = self._owned.get(run.path, [])
+            if known.summary is None or known.summary.id != run_id or known.groups != groups:
+                known.summary, known.groups = _summary(known, groups, run, run_id), groups
             found.append(known.summary)
         return tuple(reversed(found))
 
-    @property
-    def _needs_groups(self) -> bool:
-        return any(known.summary is None for known in self._known.values())
+    def _trained(self, path: Path, folder: StateFolder, known: _Known) -> Trained:
+        name, _ = run_name(path, folder.path, known.settings.get("output_name", ""))
+        return Trained(path, folder.path, name, began(known.look.files), known.look.written)
 
 
 def _unique(run_id: str, taken: Collection[str]) -> str:
@@ -144,9 +145,7 @@ def _unique(run_id: str, taken: Collection[str]) -> str:
     return next(other for number in range(2, len(taken) + 3) if (other := f"{run_id}-{number}") not in taken)
 
 
-def _summary(
-    known: _Known, groups: Sequence[SaveGroup], *, path: Path, shown: Path, name: str, run_id: str, moment: float
-) -> RunSummary:
+def _summary(known: _Known, groups: Sequence[SaveGroup], run: Trained, run_id: str) -> RunSummary:
     tail, look = known.tail, known.look
     saved = sorted(
         (file for group in groups for file in group.files), key=lambda file: (-file.changed, not file.is_state)
@@ -154,8 +153,8 @@ def _summary(
     planned = [group.steps for group in groups if group.steps]
     total = int(positive(known.settings.get("max_train_steps")) or 0) or max(planned, default=0)
     watched = Watched(
-        folder=path,
-        shown=shown,
+        folder=run.path,
+        shown=run.shown,
         files=tuple(file for file, _ in look.files),
         written=look.written,
         bytes=sum(status.st_size for _, status in look.files),
@@ -164,10 +163,10 @@ def _summary(
     pace = tail.steps_per_second
     return RunSummary(
         id=run_id,
-        name=name,
-        directory=RunDirectory(path),
+        name=run.name,
+        directory=RunDirectory(run.path),
         liveness=Liveness(RunState.WATCHED, alive=False),
-        created=moment,
+        created=run.began,
         parent=None,
         origin=None,
         started_from=None,

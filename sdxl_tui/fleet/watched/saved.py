@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ _SAVE_NAME: Final = re.compile(r"(?P<base>.+?)(?:-step\d{8}|-\d{6})?(?:-state|\.
 class SaveGroup:
     """What was saved under one name, and what the metadata of its newest LoRA file tell."""
 
+    base: str
     files: tuple[SavedFile, ...]
     started: float | None = None
     steps: int | None = None
@@ -42,12 +43,12 @@ class SaveGroups:
         for entry in folder.entries:
             match = _SAVE_NAME.fullmatch(entry.path.name)
             by_base.setdefault((entry.path.parent, match["base"] if match else entry.path.name), []).append(entry)
-        return tuple(self._group(entries) for entries in by_base.values())
+        return tuple(self._group(base, entries) for (_, base), entries in by_base.items())
 
-    def _group(self, entries: Sequence[ForeignEntry]) -> SaveGroup:
+    def _group(self, base: str, entries: Sequence[ForeignEntry]) -> SaveGroup:
         files = tuple(SavedFile(entry.path, entry.is_state, entry.changed) for entry in entries)
         newest = next((file for file in files if not file.is_state), None)
-        return SaveGroup(files, *(self._of_metadata(newest) if newest else (None, None)))
+        return SaveGroup(base, files, *(self._of_metadata(newest) if newest else (None, None)))
 
     def _of_metadata(self, file: SavedFile) -> tuple[float | None, int | None]:
         """(when its training was started, its planned steps), as its metadata tell; read once."""
@@ -64,23 +65,54 @@ class SaveGroups:
         return known[1]
 
 
-def own_groups(
-    groups: Sequence[SaveGroup], began_at: float, written: float, starts: Sequence[float], later: Sequence[float]
-) -> list[SaveGroup]:
-    """What a run saved: by when its training was started, where that is written in it, else by when it was saved."""
-    found = []
-    for group in groups:
-        if group.started is not None:
-            after = [start for start in starts if start >= group.started - 5]
-            if after and min(after) == began_at and began_at - group.started <= STARTED_BEFORE_SECONDS:
-                found.append(group)
-            continue
-        end = min([written + SAVED_AFTER_SECONDS, *later])
-        files = tuple(file for file in group.files if began_at <= file.changed <= end)
-        if files:  # the metadata are those of the newest LoRA file
-            is_of_it = next((file for file in group.files if not file.is_state), None) in files
-            found.append(SaveGroup(files, None, group.steps if is_of_it else None))
+@dataclass(frozen=True)
+class Trained:
+    """A watched run, as far as it tells what is its own."""
+
+    path: Path
+    shown: Path
+    name: str
+    began: float
+    written: float
+
+
+def owned(groups: Mapping[Path, Sequence[SaveGroup]], runs: Sequence[Trained]) -> dict[Path, list[SaveGroup]]:
+    """By the path of a run what it saved. groups: by the folder that was added.
+
+    A LoRA file names when its training was started: it is that of the run that began next, one of its own name or folder first.
+    Without, what was saved while a run of the folder was written is that run's; in a folder without runs, any run's.
+    """
+    found: dict[Path, list[SaveGroup]] = {}
+    by_folder: dict[Path, list[Trained]] = {}
+    for run in runs:
+        by_folder.setdefault(run.shown, []).append(run)
+    for folder, saved in groups.items():
+        near = by_folder.get(folder, runs)
+        for group in saved:
+            if group.started is None:
+                _own_by_time(group, near, found)
+            elif owner := _started_next(group, group.started, folder, runs):
+                found.setdefault(owner.path, []).append(group)
     return found
+
+
+def _started_next(group: SaveGroup, started: float, folder: Path, runs: Sequence[Trained]) -> Trained | None:
+    after = [run for run in runs if started - 5 <= run.began <= started + STARTED_BEFORE_SECONDS]
+    return min(after, key=lambda run: (run.name != group.base, run.shown != folder, run.began), default=None)
+
+
+def _own_by_time(group: SaveGroup, runs: Sequence[Trained], found: dict[Path, list[SaveGroup]]) -> None:
+    files: dict[Path, list[SavedFile]] = {}
+    for file in group.files:
+        then = [run for run in runs if run.began <= file.changed <= run.written + SAVED_AFTER_SECONDS]
+        owner = min(then, key=lambda run: (run.name != group.base, -run.began), default=None)
+        if owner is not None:
+            files.setdefault(owner.path, []).append(file)
+    newest = next((file for file in group.files if not file.is_state), None)
+    for path, own in files.items():  # the metadata are those of the newest LoRA file
+        found.setdefault(path, []).append(
+            SaveGroup(group.base, tuple(own), None, group.steps if newest in own else None)
+        )
 
 
 def positive(text: str | None) -> float | None:

@@ -94,6 +94,21 @@ def test_what_it_saved_is_told_by_metadata_and_by_time(workspace: Workspace, koh
     assert (runs["fox"].total_steps, runs["owl"].total_steps) == (40, 6)
 
 
+def test_logs_and_output_may_be_added_on_their_own(workspace: Workspace, kohya: Path) -> None:
+    """Two trainings that were started at once, and cached their latents for longer or shorter, are told apart by name."""
+    now = int(time.time())
+    for name, began in (("fox", now - 100), ("owl", now - 110)):
+        Training(kohya / "logs", f"{name}20240612103000", began=began).train(2).end()
+        made_lora(kohya / f"output/{name}.safetensors", ss_training_started_at=now - 300, ss_max_train_steps=9)
+        made_state(kohya / f"output/{name}-000001-state")
+    add_folder(workspace, kohya / "logs")
+    add_folder(workspace, kohya / "output")
+    runs = {run.name: run for run in watched_runs(workspace)}
+    saved = {name: {file.path.name for file in run.watched.saved} for name, run in runs.items() if run.watched}
+    assert saved == {name: {f"{name}.safetensors", f"{name}-000001-state"} for name in ("fox", "owl")}
+    assert {run.total_steps for run in runs.values()} == {9}
+
+
 def test_two_runs_of_one_name_keep_their_ids(workspace: Workspace, kohya: Path) -> None:
     """The one that began first has the plain one, whenever the other comes."""
     Training(kohya / "a", "fox", began=2000).train(1).end()
