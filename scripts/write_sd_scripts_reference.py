@@ -85,8 +85,8 @@ It is called by `--output_name` where `--log_config` was given, else by
 
 - **How many steps are planned** is told by `--log_config`, or by `ss_max_train_steps` in a LoRA file that the run saved.
   Without them there is no bar and no time left.
-- **What it saved** is found in the same added folder: a LoRA file by `ss_training_started_at`, anything else by having been
-  saved while the run was written, or within 15 minutes after.
+- **What it saved** is found in all folders that were added: by `ss_training_started_at` in the LoRA file and, where two began
+  together, by its name. Without that entry by having been saved while the run was written, or within 15 minutes after.
 - **`--resume`** of sd-scripts logs into a folder of its own, so it is a run of its own. Other trainers log on in the same
   folder: the later file counts from its first step, with a mark there.
 - **The order of files** is that of the moments in their names. A replaced file is read anew; a folder that is gone keeps what

@@ -94,6 +94,13 @@ class WatchedUnreadable(Message):
 
 
 @dataclass
+class FolderUnreadable(Message):
+    """A folder that they lie in cannot be listed."""
+
+    reason: str
+
+
+@dataclass
 class RunsUnreadable(Message):
     """The runs folder cannot be read."""
 
@@ -197,6 +204,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
             lambda runs: self._tell(WatchedSeen(runs)),
             lambda reason: self._tell(WatchedUnreadable(reason)),
             lambda: {run.id for run in self._ours or ()},
+            lambda problem: self._tell(FolderUnreadable(problem)),
         )
         self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
@@ -274,6 +282,11 @@ class SdxlTui(TypesAhead, FrugalFrames):
             self._watched = message.runs
         else:
             self._show_runs(self._ours, message.runs)
+
+    def on_folder_unreadable(self, message: FolderUnreadable) -> None:
+        """Its runs are not in the table until it can be."""
+        words = f"{clean(message.reason)}. What it holds is not shown until it can be."
+        self.notify(words, title="Runs of others", severity="warning", markup=False, timeout=10)
 
     def on_watched_unreadable(self, message: WatchedUnreadable) -> None:
         """They are not shown then; ours are."""

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+LARGEST: Final = 1e100
+"""Numbers beyond are no measurements, and sums of them no numbers."""
 TAG_BYTES: Final = 512
 """Longer names of a scalar are cut."""
 
@@ -20,7 +22,7 @@ class Reading(NamedTuple):
     """One value of one scalar."""
 
     time: float
-    """Unix seconds."""
+    """Unix seconds; 0 where it is not known."""
     step: int
     tag: str | None
     """The scalar's name, as it was written: not safe to print. None: a writer begins anew here, and whatever was recorded at this
@@ -54,7 +56,8 @@ def readings(record: bytes) -> list[Reading]:
             for byte in reversed(step or b"\0"):
                 made = made << 7 | byte & 0x7F
             found = _FLOAT.unpack(number)[0]
-            return [Reading(_DOUBLE.unpack(time)[0], made, _name(tag), found if math.isfinite(found) else math.nan)]
+            moment = _moment(_DOUBLE.unpack(time)[0])
+            return [Reading(moment, made, _name(tag), found if math.isfinite(found) else math.nan)]
     return _event(record)
 
 
@@ -71,10 +74,14 @@ def _event(record: bytes) -> list[Reading]:
             scalars += (scalar for inner, each in _fields(value) if inner == 1 and (scalar := _scalar(each)))
         elif field == 7 and isinstance(value, bytes):
             restarts = (1, _SESSION_START) in _fields(value)
-    if not math.isfinite(time):
-        raise RecordError("its time is no number")
+    time = _moment(time)
     begins = [Reading(time, step, None, math.nan)] if restarts else []
     return [*begins, *(Reading(time, step, tag, value) for tag, value in scalars)]
+
+
+def _moment(time: float) -> float:
+    """Unix seconds, as far as clocks go; 0 for what is none."""
+    return time if 0 <= time < 1e11 else 0.0
 
 
 def _scalar(value: int | bytes) -> tuple[str, float] | None:
@@ -89,7 +96,7 @@ def _scalar(value: int | bytes) -> tuple[str, float] | None:
             number = _FLOAT.unpack(content)[0]
         elif field == 8 and isinstance(content, bytes):
             number = _tensor(content)
-    return None if number is None else (tag, number if math.isfinite(number) else math.nan)
+    return None if number is None else (tag, number if abs(number) < LARGEST else math.nan)
 
 
 def _tensor(tensor: bytes) -> float | None:

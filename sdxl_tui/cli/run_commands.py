@@ -25,6 +25,7 @@ from sdxl_tui.cli.progress import follow
 from sdxl_tui.fleet.run_filter import found_runs
 from sdxl_tui.fleet.runs import RunSummary, find_run, list_runs
 from sdxl_tui.fleet.watched.listing import with_watched
+from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_age, format_duration, format_loss, format_lr, format_speed
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
 def show_runs(arguments: argparse.Namespace) -> int:
     """``sdxl-tui runs``."""
     workspace = workspace_to_read(arguments)
-    every = with_watched(workspace, list_runs(workspace))
+    every, problems = with_watched(workspace, list_runs(workspace))
+    for problem in problems:
+        err().line(clean(problem))
     words = [*arguments.words, *(f"#{tag.removeprefix('#')}" for tag in arguments.tag)]
     words += [f"-{word}" for word in arguments.without]
     runs = found_runs(every, words, with_archived=arguments.archived)

@@ -111,6 +111,11 @@ class StateFolder:
         return f"{FOREIGN_KEY}{self.path}/"
 
     @property
+    def is_unreadable(self) -> bool:
+        """It is not that nothing is in it: it cannot be listed."""
+        return bool(self.problem) and not self.entries and not self.events
+
+    @property
     def counted(self) -> str:
         """``2 runs, 3 states, 1 LoRA file``"""
         states = sum(entry.is_state for entry in self.entries)

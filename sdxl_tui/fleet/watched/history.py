@@ -168,7 +168,7 @@ class WatchedHistory(RunHistory):
 
     def _next_step(self, reading: Reading) -> None:
         """The first of what is written of a step."""
-        took = max(0.0, reading.time - self._time) if self._time else 0.0
+        took = max(0.0, reading.time - self._time) if self._time and reading.time else 0.0
         steps = reading.step - self._step
         self._trained += took
         if not self._brief:
@@ -248,7 +248,7 @@ class WatchedHistory(RunHistory):
 
     def _take_epoch(self, step: int, value: float) -> None:
         """The number of the epoch, written with each step."""
-        if math.isnan(value):
+        if not 0 <= value < 1e9:
             return
         number = int(value) + (not float(value).is_integer())
         if number > (self.epoch_starts[-1][1] if self.epoch_starts else 0):

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
 
 
-def with_watched(workspace: Workspace, runs: Sequence[RunSummary]) -> list[RunSummary]:
-    """``runs`` and the watched ones, the newest first. Raises ``StateFolderError``."""
+def with_watched(workspace: Workspace, runs: Sequence[RunSummary]) -> tuple[list[RunSummary], tuple[str, ...]]:
+    """``runs`` and the watched ones, the newest first, and why folders cannot be listed. Raises ``StateFolderError``."""
     if not workspace.state_folders.exists():
-        return list(runs)
-    from sdxl_tui.fleet.watched.runs import watched_runs  # noqa: PLC0415
+        return list(runs), ()
+    from sdxl_tui.fleet.watched.runs import WatchedRuns  # noqa: PLC0415
 
-    found = watched_runs(workspace, {run.id for run in runs})
-    return sorted((*runs, *found), key=lambda run: (run.created, run.id), reverse=True)
+    watched = WatchedRuns(workspace)
+    found = watched.look({run.id for run in runs})
+    return sorted((*runs, *found), key=lambda run: (run.created, run.id), reverse=True), watched.problems

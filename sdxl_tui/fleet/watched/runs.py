@@ -91,6 +91,11 @@ class WatchedRuns:
             self._scan_at = time.monotonic() + max(SCAN_SECONDS, SHARE * took)
         return found
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Of the folders that cannot be listed, as of the last look: ``/data/kohya: cannot be listed: No such file ...``."""
+        return tuple(f"{folder.path}: {folder.problem}" for folder in self._folders if folder.is_unreadable)
+
     def look_again(self) -> None:
         """The next look goes through the folders."""
         self._scan_at = 0.0

@@ -12,8 +12,8 @@ from engine.foreign.event_file import open_to_read, readings_near
 from engine.foreign.event_record import Reading
 from sdxl_tui.fleet.watched.tags import Meaning, understand
 
-TAIL_BYTES: Final = 32_768
-"""Read of each file: some hundred steps."""
+TAIL_BYTES: Final = (32_768, 1_048_576, 8_388_608)
+"""Read of each file: some hundred steps; more only where pictures and texts stand so near the end that there are none."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,26 @@ def read_tail(files: Sequence[tuple[Path, os.stat_result]], before: Tail) -> Tai
     for path, status in files[-2:]:  # a new file may hold nothing yet
         try:
             descriptor = open_to_read(path)
-            try:
-                start = max(0, status.st_size - TAIL_BYTES)
-                readings = readings_near(descriptor, start, status.st_size - start)
-            finally:
-                os.close(descriptor)
         except OSError:
             continue
-        found = _newer(found, readings)
+        try:
+            found = _newer(found, _last_readings(descriptor, status.st_size))
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
     return found
+
+
+def _last_readings(descriptor: int, size: int) -> list[Reading]:
+    """From so far before the end that a step is among them."""
+    readings: list[Reading] = []
+    for length in TAIL_BYTES:
+        start = max(0, size - length)
+        readings = readings_near(descriptor, start, size - start)
+        if start == 0 or any(reading.tag is not None and understand(reading.tag).is_by_step for reading in readings):
+            break
+    return readings
 
 
 def _newer(before: Tail, readings: Sequence[Reading]) -> Tail:

@@ -24,7 +24,8 @@ SHARE: Final = 50
 class WatchedWatch:
     """Calls ``seen(runs)`` with the watched runs, newest first, or ``failed(reason)``; only on changes.
 
-    ours: the ids that no watched run may have. All are called in the watch's thread, a daemon.
+    troubled: is told of a folder that cannot be listed, once. ours: the ids that no watched run may have. All are called in the
+    watch's thread, a daemon.
     """
 
     def __init__(
@@ -33,14 +34,15 @@ class WatchedWatch:
         seen: Callable[[tuple[RunSummary, ...]], None],
         failed: Callable[[str], None],
         ours: Callable[[], Collection[str]],
+        troubled: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.workspace = workspace
-        self._seen, self._failed, self._ours = seen, failed, ours
+        self._seen, self._failed, self._ours, self._troubled = seen, failed, ours, troubled
+        self._told: tuple[str, ...] = ()
         self._runs: WatchedRuns | None = None
         self._last: tuple[RunSummary, ...] | str = ()
         self._wake = threading.Event()
         self._ended = False
-        self._is_asked = False
         self._thread = threading.Thread(target=self._run, name="watched-runs", daemon=True)
 
     def start(self) -> None:
@@ -49,7 +51,6 @@ class WatchedWatch:
 
     def look_now(self) -> None:
         """Do not wait for the next look: a folder was just added or taken away."""
-        self._is_asked = True
         self._wake.set()
 
     def stop(self) -> None:
@@ -62,6 +63,7 @@ class WatchedWatch:
             self._wake.clear()
             began = time.monotonic()
             found = self._look()
+            self._tell_problems()
             if found != self._last and not self._ended:
                 self._last = found
                 if isinstance(found, str):
@@ -72,6 +74,14 @@ class WatchedWatch:
             is_fresh = not isinstance(found, str) and any(run.moves(now) for run in found)
             self._wake.wait(max(FRESH_SECONDS if is_fresh else QUIET_SECONDS, SHARE * took))
 
+    def _tell_problems(self) -> None:
+        """Once of each folder, until it can be listed again."""
+        problems = self._runs.problems if self._runs is not None else ()
+        for problem in problems:
+            if problem not in self._told and not self._ended:
+                self._troubled(problem)
+        self._told = problems
+
     def _look(self) -> tuple[RunSummary, ...] | str:
         if self._runs is None:
             if not self.workspace.state_folders.exists():
@@ -79,9 +89,6 @@ class WatchedWatch:
             from sdxl_tui.fleet.watched.runs import WatchedRuns  # noqa: PLC0415 - few have any
 
             self._runs = WatchedRuns(self.workspace)
-        if self._is_asked:
-            self._is_asked = False
-            self._runs.look_again()
         try:
             return self._runs.look(self._ours())
         except (UserError, OSError) as error:

@@ -129,14 +129,16 @@ async def test_keys_that_steer_say_why_not(
     assert before == (contents(kohya / "output"), sorted(path.name for path in (kohya / "logs").rglob("*")))
 
 
-async def test_c_goes_to_what_it_saved(workspace: Workspace, training: Training, kohya: Path) -> None:
+async def test_c_goes_to_what_it_saved(
+    workspace: Workspace, training: Training, kohya: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdxl_tui.fleet.watched.runs.SCAN_SECONDS", 0.1)
     app = SdxlTui(workspace)
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for_text(pilot, "fox")
         await pilot.press("c")
         await wait_for(pilot, lambda: "has saved no state or LoRA file yet" in titles(app))
         made_state(kohya / "output/fox-state")
-        app.on_look_now()
         await wait_for(pilot, lambda: any(run.watched and run.watched.saved for run in app.runs or ()))
         await pilot.press("c")
         await wait_for_text(pilot, "Train on")
@@ -223,6 +225,21 @@ async def test_a_run_that_goes_is_said_to_be_gone(workspace: Workspace, training
         training.folder.rmdir()
         await wait_for_text(pilot, "event files are gone")
         training.folder.mkdir()
+
+
+async def test_a_folder_that_goes_is_said_to_be_gone(
+    workspace: Workspace, kohya: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdxl_tui.fleet.watched.runs.SCAN_SECONDS", 0.1)
+    Training(kohya / "logs", "fox20240612103000").train(3).end()
+    app = SdxlTui(workspace)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_for_text(pilot, "fox")
+        kohya.rename(kohya.with_name("unmounted"))
+        await wait_for(pilot, lambda: "cannot be listed: No such file or directory" in titles(app))
+        await wait_for_text(pilot, "No runs yet")
+        kohya.with_name("unmounted").rename(kohya)
+        await wait_for(pilot, lambda: any("fox" in line and "watched" in line for line in screen_lines(app)))
 
 
 async def test_a_list_that_cannot_be_read_is_said_and_ours_are_shown(runs: RunField, workspace: Workspace) -> None:

@@ -117,6 +117,14 @@ def test_what_only_our_runs_can_do_is_refused_and_says_what_to_do(
     assert contents(kohya) == before
 
 
+def test_a_folder_that_is_gone_is_said_to_be(command: CommandLine, kohya: Path) -> None:
+    kohya.rename(kohya.with_name("unmounted"))
+    said = command("runs", "--json")
+    assert (said.code, said.json) == (0, [])
+    assert f"{kohya}: cannot be listed: No such file or directory" in said.err
+    assert "cannot be listed" in command("folders").out
+
+
 def test_a_list_that_cannot_be_read_hides_nothing_in_silence(command: CommandLine) -> None:
     (command.workspace / "state-folders.json").write_text("{")
     said = command("runs")

@@ -8,16 +8,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from sdxl_tui.fleet.across import Across, x_of
 from sdxl_tui.fleet.run_history import Curve
 from sdxl_tui.fleet.watched import history as history_module
 from sdxl_tui.fleet.watched.history import AVERAGED, WatchedHistory, watched_trend
 from sdxl_tui.fleet.watched.tags import Meaning, understand
-from sdxl_tui.widgets.run_charts import Measured, next_measured
+from sdxl_tui.widgets.axis import decimal_text
+from sdxl_tui.widgets.chart import LineChart
+from sdxl_tui.widgets.run_charts import Measured, next_measured, show_measured, show_rate, x_axis
 from tests.engine.foreign.test_event_file import frame, scalar
 from tests.sdxl_tui.watched_field import Training
 
@@ -109,8 +115,6 @@ def test_what_is_trained_anew_replaces_what_stood_there(tmp_path: Path, attempts
 
 def test_a_writer_that_says_from_where_it_begins_anew(tmp_path: Path) -> None:
     """TensorBoard's purge, within a file."""
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # noqa: PLC0415
-
     start = frame(Event(wall_time=9.0, step=6, session_log=SessionLog(status=SessionLog.START)).SerializeToString())
     event_file(tmp_path, 1, [*steps(1, 10, 1.0), start, *steps(6, 7, 2.0)])
     history = read(tmp_path)
@@ -194,6 +198,41 @@ def test_hostile_names_are_shown_clean(tmp_path: Path) -> None:
     history = read(event_file(tmp_path, 1, records).parent)
     for name in (*history.others, *history.lr):
         assert name.isprintable() and "evil" in name
+
+
+NUMBERS = st.floats() | st.sampled_from([1e308, -1e308, 1e-308, 3e38])
+MOMENTS = st.floats() | st.floats(1.7e9, 1.8e9)
+NAMES = st.sampled_from(
+    ["loss/current", "loss/average", "lr/unet", "lr/d*lr/unet", "epoch", "loss/epoch_average", "loss/validation", "x"]
+)
+
+
+@given(st.lists(st.tuples(NAMES, st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50), NUMBERS, MOMENTS), max_size=40))
+@QUICK
+def test_absurd_steps_times_and_numbers_can_be_drawn(
+    tmp_path: Path, values: list[tuple[str, int, float, float]]
+) -> None:
+    """On every axis, as every curve; what is not measured is not drawn, and no place on the axis is lost."""
+    records = []
+    for tag, step, value, moment in values:
+        tensor = make_tensor_proto(np.float64(value))
+        summary = Summary(value=[Summary.Value(tag=tag, tensor=tensor)])
+        records.append(frame(Event(wall_time=moment, step=step, summary=summary).SerializeToString()))
+    folder = tmp_path / os.urandom(8).hex()
+    event_file(folder, 1, records)
+    history = read(folder)
+    chart = LineChart(y_text=decimal_text)
+    what: str = Measured.LOSS
+    for across in Across:
+        for _ in range(len(history.others) + 4):
+            show_measured(chart, history, x_axis(history, across), what)
+            assert chart.rows_for(60, 12)
+            what = next_measured(what, history)
+        show_rate(chart, history, None, 0, x_axis(history, across))
+        assert chart.rows_for(60, 12)
+    for curve in (history.loss, history.loss_avg, history.seconds, *history.lr.values(), *history.others.values()):
+        assert all(math.isfinite(value) or math.isnan(value) for value in curve.values)
+        assert list(curve.steps) == sorted(set(curve.steps))
 
 
 def test_ten_thousand_names_do_not_fill_the_memory(tmp_path: Path) -> None:

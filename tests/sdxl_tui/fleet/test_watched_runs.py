@@ -15,7 +15,7 @@ from sdxl_tui.fleet.watched.event_folder import run_name
 from sdxl_tui.fleet.watched.record import FRESH_SECONDS, WatchedRunError
 from sdxl_tui.fleet.watched.runs import WatchedRuns, find_watched, watched_runs
 from sdxl_tui.workspace import Workspace
-from tests.engine.foreign.test_event_file import scalar
+from tests.engine.foreign.test_event_file import frame, scalar
 from tests.sdxl_tui.watched_field import Training, aged, contents, empty_workspace, made_lora, made_state
 
 
@@ -179,6 +179,23 @@ def test_empty_garbled_and_vanished_runs_are_rows(workspace: Workspace, kohya: P
             path.unlink()
     shelf.look_again()
     assert shelf.look() == ()
+
+
+def test_pictures_at_the_end_hide_no_figures(workspace: Workspace, kohya: Path) -> None:
+    """Samples are logged as pictures; what is measured stands before them."""
+    path = kohya / "logs/fox/events.out.tfevents.1.h"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(scalar("loss", 0.5, 7) + b"".join(frame(os.urandom(400_000)) for _ in range(3)))
+    add_folder(workspace, kohya)
+    assert (only(workspace).step, only(workspace).loss) == (7, 0.5)
+
+
+def test_our_own_event_files_are_no_run_of_others(workspace: Workspace, tmp_path: Path) -> None:
+    folder = workspace.runs / "fox-20261124-100000"
+    Training(folder.parent, folder.name, tracker="tensorboard").train(1).end()
+    (folder / "run.json").write_text("{}")
+    add_folder(workspace, tmp_path)
+    assert watched_runs(workspace) == ()
 
 
 def test_a_run_of_others_is_found_by_its_beginning_and_refused_where_ours_are_meant(
