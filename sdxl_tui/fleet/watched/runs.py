@@ -27,7 +27,7 @@ from sdxl_tui.workspace import Workspace
 SCAN_SECONDS: Final = 10.0
 """Between two looks through the folders, at least."""
 SHARE: Final = 100
-"""A look through the folders is followed by this many times as long without one: one part in a hundred of a core."""
+"""A look through the folders is followed by this many times what it took of the processor without one."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class WatchedRuns:
     def look(self, taken: Collection[str] = ()) -> tuple[RunSummary, ...]:
         """All of them now, the newest first. taken: ids that are ours. Raises ``StateFolderError`` for an unreadable list."""
         named = read_folders(self.workspace)
-        began_at = time.monotonic()
+        began_at, used = time.monotonic(), time.thread_time()
         is_scan = named != self._named or began_at >= self._scan_at
         if is_scan:
             self._folders, self._named = tuple(find_states(folder) for folder in named), named
@@ -88,7 +88,7 @@ class WatchedRuns:
         found = self._summaries(places, taken, again=is_scan)
         if is_scan:
             took = time.monotonic() - began_at
-            self._scan_at = time.monotonic() + max(SCAN_SECONDS, SHARE * took)
+            self._scan_at = time.monotonic() + max(SCAN_SECONDS, 5 * took, SHARE * (time.thread_time() - used))
         return found
 
     @property

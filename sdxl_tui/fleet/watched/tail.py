@@ -12,8 +12,8 @@ from engine.foreign.event_file import open_to_read, readings_near
 from engine.foreign.event_record import Reading
 from sdxl_tui.fleet.watched.tags import Meaning, understand
 
-TAIL_BYTES: Final = (32_768, 1_048_576, 8_388_608)
-"""Read of each file: some hundred steps; more only where pictures and texts stand so near the end that there are none."""
+TAIL_BYTES: Final = (8192, 262_144, 8_388_608)
+"""Read of each file: some twenty steps; more only where pictures and texts stand so near the end that there are none."""
 
 
 @dataclass(frozen=True)

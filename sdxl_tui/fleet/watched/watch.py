@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 FRESH_SECONDS: Final = 2.0
 """Between looks while any of them writes."""
 QUIET_SECONDS: Final = 5.0
-SHARE: Final = 50
-"""A look is followed by this many times as long without one, at least."""
 
 
 class WatchedWatch:
@@ -72,7 +70,7 @@ class WatchedWatch:
                     self._seen(found)
             took, now = time.monotonic() - began, time.time()
             is_fresh = not isinstance(found, str) and any(run.moves(now) for run in found)
-            self._wake.wait(max(FRESH_SECONDS if is_fresh else QUIET_SECONDS, SHARE * took))
+            self._wake.wait(max(FRESH_SECONDS if is_fresh else QUIET_SECONDS, took))
 
     def _tell_problems(self) -> None:
         """Once of each folder, until it can be listed again."""
