@@ -44,7 +44,7 @@ class FoldersDialog(ModalScreen[str]):
         }
         #about, #shown { height: auto; color: $foreground 70%; }
         #about { margin-bottom: 1; }
-        PathInput { width: 1fr; }
+        LabelledField > PathInput { width: 9fr; }
         #shown { margin-top: 1; }
         #failure { height: auto; min-height: 1; color: $error; }
         KeyBar { background: $surface; padding: 0; margin-top: 1; }

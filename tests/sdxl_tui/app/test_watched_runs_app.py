@@ -187,6 +187,17 @@ async def test_f_adds_a_folder_and_takes_one_away(runs: RunField, training: Trai
         await wait_for_text(pilot, "No runs yet")
 
 
+async def test_a_path_that_is_longer_than_its_field_is_seen_at_its_end(runs: RunField) -> None:
+    """A field of one line has no scrollbar: it would stand where the text does."""
+    app = SdxlTui(runs.workspace)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_for_text(pilot, "watch a folder of sd-scripts")
+        await pilot.press("f")
+        await wait_for(pilot, lambda: isinstance(app.screen, FoldersDialog))
+        await pilot.press(*("/data" + 12 * "/folder" + "/kohya"))
+        await wait_for_text(pilot, "folder/kohya")
+
+
 async def test_the_help_says_what_is_watched(workspace: Workspace, training: Training) -> None:
     app = SdxlTui(workspace)
     async with app.run_test(size=(120, 60)) as pilot:
