@@ -1,4 +1,4 @@
-"""What runs of other trainers cost: the first frame with 200 added folders, idling with them, a growing one, a million events.
+"""What runs of other trainers cost: the first frame with 200 added folders, idling, growing ones, a million events.
 
     python -m benchmarks.watched_runs [--rounds N] [--events N]
 
@@ -133,6 +133,35 @@ def growing() -> None:
             writer.join()
 
 
+def many_growing(runs: int = 64) -> None:
+    """The table of runs that log two steps a second each."""
+    with tempfile.TemporaryDirectory() as root, workspace_of(0) as workspace:
+        paths = [logged(Path(root, f"logs/run{number}"), int(time.time()) - number) for number in range(runs)]
+        show(workspace, [Path(root)])
+        ended = threading.Event()
+
+        def write() -> None:
+            step = 0
+            while not ended.wait(0.5):
+                step += 1
+                data = step_of(step, time.time())
+                for path in paths:
+                    with path.open("ab") as file:
+                        file.write(data)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        terminal = Terminal([sys.executable, "-m", "sdxl_tui", "--workspace", str(workspace.path)])
+        try:
+            terminal.read_until(lambda text: b"watched" in text)
+            terminal.count_for(SETTLE_SECONDS)
+            costs(terminal, f"the table of {runs} watched runs of 2 steps a second")
+        finally:
+            terminal.kill()
+            ended.set()
+            writer.join()
+
+
 def long(events: int) -> None:
     """One file of many events: the first picture, and all of it."""
     with tempfile.TemporaryDirectory() as root:
@@ -162,6 +191,7 @@ def main() -> None:
     asked = parser.parse_args()
     frames(asked.rounds)
     growing()
+    many_growing()
     long(asked.events)
 
 

@@ -237,7 +237,6 @@ class SdxlTui(TypesAhead, FrugalFrames):
                 self._show_runs(runs, ())
         self._queue_watch.start()
         self._gpu_watch.start()
-        self.call_after_refresh(self._watched_watch.start)  # the first frame does not wait for folders of others
         if self.config.keys:
             self.set_keymap(dict(self.config.keys))
             self.set_timer(KEYS_SECONDS, self._check_keys)
@@ -271,6 +270,8 @@ class SdxlTui(TypesAhead, FrugalFrames):
         self._show_runs(message.runs, self._watched)
 
     def _show_runs(self, ours: tuple[RunSummary, ...], watched: tuple[RunSummary, ...]) -> None:
+        if self._ours is None and not self._watched_watch.has_begun:
+            self.call_after_refresh(self._watched_watch.start)  # the first frame does not wait for folders of others
         self._ours, self._watched = ours, watched
         self.runs = (
             tuple(sorted((*ours, *watched), key=lambda run: (run.created, run.id), reverse=True)) if watched else ours

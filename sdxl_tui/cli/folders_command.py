@@ -51,8 +51,8 @@ def add_commands(commands: Commands) -> None:
             about="""Choose folders of sd-scripts, or of other trainers, that are shown: the runs by their TensorBoard event files
             (--logging_dir) in the table of runs, with their curves, followed while they are written; the training states and
             LoRA files among the checkpoints, with everything that is stored in them. 'add' and 'remove' change the list, 'list'
-            prints what is found. Nothing in these folders is ever changed, and nothing in their files is run. Four folders deep
-            is looked, without following links.
+            prints what is found. Nothing in these folders is ever changed, and nothing in their files is run. They are looked
+            through up to four folders deep, without following links.
 
             Whether such a run still trains is not known; when it last wrote is. It is stopped and steered where it was started.
             A training goes on from one of its files with 'continue FILE', or with c in the app.""",

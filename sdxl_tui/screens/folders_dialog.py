@@ -71,7 +71,7 @@ class FoldersDialog(ModalScreen[str]):
             box.border_title = Content(" Folders of others ")
             yield Static(
                 "Of sd-scripts or another trainer: runs by their TensorBoard event files, training states, LoRA files. They are "
-                "only read. Four folders deep is looked; tab completes.",
+                "only read, up to four folders deep. Tab completes a path.",
                 id="about",
             )
             yield LabelledField("Folder", self._path)

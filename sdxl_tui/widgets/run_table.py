@@ -85,7 +85,8 @@ def _best(runs: Sequence[ComparedRun]) -> set[tuple[int, int]]:
 def settings_table(runs: Sequence[ComparedRun], compared: SettingsCompared, width: int) -> Content:
     """A setting a line, each value once, behind it the letters of the runs that have it."""
     by_id = {one.run.id: one for one in runs}
-    alike = f"  {format_count(compared.alike)} settings alike"
+    profiles = len(runs) - len(compared.watched)
+    alike = f"  {format_count(compared.alike)} settings alike" if profiles > 1 else ""
     lines = [Content.assemble(("What differs", "bold"), (alike, MUTED))]
     names = max((cell_len(setting.name) for setting in compared.differing), default=0)
     names = min(names, max(16, width // 3))
@@ -102,7 +103,7 @@ def settings_table(runs: Sequence[ComparedRun], compared: SettingsCompared, widt
             line += Content(f" {text}")
             room += cells
         lines.append(line)
-    if not compared.differing and len(runs) - len(compared.watched) > 1:
+    if not compared.differing and profiles > 1:
         lines.append(Content.styled("Nothing: they train the same profile.", MUTED))
     letters = [by_id[run_id] for run_id in compared.watched if run_id in by_id]
     if letters:

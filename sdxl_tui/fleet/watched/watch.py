@@ -39,13 +39,16 @@ class WatchedWatch:
         self._told: tuple[str, ...] = ()
         self._runs: WatchedRuns | None = None
         self._last: tuple[RunSummary, ...] | str = ()
+        self.has_begun = False
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="watched-runs", daemon=True)
 
     def start(self) -> None:
-        """Look for the first time, then again and again."""
-        self._thread.start()
+        """Look for the first time, then again and again; not twice."""
+        if not self.has_begun:
+            self.has_begun = True
+            self._thread.start()
 
     def look_now(self) -> None:
         """Do not wait for the next look: a folder was just added or taken away."""
