@@ -57,6 +57,41 @@ has all of it.
 `export` writes a config_file, its dataset_config and a file of prompts. What sd-scripts has no words for stands at the head of
 the config as comments, and in the output of the command.
 
+## Watching runs of sd-scripts
+
+```sh
+sdxl-tui folders add ~/kohya          # with logs and output in it; both may be added on their own
+sdxl-tui runs state:watched           # or look at Runs in the app; f adds a folder there
+sdxl-tui compare fox-20240612 owl     # of either kind
+sdxl-tui folders remove ~/kohya       # changes nothing in it
+```
+
+A run is a folder with TensorBoard event files: `LOGGING_DIR/<log_prefix><moment>/<log_tracker_name>/events.out.tfevents.*`.
+It is called by `--output_name` where `--log_config` was given, else by
+`--log_prefix`, else by the folder that was added, with the moment behind it.
+
+| scalar | is shown as |
+| --- | --- |
+| `loss/current` | the loss of each step |
+| `loss/average` | its average: of sd-scripts over the last epoch. Where none is written, one of 100 values is taken |
+| `lr/d*lr/GROUP`, else `lr/GROUP`, `lr` | the rate of a group |
+| `loss/validation/step_average`, else `loss/validation/epoch_average` | the held-out loss |
+| `norm/avg_grad_norm` | the gradient's norm |
+| `loss/epoch_average`, `loss/epoch` | by their names, where the epoch ended: their own step is its number |
+| everything else: `max_norm/…`, `loss/validation/…_divergence` … | by its name, with `m` on the run's page |
+| OneTrainer's `loss/train_step`, `smooth_loss/train_step` | the loss, its average |
+| OneTrainer's `loss/validation_step/total_average` | the held-out loss |
+| `loss`, `train_loss`, `lr`, `learning_rate` of others | the loss, the rate |
+
+- **How many steps are planned** is told by `--log_config`, or by `ss_max_train_steps` in a LoRA file that the run saved.
+  Without them there is no bar and no time left.
+- **What it saved** is found in all folders that were added: by `ss_training_started_at` in the LoRA file and, where two began
+  together, by its name. Without that entry by having been saved while the run was written, or within 15 minutes after.
+- **`--resume`** of sd-scripts logs into a folder of its own, so it is a run of its own. Other trainers log on in the same
+  folder: the later file counts from its first step, with a mark there.
+- **The order of files** is that of the moments in their names. A replaced file is read anew; a folder that is gone keeps what
+  was read until the app closes.
+
 ## Going on from a state or a LoRA
 
 ```sh
@@ -67,7 +102,7 @@ sdxl-tui continue output/last.safetensors --rank 8 --lr 1e-4 --profile mine   # 
 ```
 
 This starts a run of its own with the weights of the file. `--dry-run` shows the plan and starts nothing, `--json` has all of
-it. In the app, `c` on a state or LoRA file among the checkpoints (`sdxl-tui states add DIR`) does the same, with the stored
+it. In the app, `c` on a state or LoRA file among the checkpoints (`sdxl-tui folders add DIR`) does the same, with the stored
 curve beside the new one.
 
 | what | where it comes from |

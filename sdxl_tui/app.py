@@ -27,6 +27,7 @@ from sdxl_tui.fleet.happenings import Happenings, refusal
 from sdxl_tui.fleet.queue.watch import QueueWatch
 from sdxl_tui.fleet.run_marks import RunMarks
 from sdxl_tui.fleet.watch import RunsWatch
+from sdxl_tui.fleet.watched.watch import WatchedWatch
 from sdxl_tui.screens.place import OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
 from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.settled_memory import settle_memory
@@ -76,6 +77,27 @@ class RunsSeen(Message):
     runs: tuple[RunSummary, ...]
     happened: Sequence[Happening] = ()
     """To them since they were seen before."""
+
+
+@dataclass
+class WatchedSeen(Message):
+    """The runs of other trainers changed."""
+
+    runs: tuple[RunSummary, ...]
+
+
+@dataclass
+class WatchedUnreadable(Message):
+    """The list of the folders that they lie in cannot be read."""
+
+    reason: str
+
+
+@dataclass
+class FolderUnreadable(Message):
+    """A folder that they lie in cannot be listed."""
+
+    reason: str
 
 
 @dataclass
@@ -175,6 +197,15 @@ class SdxlTui(TypesAhead, FrugalFrames):
             lambda went: self._tell(QueueWentOn(went)),
             lambda reason: self._tell(QueueStopped(reason)),
         )
+        self._ours: tuple[RunSummary, ...] | None = None
+        self._watched: tuple[RunSummary, ...] = ()
+        self._watched_watch = WatchedWatch(
+            workspace,
+            lambda runs: self._tell(WatchedSeen(runs)),
+            lambda reason: self._tell(WatchedUnreadable(reason)),
+            lambda: {run.id for run in self._ours or ()},
+            lambda problem: self._tell(FolderUnreadable(problem)),
+        )
         self._gpu_watch = GpuWatch(lambda gpus: self._tell(GpusSeen(gpus)), lambda: own_runs(self.runs or ()))
         self._is_listening = False
         self._watch.start()
@@ -203,7 +234,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
             case str(reason):
                 self._tell(RunsUnreadable(reason))
             case tuple(runs):
-                self.runs = runs
+                self._show_runs(runs, ())
         self._queue_watch.start()
         self._gpu_watch.start()
         if self.config.keys:
@@ -221,6 +252,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
         self._watch.stop()
         self._queue_watch.stop()
         self._gpu_watch.stop()
+        self._watched_watch.stop()
 
     def _tell(self, message: Message) -> None:
         """Called in the watch's thread; what is found before the app runs is taken at its start."""
@@ -235,7 +267,34 @@ class SdxlTui(TypesAhead, FrugalFrames):
             if happening.event in self.config.notify.on:
                 self._ask_for_attention(happening)
         self.runs_problem = ""
-        self.runs = message.runs
+        self._show_runs(message.runs, self._watched)
+
+    def _show_runs(self, ours: tuple[RunSummary, ...], watched: tuple[RunSummary, ...]) -> None:
+        if self._ours is None and not self._watched_watch.has_begun:
+            self.call_after_refresh(self._watched_watch.start)  # the first frame does not wait for folders of others
+        self._ours, self._watched = ours, watched
+        self.runs = (
+            tuple(sorted((*ours, *watched), key=lambda run: (run.created, run.id), reverse=True)) if watched else ours
+        )
+
+    def on_watched_seen(self, message: WatchedSeen) -> None:
+        """Runs of other trainers stand among ours; before ours are known, they wait."""
+        if self._ours is None:
+            self._watched = message.runs
+        else:
+            self._show_runs(self._ours, message.runs)
+
+    def on_folder_unreadable(self, message: FolderUnreadable) -> None:
+        """Its runs are not in the table until it can be."""
+        words = f"{clean(message.reason)}. What it holds is not shown until it can be."
+        self.notify(words, title="Runs of others", severity="warning", markup=False, timeout=10)
+
+    def on_watched_unreadable(self, message: WatchedUnreadable) -> None:
+        """They are not shown then; ours are."""
+        self.notify(
+            clean(message.reason, lines=True), title="Runs of others", severity="error", markup=False, timeout=12
+        )
+        self._show_runs(self._ours or (), ())
 
     def _ask_for_attention(self, happening: Happening) -> None:
         """Ring, or have the desktop show it, as the user's configuration says. The text is cleaned there."""
@@ -245,7 +304,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
     def on_runs_unreadable(self, message: RunsUnreadable) -> None:
         """The runs folder cannot be read: the Runs place says so until it can."""
         self.runs_problem = message.reason
-        self.runs = ()
+        self._ours, self.runs = None, ()
 
     def on_gpus_seen(self, message: GpusSeen) -> None:
         """For whatever shows them."""
@@ -302,6 +361,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
     def on_look_now(self) -> None:
         """A screen has done something to runs."""
         self._watch.look_now()
+        self._watched_watch.look_now()
         self._queue_watch.look_now()
 
     def on_open_place(self, message: OpenPlace) -> None:
@@ -326,7 +386,13 @@ class SdxlTui(TypesAhead, FrugalFrames):
         self._go_from_here(PlaceName.RUNS)
         while len(self.screen_stack) > 1:
             await self.pop_screen()
-        await self.push_screen(RunScreen(self.workspace, message.run_id))
+        run = next((run for run in self._watched if run.id == message.run_id), None)
+        if run is None:
+            await self.push_screen(RunScreen(self.workspace, message.run_id))
+        else:
+            from sdxl_tui.screens.watched_run import WatchedRunScreen  # noqa: PLC0415 - few have any
+
+            await self.push_screen(WatchedRunScreen(self.workspace, run))
 
     async def on_open_checkpoints(self, message: OpenCheckpoints) -> None:
         """A screen asks for a run's checkpoints."""

@@ -46,6 +46,8 @@ class RunState(StrEnum):
     FAILED = "failed"
     KILLED = "killed"
     LOST = "lost"
+    WATCHED = "watched"
+    """Another trainer's run, known by what it writes: nothing of it is ours, and whether it lives is not known."""
 
 
 WORKING: Final = frozenset(

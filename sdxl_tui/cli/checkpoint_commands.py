@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, whole_number
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.run_commands import add_run_argument
@@ -109,7 +110,6 @@ def inspect_checkpoint(arguments: argparse.Namespace) -> int:
         CheckpointError,
         describe,
         newest_whole,
-        resolve_checkpoint,
         verify,
     )
     from sdxl_tui.cli.checkpoint_text import checkpoint_as_json, print_checkpoint  # noqa: PLC0415
@@ -118,7 +118,7 @@ def inspect_checkpoint(arguments: argparse.Namespace) -> int:
     if is_foreign(arguments.checkpoint):
         return inspect_foreign(arguments.checkpoint, json=arguments.json)
 
-    folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace_to_read(arguments))
     summary = describe(folder)
     damage = None if summary.is_whole else summary.integrity
     if damage is None:

@@ -18,6 +18,7 @@ from sdxl_tui.cli.arguments import (
     whole_number,
 )
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument, run_of
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.file_starts import continue_from_file, is_start, refuse
 from sdxl_tui.cli.finishing import add_finish_first_option, finish_first
 from sdxl_tui.cli.opening import workspace_to_read
@@ -199,7 +200,7 @@ def _continue(arguments: argparse.Namespace) -> int:
 
 
 def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
-    from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
+    from engine.checkpoint.describe import describe  # noqa: PLC0415
     from engine.profile.load import read_snapshot  # noqa: PLC0415
     from sdxl_tui.cli.plan_text import print_left_out, print_plan  # noqa: PLC0415
     from sdxl_tui.fleet.children import inheritance, make_child  # noqa: PLC0415
@@ -207,7 +208,7 @@ def _go_on(arguments: argparse.Namespace, planner: Planner, route: str) -> int:
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, route)
-    folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace)
     if getattr(arguments, "finish_first", False):
         return finish_first(arguments, workspace, folder, planner)
     summary = describe(folder)

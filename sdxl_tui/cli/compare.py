@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, UsageError, add_command
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.foreign_files import is_foreign
 from sdxl_tui.cli.opening import workspace_to_read
 from sdxl_tui.cli.output import Column, err, out
@@ -17,6 +18,8 @@ from sdxl_tui.terminal.numbers import format_count, format_duration, format_loss
 
 if TYPE_CHECKING:
     from sdxl_tui.fleet.comparison import Comparison
+    from sdxl_tui.fleet.runs import RunSummary
+    from sdxl_tui.workspace import Workspace
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,7 +37,7 @@ def add_commands(commands: Commands) -> None:
 
         Of runs, two or more by their names alone, it shows how each did (the last and the lowest running average of the
         loss, the last and the lowest loss on held-out images, each with its step) and the settings in which their profiles
-        differ. RUN@latest is a run's newest checkpoint.""",
+        differ. RUN@latest is a run's newest checkpoint. A run of another trainer ('folders add') is compared by its curves.""",
         examples=[
             "sdxl-tui compare demo@10 demo@20",
             "sdxl-tui compare latest ./step-00000020",
@@ -74,19 +77,18 @@ def _is_run_name(thing: str) -> bool:
 def compare_runs(arguments: argparse.Namespace) -> int:
     """Figures and settings of any number of runs."""
     from sdxl_tui.fleet.run_comparison import best_text, compare_settings, figures_of  # noqa: PLC0415
-    from sdxl_tui.fleet.run_history import RunHistory  # noqa: PLC0415
-    from sdxl_tui.fleet.runs import find_run, summarize  # noqa: PLC0415
+    from sdxl_tui.fleet.run_page import history_of  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
-    found = {run.id: run for run in (find_run(workspace, name) for name in arguments.things)}
+    found = {run.id: run for run in (_run_named(workspace, name) for name in arguments.things)}
     if len(found) < 2:
         raise UsageError(
             f"both are the run {next(iter(found))}", hint="Name another run, or two checkpoints of this one."
         )
-    summaries = [summarize(run) for run in found.values()]
+    summaries = list(found.values())
     figures = []
-    for run in found.values():
-        history = RunHistory(run)
+    for run in summaries:
+        history = history_of(run)
         history.poll()
         while not history.caught_up:
             history.poll()
@@ -120,25 +122,45 @@ def compare_runs(arguments: argparse.Namespace) -> int:
             for run, one in zip(summaries, figures, strict=True)
         ],
     )
-    out().line()
+    if settings.differing:
+        out().line()
     for setting in settings.differing:
         out().line(out().paint(setting.name, "bold"))
         width = max(len(text) for text, _ in setting.values)
         for text, ids in setting.values:
             out().line(f"  {text.ljust(width)}  {', '.join(ids)}")
-    err().line(f"{len(settings.differing)} settings differ; {format_count(settings.alike)} are the same.")
+    if len(summaries) - len(settings.watched) > 1:
+        err().line(f"{len(settings.differing)} settings differ; {format_count(settings.alike)} are the same.")
+    for run_id in settings.watched:
+        err().line(f"{clean(run_id)} is another trainer's: it has no profile of ours whose settings could be compared.")
     for run_id in settings.unreadable:
         err().line(f"The profile of {clean(run_id)} cannot be read; it is left out.")
     return EXIT_OK
+
+
+def _run_named(workspace: Workspace, name: str) -> RunSummary:
+    """A run of ours, or one that is watched."""
+    from sdxl_tui.fleet.runs import find_run, summarize  # noqa: PLC0415
+    from sdxl_tui.fleet.watched.record import WatchedRunError  # noqa: PLC0415
+
+    try:
+        return summarize(find_run(workspace, name))
+    except WatchedRunError:
+        from sdxl_tui.fleet.watched.runs import find_watched  # noqa: PLC0415
+
+        found = find_watched(workspace, name)
+        if found is None:
+            raise
+        return found
 
 
 def compare_checkpoints(arguments: argparse.Namespace) -> int:
     """Everything that differs between two."""
     from sdxl_tui.fleet.comparison import compare  # noqa: PLC0415 - slow
 
-    runs = workspace_to_read(arguments).runs
+    workspace = workspace_to_read(arguments)
     first, second = arguments.things
-    found = compare(_place(first, runs), _place(second, runs))
+    found = compare(_place(first, workspace), _place(second, workspace))
     if arguments.json:
         out().json(_as_json(found))
         return EXIT_OK
@@ -154,10 +176,8 @@ def compare_checkpoints(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _place(named: str, runs: Path) -> Path:
-    from engine.checkpoint.describe import resolve_checkpoint  # noqa: PLC0415
-
-    return Path(named).expanduser() if is_foreign(named) else resolve_checkpoint(named, runs)
+def _place(named: str, workspace: Workspace) -> Path:
+    return Path(named).expanduser() if is_foreign(named) else checkpoint_named(named, workspace)
 
 
 def _without_repeats(rows: list[list[str]], at: int) -> list[str]:

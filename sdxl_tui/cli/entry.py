@@ -23,6 +23,7 @@ from sdxl_tui.cli import (
     diff_command,
     export_command,
     family_commands,
+    folders_command,
     fork_command,
     gpus_command,
     import_command,
@@ -38,7 +39,6 @@ from sdxl_tui.cli import (
     run_commands,
     scale_lr,
     schema_command,
-    states_command,
     training_commands,
 )
 from sdxl_tui.cli.arguments import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, add_workspace_option
@@ -125,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
         import_command,
         export_command,
         lora_commands,
-        states_command,
+        folders_command,
     ):
         group.add_commands(commands)
     return parser

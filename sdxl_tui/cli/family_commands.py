@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
 from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of, way_around
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.fleet.runs import find_run
@@ -49,10 +50,10 @@ def add_commands(commands: Commands) -> None:
 
 def verify_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui verify CHECKPOINT``."""
-    from engine.checkpoint.describe import describe, newest_whole, resolve_checkpoint  # noqa: PLC0415 - slow
+    from engine.checkpoint.describe import describe, newest_whole  # noqa: PLC0415 - slow
     from engine.checkpoint.manifest import CheckpointError, read_manifest, verify  # noqa: PLC0415
 
-    folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace_to_read(arguments))
     began = time.monotonic()
     damage = None
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, add_overrides_option, rate_or_factor, whole_number
 from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.child_commands import RATE_HELP, group_rate, rate_of, run_that_holds
 from sdxl_tui.cli.file_starts import refuse
 from sdxl_tui.cli.opening import program, workspace_to_read
@@ -78,14 +79,14 @@ def _list_of(parse: Callable[[str], object]) -> Callable[[str], list[object]]:
 
 def fork_checkpoint(arguments: argparse.Namespace) -> int:
     """``sdxl-tui fork CHECKPOINT``."""
-    from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
+    from engine.checkpoint.describe import describe  # noqa: PLC0415
     from sdxl_tui.cli.plan_text import plan_as_json, print_left_out  # noqa: PLC0415
     from sdxl_tui.fleet.edits import edits_left_out  # noqa: PLC0415
     from sdxl_tui.fleet.queue.chains import queue_siblings  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, "fork")
-    folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace)
     plans = _plans(arguments, describe(folder))
     left = edits_left_out(run_that_holds(folder), folder, plans)
     turn = turn_of(arguments, workspace, always=True)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, EXIT_USER_ERROR, Commands, add_command
 from sdxl_tui.cli.checkpoint_commands import add_checkpoint_argument, run_of
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.opening import workspace_to_read
 from sdxl_tui.cli.output import Printer, err, out
+from sdxl_tui.fleet.runs import refuse_watched
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_bytes
 
@@ -93,9 +95,9 @@ def unpin_checkpoint(arguments: argparse.Namespace) -> int:
 
 def _named(arguments: argparse.Namespace) -> tuple[RunDirectory, str]:
     """The run and the name of the checkpoint that was named."""
-    from engine.checkpoint.describe import CheckpointError, resolve_checkpoint  # noqa: PLC0415 - slow
+    from engine.checkpoint.describe import CheckpointError  # noqa: PLC0415 - slow
 
-    folder = resolve_checkpoint(arguments.checkpoint, workspace_to_read(arguments).runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace_to_read(arguments))
     run = run_of(folder)
     if run is None:
         raise CheckpointError("lies in no run: nothing but you deletes it", where=str(folder))
@@ -122,17 +124,16 @@ def delete_checkpoints(arguments: argparse.Namespace) -> int:
 
 def _folders(arguments: argparse.Namespace) -> list[Path]:
     """The folders that were named, each with its step: a run alone would be its newest checkpoint."""
-    from engine.checkpoint.describe import resolve_checkpoint  # noqa: PLC0415 - slow
-
-    runs = workspace_to_read(arguments).runs
+    workspace = workspace_to_read(arguments)
     for text in arguments.checkpoints:
         if "@" not in text and "/" not in text:
+            refuse_watched(workspace, text)
             raise UserError(
                 "names a run, not one of its checkpoints",
                 where=clean(text),
                 hint=f"Name the step: {clean(text)}@20. All of them: sdxl-tui checkpoints {clean(text)}",
             )
-    return [resolve_checkpoint(text, runs) for text in arguments.checkpoints]
+    return [checkpoint_named(text, workspace) for text in arguments.checkpoints]
 
 
 def _print(printer: Printer, plan: DeletionPlan) -> None:

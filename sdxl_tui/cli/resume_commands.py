@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import UserError
 from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP, add_checkpoint_argument
+from sdxl_tui.cli.checkpoint_place import checkpoint_named
 from sdxl_tui.cli.child_commands import run_that_holds
 from sdxl_tui.cli.file_starts import refuse
 from sdxl_tui.cli.opening import program, workspace_to_read
@@ -87,12 +88,12 @@ def _add_profile_options(parser: argparse.ArgumentParser) -> None:
 
 def resume_run(arguments: argparse.Namespace) -> int:
     """``sdxl-tui resume RUN|CHECKPOINT``."""
-    from engine.checkpoint.describe import describe, resolve_checkpoint  # noqa: PLC0415
+    from engine.checkpoint.describe import describe  # noqa: PLC0415
     from sdxl_tui.fleet.launch import resume  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, "resume")
-    folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace)
     summary = describe(folder)
     run = run_that_holds(folder)
     profile = _settled(_edits(arguments, workspace, run, folder), run, folder, arguments.keep_stored)
@@ -159,12 +160,11 @@ def _step(folder: Path) -> int:
 
 def show_effect(arguments: argparse.Namespace) -> int:
     """``sdxl-tui effect CHECKPOINT [PROFILE]``."""
-    from engine.checkpoint.describe import resolve_checkpoint  # noqa: PLC0415
     from sdxl_tui.cli.plan_text import print_effects  # noqa: PLC0415
     from sdxl_tui.fleet.route_commands import commands_for  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
-    folder = resolve_checkpoint(arguments.checkpoint, workspace.runs)
+    folder = checkpoint_named(arguments.checkpoint, workspace)
     run = run_that_holds(folder)
     edits = _edits(arguments, workspace, run, folder)
     plan = edits.plan

@@ -24,10 +24,14 @@ from sdxl_tui.cli.output import Column, Painted, err, out
 from sdxl_tui.cli.progress import follow
 from sdxl_tui.fleet.run_filter import found_runs
 from sdxl_tui.fleet.runs import RunSummary, find_run, list_runs
+from sdxl_tui.fleet.watched.listing import with_watched
+from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_age, format_duration, format_loss, format_lr, format_speed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sdxl_tui.fleet.watched.record import Watched
 
 FOLLOW_SECONDS: Final = 0.25
 
@@ -39,6 +43,7 @@ STATE_STYLES: Final = {
     RunState.FAILED: "red",
     RunState.KILLED: "red",
     RunState.LOST: "red",
+    RunState.WATCHED: "cyan",
 }
 
 
@@ -53,6 +58,8 @@ def add_commands(commands: Commands) -> None:
 
         Words find runs as '/' does in the app: all must stand in a run's id, state, profile, device, tags or note; #good is
         a tag, profile:character one field, and --without WORD must not fit. Runs that were put away are listed with --archived.
+
+        Runs of other trainers in folders that were added ('folders add DIR') are listed as watched, with when they last wrote.
 
         Columns that do not fit into the terminal are left out; --json has everything.""",
         examples=[
@@ -114,7 +121,9 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
 def show_runs(arguments: argparse.Namespace) -> int:
     """``sdxl-tui runs``."""
     workspace = workspace_to_read(arguments)
-    every = list_runs(workspace)
+    every, problems = with_watched(workspace, list_runs(workspace))
+    for problem in problems:
+        err().line(clean(problem))
     words = [*arguments.words, *(f"#{tag.removeprefix('#')}" for tag in arguments.tag)]
     words += [f"-{word}" for word in arguments.without]
     runs = found_runs(every, words, with_archived=arguments.archived)
@@ -143,18 +152,26 @@ def show_runs(arguments: argparse.Namespace) -> int:
 def _remark(run: RunSummary) -> str:
     """Below its row: why it is in its state, and what its user says of it."""
     away = "put away" if run.labels.archived else ""
-    return "  ".join(part for part in (run.reason, away, run.labels.tags_text, run.labels.note) if part)
+    wrote = f"written {format_age(time.time() - run.watched.written)}" if run.watched else ""
+    return "  ".join(part for part in (run.reason, wrote, away, run.labels.tags_text, run.labels.note) if part)
+
+
+def _steps(run: RunSummary) -> str:
+    if run.total_steps:
+        return f"{run.step}/{run.total_steps}"
+    return str(run.step) if run.watched and run.step else "–"
 
 
 def _row(run: RunSummary) -> list[str | Painted]:
+    moves = run.moves(time.time())
     return [
         run.id,
         Painted(run.state.value, STATE_STYLES.get(run.state, "")),
-        f"{run.step}/{run.total_steps}" if run.total_steps else "–",
-        format_loss(run.loss_avg),
+        _steps(run),
+        format_loss(run.loss if run.loss_avg is None else run.loss_avg),
         format_lr(run.lr),
-        format_speed(run.steps_per_second) if run.alive else "–",
-        format_duration(run.eta_seconds) if run.alive else "–",
+        format_speed(run.steps_per_second) if moves else "–",
+        format_duration(run.eta_seconds) if moves else "–",
         format_age(time.time() - run.created),
         run.device or "–",
     ]
@@ -189,6 +206,16 @@ def run_as_json(run: RunSummary) -> dict[str, Any]:
         "message": run.message,
         "reason": run.reason,
         "directory": str(run.directory.path),
+        "watched": None if run.watched is None else _watched_as_json(run.watched),
+    }
+
+
+def _watched_as_json(watched: Watched) -> dict[str, Any]:
+    return {
+        "folder": str(watched.shown),
+        "written": watched.written,
+        "files": [str(path) for path in watched.files],
+        "saved": [str(file.path) for file in watched.saved],
     }
 
 

@@ -1,4 +1,4 @@
-"""Folders with training states and LoRA files of sd-scripts that the workspace shows beside its own runs.
+"""Folders of sd-scripts (training states, LoRA files, TensorBoard event files) that the workspace shows beside its own runs.
 
 ``WORKSPACE/state-folders.json`` names them; nothing in them is ever changed. Looking is bounded in depth and number and follows
 no link, so that a folder of anything may be named. What is found is read once, by headers, and remembered.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,18 +19,19 @@ from engine.foreign.errors import ForeignFileError
 from engine.foreign.lora_facts import LoraFacts, read_lora_facts
 from engine.foreign.sd_scripts_state import SdScriptsState, is_sd_scripts_state, read_sd_scripts_state, schedule_kind
 from engine.run.records import as_int, read_json_object
+from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
 from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of_foreign
+from sdxl_tui.fleet.watched.event_folder import HPARAMS_FOLDER, is_event_file
 from sdxl_tui.workspace import Workspace
 
 FORMAT: Final = 1
-DEPTH: Final = 3
+DEPTH: Final = 4
 """Folders below the named one that are looked into."""
 LOOKED_AT: Final = 20_000
 """Names in one named folder, after which looking ends."""
 SHOWN: Final = 500
 """States and files of one named folder."""
-FOREIGN_KEY: Final = "/"
-"""Begins the keys of what is not a run's; no run's id begins with it."""
+RUN_RECORD: Final = "run.json"
 LOOK_SECONDS: Final = 10.0
 """Between two looks into the folders."""
 
@@ -100,6 +100,8 @@ class StateFolder:
 
     path: Path
     entries: tuple[ForeignEntry, ...] = ()
+    events: tuple[Path, ...] = ()
+    """The folders in it that hold TensorBoard event files: a run each (``fleet.watched``)."""
     problem: str = ""
     """Why it cannot be listed, or that there is more in it than is shown; empty if neither."""
 
@@ -107,6 +109,19 @@ class StateFolder:
     def key(self) -> str:
         """Another than that of a state that is the named folder itself."""
         return f"{FOREIGN_KEY}{self.path}/"
+
+    @property
+    def is_unreadable(self) -> bool:
+        """It is not that nothing is in it: it cannot be listed."""
+        return bool(self.problem) and not self.entries and not self.events
+
+    @property
+    def counted(self) -> str:
+        """``2 runs, 3 states, 1 LoRA file``"""
+        states = sum(entry.is_state for entry in self.entries)
+        counts = ((len(self.events), "run"), (states, "state"), (len(self.entries) - states, "LoRA file"))
+        words = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts if count)
+        return words or "no run, state or LoRA file yet"
 
     @property
     def title(self) -> str:
@@ -126,7 +141,7 @@ def read_folders(workspace: Workspace) -> tuple[Path, ...]:
         raise StateFolderError(f"it was written by a newer version (format {version})", where=str(path))
     if version != FORMAT or not isinstance(folders, list) or not all(isinstance(item, str) for item in folders):
         raise StateFolderError(
-            "is not a list of folders", where=str(path), hint="Remove it, then add them again: sdxl-tui states add DIR"
+            "is not a list of folders", where=str(path), hint="Remove it, then add them again: sdxl-tui folders add DIR"
         )
     return tuple(Path(item) for item in folders)
 
@@ -152,7 +167,7 @@ def remove_folder(workspace: Workspace, folder: Path) -> Path:
     folders = read_folders(workspace)
     if wanted not in folders:
         listed = ", ".join(map(str, folders))
-        hint = f"These are: {listed}" if folders else "None is. Add one: sdxl-tui states add DIR"
+        hint = f"These are: {listed}" if folders else "None is. Add one: sdxl-tui folders add DIR"
         raise StateFolderError("is not among the folders that are shown", where=str(wanted), hint=hint)
     _write(workspace, tuple(item for item in folders if item != wanted))
     return wanted
@@ -168,53 +183,74 @@ def _write(workspace: Workspace, folders: tuple[Path, ...]) -> None:
 
 
 def find_states(folder: Path) -> StateFolder:
-    """The states and LoRA files in ``folder``, not read yet."""
-    budget = _Budget()
+    """The states, LoRA files and event files in ``folder``, not read yet."""
+    found = _Found()
     try:
         if is_sd_scripts_state(folder):
             return StateFolder(folder, (ForeignEntry(folder, True, folder.stat().st_mtime),))
-        found = list(_found(folder, 0, budget))
+        found.look_through(folder)
     except OSError as error:
         return StateFolder(folder, problem=f"cannot be listed: {error.strerror}")
-    found.sort(key=lambda entry: -entry.changed)
+    found.entries.sort(key=lambda entry: -entry.changed)
     problem = ""
-    if len(found) > SHOWN:
-        problem = f"{len(found):,} found: only the newest {SHOWN} are shown"
-    elif budget.left < 0:
+    if len(found.entries) > SHOWN:
+        problem = f"{len(found.entries):,} found: only the newest {SHOWN} are shown"
+    elif len(found.events) > SHOWN:
+        problem = f"{len(found.events):,} runs found: only {SHOWN} are shown"
+    elif found.left < 0:
         problem = f"more than {LOOKED_AT:,} names: not all of it was looked at"
-    return StateFolder(folder, tuple(found[:SHOWN]), problem)
+    return StateFolder(folder, tuple(found.entries[:SHOWN]), tuple(sorted(found.events)[-SHOWN:]), problem)
 
 
 @dataclass
-class _Budget:
+class _Found:
+    """What is found, the nearest first, so that a deep folder of many names hides nothing beside it."""
+
+    entries: list[ForeignEntry] = field(default_factory=list)
+    events: list[Path] = field(default_factory=list)
+    left: int = field(default_factory=lambda: LOOKED_AT)
     """Names that may still be looked at."""
 
-    left: int = LOOKED_AT
+    def look_through(self, folder: Path) -> None:
+        """Raises ``OSError`` only for the named folder itself; deeper ones that cannot be listed are passed over."""
+        level = self._look_into(folder)
+        for _ in range(DEPTH):
+            deeper: list[Path] = []
+            for path in level:
+                if self.left < 0:
+                    return
+                try:
+                    if is_sd_scripts_state(path):
+                        self.entries.append(ForeignEntry(path, True, path.stat().st_mtime))
+                    else:
+                        deeper += self._look_into(path)
+                except OSError:
+                    continue
+            level = deeper
 
-
-def _found(folder: Path, depth: int, budget: _Budget) -> Iterator[ForeignEntry]:
-    """Raises ``OSError`` only for the named folder itself; deeper ones that cannot be listed are passed over."""
-    deeper = []
-    with os.scandir(folder) as names:
-        for name in names:
-            budget.left -= 1
-            if budget.left < 0:
-                return
-            try:
-                if name.is_dir(follow_symlinks=False):
-                    deeper.append(Path(name.path))
-                elif name.name.endswith(".safetensors") and name.is_file(follow_symlinks=False):
-                    yield ForeignEntry(Path(name.path), False, name.stat(follow_symlinks=False).st_mtime)
-            except OSError:
-                continue
-    for path in deeper:
-        try:
-            if is_sd_scripts_state(path):
-                yield ForeignEntry(path, True, path.stat().st_mtime)
-            elif depth < DEPTH:
-                yield from _found(path, depth + 1, budget)
-        except OSError:
-            continue
+    def _look_into(self, folder: Path) -> list[Path]:
+        """The folders in it."""
+        deeper, has_events = [], False
+        with os.scandir(folder) as names:
+            for name in names:
+                self.left -= 1
+                if self.left < 0:
+                    break
+                try:
+                    if name.is_dir(follow_symlinks=False):
+                        deeper.append(Path(name.path))
+                    elif name.name.endswith(".safetensors") and name.is_file(follow_symlinks=False):
+                        changed = name.stat(follow_symlinks=False).st_mtime
+                        self.entries.append(ForeignEntry(Path(name.path), False, changed))
+                    elif not has_events and is_event_file(name.name) and name.is_file(follow_symlinks=False):
+                        has_events = True
+                except OSError:
+                    continue
+        if has_events and not (folder.parent / RUN_RECORD).exists():  # a run of ours may log for TensorBoard, too
+            self.events.append(folder)
+        if has_events:  # a run's settings, which accelerate keeps as if they were a run
+            deeper = [path for path in deeper if not HPARAMS_FOLDER.fullmatch(path.name)]
+        return sorted(deeper)
 
 
 @dataclass

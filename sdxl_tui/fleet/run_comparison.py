@@ -62,6 +62,8 @@ class SettingsCompared:
     alike: int
     unreadable: tuple[str, ...]
     """Ids of runs whose profile cannot be read; they are left out."""
+    watched: tuple[str, ...] = ()
+    """Ids of runs of other trainers, which have no profile."""
 
 
 AVERAGED: Final = 100
@@ -107,6 +109,8 @@ def compare_settings(runs: Sequence[RunSummary]) -> SettingsCompared:
     settings: dict[str, dict[str, Any]] = {}
     unreadable: list[str] = []
     for run in runs:
+        if run.watched is not None:
+            continue
         try:
             profile = tomllib.loads(run.directory.latest_profile.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -117,7 +121,8 @@ def compare_settings(runs: Sequence[RunSummary]) -> SettingsCompared:
     differing = [
         _setting(name, settings) for name in names if len({repr(one.get(name, _NONE)) for one in settings.values()}) > 1
     ]
-    return SettingsCompared(tuple(differing), len(names) - len(differing), tuple(unreadable))
+    watched = tuple(run.id for run in runs if run.watched is not None)
+    return SettingsCompared(tuple(differing), len(names) - len(differing), tuple(unreadable), watched)
 
 
 def _setting(name: str, settings: dict[str, dict[str, Any]]) -> Setting:

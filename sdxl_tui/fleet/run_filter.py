@@ -7,7 +7,7 @@ from typing import Final
 
 from sdxl_tui.fleet.runs import RunSummary
 
-FIELDS: Final = ("state", "name", "tag", "profile", "device", "parent", "note")
+FIELDS: Final = ("state", "name", "tag", "profile", "device", "parent", "note", "folder")
 ARCHIVED: Final = "archived"
 """The word for the runs that are put away; without it they are not shown."""
 
@@ -47,4 +47,5 @@ def _texts(run: RunSummary) -> dict[str, str]:
         "device": run.device.lower(),
         "parent": (run.parent or "").lower(),
         "note": run.labels.note.lower(),
+        "folder": str(run.watched.folder).lower() if run.watched else "",
     }

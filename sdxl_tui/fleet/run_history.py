@@ -110,6 +110,8 @@ class RunHistory:
         self.lr: dict[str, Curve] = {}
         self.grad_norm, self.speed, self.memory = Curve(), Curve(), Curve()
         """The gradient's norm before clipping, steps a second, and megabytes of the GPU's memory; empty where never measured."""
+        self.others: dict[str, Curve] = {}
+        """What other trainers measure besides, by its name (safe to print), in the order of its appearance."""
         self.seconds = Curve()
         """Of training up to each step: what lies between two attempts does not count."""
         self.epoch_starts: list[tuple[int, int]] = []

@@ -16,6 +16,7 @@ from engine.run.layout import RunDirectory
 from engine.schedule import Schedule
 from sdxl_tui.fleet.log_tail import LogTail
 from sdxl_tui.fleet.run_history import RunHistory
+from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.terminal.clean import clean
 
 EVENTS: Final = 500
@@ -47,15 +48,17 @@ class Sample:
 class RunCurves:
     """The measured curves of a run and what its profile plans. Read by ``poll``, in one thread at a time."""
 
-    def __init__(self, run: RunDirectory, attempt: int | None = None, *, brief: bool = False) -> None:
-        """attempt, brief: as of ``RunHistory``."""
+    def __init__(
+        self, run: RunDirectory, attempt: int | None = None, *, brief: bool = False, history: RunHistory | None = None
+    ) -> None:
+        """attempt, brief: as of ``RunHistory``. history: of a run that is no run of ours, so that it has no profile either."""
         self.run = run
-        self._whole = RunHistory(run, attempt, brief=brief)
+        self._whole = history or RunHistory(run, attempt, brief=brief)
         self.history = self._whole
         """Of a long run an overview first, then all of it."""
         self._has_begun = False
         self.plan: Plan | None = None
-        self._planned = False
+        self._planned = history is not None
 
     def poll(self) -> frozenset[str]:
         """Read on; which of the parts that ``looks`` names are different now."""
@@ -101,6 +104,21 @@ class RunCurves:
         prompts = tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
         self.plan = Plan(schedule, profile.leading_lr, prompts)
         return True
+
+
+def history_of(run: RunSummary, *, brief: bool = False) -> RunHistory:
+    """What was measured of a run, of ours or of another trainer's."""
+    if run.watched is None:
+        return RunHistory(run.directory, brief=brief)
+    from sdxl_tui.fleet.watched.history import WatchedHistory  # noqa: PLC0415 - few have any
+
+    return WatchedHistory(run.watched.folder, brief=brief)
+
+
+def curves_of(run: RunSummary, *, brief: bool = False) -> RunCurves:
+    """The curves of a run, of ours or of another trainer's."""
+    history = history_of(run, brief=brief) if run.watched is not None else None
+    return RunCurves(run.directory, brief=brief, history=history)
 
 
 class RunPageData(RunCurves):

@@ -18,6 +18,7 @@ from engine.run.records import Origin, Parent, RunRecord, Status
 from sdxl_tui.fleet.labels import NO_LABELS, Labels, read_labels
 from sdxl_tui.fleet.queue.record import QueueError, read_queue
 from sdxl_tui.fleet.queue.words import waiting_words
+from sdxl_tui.fleet.watched.record import FRESH_SECONDS, Watched, refusal
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
 
@@ -69,6 +70,8 @@ class RunSummary:
     """What it waits for, if it is in the queue of this machine."""
     turn: int = 0
     """Its place in the queue, 1 for the next; 0 if it does not wait."""
+    watched: Watched | None = None
+    """Of a run of another trainer, which is only watched: its folder holds event files, and is never written to. None: ours."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
@@ -86,6 +89,10 @@ class RunSummary:
     def alive(self) -> bool:
         """Something of it is alive."""
         return self.liveness.alive
+
+    def moves(self, now: float) -> bool:
+        """It is alive, or others wrote of it a moment ago. now: Unix seconds."""
+        return self.alive or (self.watched is not None and now - self.watched.written < FRESH_SECONDS)
 
     @property
     def share(self) -> float | None:
@@ -224,13 +231,15 @@ def _planned_steps(run: RunDirectory) -> int:
 
 
 def find_run(workspace: Workspace, text: str) -> RunDirectory:
-    """The run that ``text`` names: an id, the beginning of one, or ``latest``.
+    """The run of ours that ``text`` names: an id, the beginning of one, or ``latest``.
 
-    Raises ``RunError`` if there is none (naming the nearest) or more than one.
+    Raises ``RunError`` if there is none (naming the nearest) or more than one, ``WatchedRunError`` if it is another trainer's.
     """
     runs = {run.id: run for run in run_directories(workspace)}
     if text in runs:
         return runs[text]
+    if not any(run_id.startswith(text) for run_id in runs):
+        refuse_watched(workspace, text)
     if not runs:
         raise RunError(
             "there are no runs yet",
@@ -253,6 +262,17 @@ def find_run(workspace: Workspace, text: str) -> RunDirectory:
         where=str(workspace.runs),
         hint=_named("The nearest are", _nearest(text, runs)),
     )
+
+
+def refuse_watched(workspace: Workspace, text: str) -> None:
+    """Raises ``WatchedRunError`` if ``text`` names a run of another trainer: what can only be done with ours was asked of it."""
+    if not text or text == LATEST or not workspace.state_folders.exists():
+        return
+    from sdxl_tui.fleet.watched.runs import find_watched  # noqa: PLC0415 - few have any
+
+    found = find_watched(workspace, text)
+    if found is not None and found.watched is not None:
+        raise refusal(found.id, found.watched)
 
 
 def _created(run: RunDirectory) -> float:

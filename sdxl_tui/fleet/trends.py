@@ -57,6 +57,14 @@ def _loss(line: bytes) -> float | None:
     return as_float(record.get("loss_avg")) if isinstance(record, dict) else None
 
 
+def _trend_of(run: RunSummary) -> Trend:
+    if run.watched is None:
+        return trend_of(run.directory)
+    from sdxl_tui.fleet.watched.history import watched_trend  # noqa: PLC0415 - few have any
+
+    return watched_trend(run.watched.files, PLACES)
+
+
 class Trends:
     """The trends of runs that were looked at; an ended one is read once. Used by one thread at a time."""
 
@@ -68,5 +76,5 @@ class Trends:
         for run in runs:
             known = self._known.get(run.id)
             if known is None or known[0] != run.step:
-                self._known[run.id] = (run.step, trend_of(run.directory))
+                self._known[run.id] = (run.step, _trend_of(run))
         return {run_id: trend for run_id, (_, trend) in self._known.items()}

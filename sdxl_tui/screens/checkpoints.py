@@ -65,7 +65,7 @@ class CheckpointsScreen(CheckpointPlace):
         "checkpoint is (pinned, cosine, decay, adamw …), a dash before one leaves those out. Fields: step loss val lr base "
         "done epoch rank size age, as in step>=500, val<0.12, done>50%, size>100MB, age<2d.",
         "Space marks a checkpoint or state; with two marked, = shows what differs. Training states and LoRA files of sd-scripts "
-        "appear here too: sdxl-tui states add DIR. c trains on from their weights, with the settings of a profile you choose.",
+        "appear here too: f in Runs adds a folder. c trains on from their weights, with the settings of a profile you choose.",
     )
 
     def __init__(self, workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from textual.worker import get_current_worker
 from sdxl_tui.fleet.across import Across
 from sdxl_tui.fleet.run_comparison import Figures, SettingsCompared, compare_settings, figures_of
 from sdxl_tui.fleet.run_marks import RunMarks
-from sdxl_tui.fleet.run_page import RunCurves
+from sdxl_tui.fleet.run_page import RunCurves, curves_of
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.numbers import format_loss, format_lr
@@ -93,7 +93,7 @@ class CompareRunsPage(ReadingPlace):
         super().__init__(workspace)
         self._runs = {run.id: run for run in runs}
         self._styles = {run.id: run_style(marks.colour_of(run.id)) for run in runs}
-        self._curves = {run.id: RunCurves(run.directory) for run in runs}
+        self._curves = {run.id: curves_of(run) for run in runs}
         self._figures: dict[str, Figures] = {}
         self._settings = SettingsCompared((), 0, ())
         self._settings_read = False

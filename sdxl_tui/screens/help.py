@@ -81,9 +81,10 @@ def keys_of(screen: Screen[Any]) -> tuple[tuple[str, str], ...]:
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
     shown: list[str] = []
+    quiet: frozenset[str] = getattr(screen, "quiet_actions", frozenset())
     for key, (node, binding, _, _) in screen.active_bindings.items():
         action = binding.action
-        if node is screen.app or not binding.description or action.startswith(("app.", "screen.")):
+        if node is screen.app or not binding.description or action.startswith(("app.", "screen.")) or action in quiet:
             continue
         keys.setdefault(action, []).append(binding.key_display or key_name(key))
         words.setdefault(action, binding.description)

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
+from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
 from sdxl_tui.fleet.runs import RunSummary
+from sdxl_tui.fleet.watched.record import ONLY_WATCHED
 from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
+from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
     from engine.checkpoint.summary import CheckpointSummary
@@ -38,30 +41,58 @@ class RunPlace(Place):
         Binding("a", "archive", "Put away / take out", show=False),
     ]
 
+    STEERING: ClassVar[frozenset[str]] = frozenset({"stop", "resume", "hold", "move", "take_out", "label", "archive"})
+    """Of a watched run, keys that only say why not."""
+
     @property
     def run(self) -> RunSummary | None:
         """The run under the cursor, or whose page this is."""
         raise NotImplementedError
 
+    @property
+    def quiet_actions(self) -> frozenset[str]:
+        """Keys that answer and yet are not offered in the key bar."""
+        return self.STEERING if self.run is not None and self.run.watched is not None else frozenset()
+
+    def _refused(self) -> bool:
+        """Say of a watched run why nothing can be done with it here, and what can be done instead; whether it is one."""
+        if (run := self.run) is None or run.watched is None:
+            return False
+        files = (
+            "c shows what it saved, and c there trains on from it" if run.watched.saved else "it has saved nothing yet"
+        )
+        words = f"It {ONLY_WATCHED}.\nStop or steer it where it was started; {files}."
+        self.notify(words, title=run.id, severity="warning", markup=False, timeout=8)
+        return True
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The key bar offers what can be done with this run now."""
         run = self.run
-        if action == "stop":
-            return run is not None and run.alive
+        if action in self.quiet_actions:
+            return True
+        if run is not None and action in {"stop", "resume"}:
+            return run.alive == (action == "stop")
         if action in {"hold", "move", "take_out"}:
             return run is not None and bool(run.waits)
-        if action == "resume":
-            return run is not None and not run.alive
-        if action in {"checkpoints", "label"}:
+        if action in {"stop", "resume", "checkpoints", "label"}:
             return run is not None
         if action == "archive":
             return run is not None and not run.alive and not run.waits
         return True
 
     def action_checkpoints(self) -> None:
-        """Its checkpoints, in their place."""
-        if self.run is not None:
-            self.post_message(OpenCheckpoints(self.run.id))
+        """Its checkpoints, in their place; of a watched run the newest file it saved."""
+        if (run := self.run) is None:
+            return
+        if run.watched is None:
+            self.post_message(OpenCheckpoints(run.id))
+        elif run.watched.saved:
+            self.post_message(OpenCheckpoints(f"{FOREIGN_KEY}{run.watched.saved[0].path}"))
+        else:
+            words = (
+                f"It has saved no state or LoRA file yet in a folder that is shown ({clean(str(run.watched.shown))})."
+            )
+            self.notify(words, title=run.id, severity="warning", markup=False, timeout=8)
 
     def action_launch(self) -> None:
         """Choose a profile to launch."""
@@ -77,16 +108,18 @@ class RunPlace(Place):
             if changed:
                 self.post_message(LookNow())
 
-        if (run := self.run) is not None:
+        if not self._refused() and (run := self.run) is not None:
             self.app.push_screen(LabelsDialog(run), answered)
 
-    @work(thread=True, group="labels")
     def action_archive(self) -> None:
         """Put it away: lists leave it out; or take it out again."""
+        if not self._refused() and (run := self.run) is not None:
+            self._archive(run)
+
+    @work(thread=True, group="labels")
+    def _archive(self, run: RunSummary) -> None:
         from sdxl_tui.fleet.labels import archive  # noqa: PLC0415 - off the start of the app
 
-        if (run := self.run) is None:
-            return
         archived = not run.labels.archived
         if self._attempt(run.id, lambda: archive(run.directory, archived=archived)):
             self.post_message(LookNow())
@@ -97,12 +130,12 @@ class RunPlace(Place):
 
     def action_hold(self) -> None:
         """Hold a run that waits, or release one that is held."""
-        if (run := self.run) is not None and run.waits:
+        if not self._refused() and (run := self.run) is not None and run.waits:
             self._change_queue(run, "release" if run.waits.startswith("held") else "hold")
 
     def action_move(self, where: str) -> None:
         """Let a run that waits have its turn earlier or later."""
-        if (run := self.run) is not None and run.waits:
+        if not self._refused() and (run := self.run) is not None and run.waits:
             self._change_queue(run, where)
 
     @work
@@ -110,7 +143,7 @@ class RunPlace(Place):
         """Take a run out of the queue; asks where that deletes it."""
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
 
-        if (run := self.run) is None or not run.waits:
+        if self._refused() or (run := self.run) is None or not run.waits:
             return
         never_started = run.liveness.attempt == 0
         text = (
@@ -148,7 +181,7 @@ class RunPlace(Place):
         """Ask how."""
         from sdxl_tui.screens.stop_dialog import StopDialog  # noqa: PLC0415 - opened rarely
 
-        if (run := self.run) is None or not run.alive:
+        if self._refused() or (run := self.run) is None or not run.alive:
             return
 
         def chosen(choice: StopChoice | None) -> None:
@@ -166,7 +199,7 @@ class RunPlace(Place):
 
     def action_resume(self) -> None:
         """Show what a resume would do before it is done."""
-        if (run := self.run) is not None and not run.alive:
+        if not self._refused() and (run := self.run) is not None and not run.alive:
             self._find_resume_point(run)
 
     @work(thread=True, group="resume", exclusive=True)

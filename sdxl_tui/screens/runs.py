@@ -67,7 +67,9 @@ class RunsScreen(RunPlace):
         "bottom what waits. Between them every run: live ones first, then those that wait, then the newest. LOSS is the running "
         "average, LR the rate of the last step, ↳ a run that came from another one's checkpoint.",
         "/ finds runs by words in id, state, profile, device, tags, note: fox failed. #good is a tag, state: name: tag: profile: "
-        "device: note: look in one place, -cpu must not fit, archived finds what was put away.",
+        "device: note: folder: look in one place, -cpu must not fit, archived finds what was put away.",
+        "◎ is another trainer's run, in a folder that you added (f): read from its TensorBoard files while it writes them, "
+        "compared with ours, never changed. c shows what it saved.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its turn "
         "has come and its devices are free; after a restart of the machine the queue stands still until someone lets it go on.",
     )
@@ -89,6 +91,7 @@ class RunsScreen(RunPlace):
         Binding("o", "sort", "Sort", show=False),
         Binding("O", "turn_sorting", "Sort the other way round", show=False),
         Binding("A", "show_archived", "Show those put away", show=False),
+        Binding("f", "folders", "Folders of others", show=False),
         Binding("slash", "filter", "Filter", priority=True),
         Binding("space", "mark", "Mark"),
         Binding("equals_sign", "compare", "Compare", key_display="="),
@@ -221,6 +224,7 @@ class RunsScreen(RunPlace):
                 Content(clean(short_path(self.workspace.path))),
                 Content(""),
                 Content.assemble(("l", "bold $primary"), "  choose a profile and launch it                        "),
+                Content.assemble(("f", "bold $primary"), "  watch a folder of sd-scripts                          "),
                 Content.assemble(("?", "bold $primary"), "  what the keys do                                      "),
                 Content(""),
                 Content.assemble("To see it at work first, in a shell: ", ("sdxl-tui demo", "bold $foreground")),
@@ -291,6 +295,17 @@ class RunsScreen(RunPlace):
             self.notify("Mark the runs with space, two or more, then press = again.", timeout=4)
             return
         self.app.push_screen(CompareRunsPage(self.workspace, [runs[run_id] for run_id in ids], self._marks))
+
+    def action_folders(self) -> None:
+        """Add a folder of sd-scripts, or of another trainer, whose runs are watched; or take one away."""
+        from sdxl_tui.screens.folders_dialog import FoldersDialog  # noqa: PLC0415 - opened rarely
+
+        def answered(said: str | None) -> None:
+            if said:
+                self.post_message(LookNow())
+                self.notify(said, title="Folders of others", markup=False, timeout=6)
+
+        self.app.push_screen(FoldersDialog(self.workspace), answered)
 
     def action_filter(self) -> None:
         """Type words that must fit a run: see the help."""

@@ -20,7 +20,8 @@ from textual.widgets import Static
 from sdxl_tui.fleet.checkpoint_order import Sorting
 from sdxl_tui.fleet.checkpoint_query import parse_query
 from sdxl_tui.fleet.families import CheckpointEntry, Family
-from sdxl_tui.fleet.foreign_states import FOREIGN_KEY, ForeignEntry, StateFolder
+from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
+from sdxl_tui.fleet.foreign_states import ForeignEntry, StateFolder
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.family_rows import MARKS, View, family_rows
 from sdxl_tui.widgets.filter_bar import FilterBar
@@ -193,9 +194,22 @@ class FamilyList(Vertical):
         if self._wanted_run is not None:
             self.go_to_run(self._wanted_run)
 
+    def _go_to_state(self, key: str) -> None:
+        folder = next((folder for folder in self.states if any(entry.key == key for entry in folder.entries)), None)
+        if folder is not None:
+            self._wanted_run = None
+            self._look(folded=self.view.folded - {folder.key})
+            self._rows.move_to(key)
+
     def go_to_run(self, run_id: str) -> None:
-        """Put the cursor on the newest checkpoint of a run, unfolding it; as soon as it is listed."""
+        """Put the cursor on the newest checkpoint of a run, unfolding it; as soon as it is listed.
+
+        Or on a state or LoRA file of another trainer, by its key.
+        """
         self._wanted_run = run_id
+        if run_id.startswith(FOREIGN_KEY):
+            self._go_to_state(run_id)
+            return
         family = self._family(run_id)
         if family is None:
             return

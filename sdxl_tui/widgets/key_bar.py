@@ -71,8 +71,9 @@ class KeyBar(Widget):
         before = self._left, self._right
         self._left, self._right = [], []
         seen: set[str] = set()
+        quiet: frozenset[str] = getattr(screen, "quiet_actions", frozenset())
         for key, (node, binding, enabled, _) in screen.active_bindings.items():
-            if not binding.show or not enabled or binding.action in seen:
+            if not binding.show or not enabled or binding.action in seen or binding.action.partition("(")[0] in quiet:
                 continue
             seen.add(binding.action)
             entry = (binding.key_display or key_name(key), binding.description, key)

@@ -46,7 +46,10 @@ def _brief(run: RunSummary, now: float) -> Content:
     if run.liveness.attempt > 1:
         facts.append(f"attempt {run.liveness.attempt}")
     saved = checkpoint_step(run)
-    facts.append("no checkpoint yet" if saved is None else f"saved {format_count(saved)}")
+    if run.watched is not None:
+        facts += [run.watched.saved_words, run.watched.shown_as]
+    else:
+        facts.append("no checkpoint yet" if saved is None else f"saved {format_count(saved)}")
     first = Content.assemble((run.id, "bold"), ("  " + " · ".join(fact for fact in facts if fact), MUTED))
     said, came_from = remark(run), origin(run)
     second = Content("   ").join(

@@ -40,6 +40,7 @@ STATES: Final[dict[RunState, tuple[str, str]]] = {
     RunState.FAILED: ("✗", "$error"),
     RunState.KILLED: ("✗", "$error"),
     RunState.LOST: ("?", "$warning"),
+    RunState.WATCHED: ("◎", "$accent"),
 }
 """Symbol and colour of each state; no two states share their word, so colour is never needed."""
 
@@ -53,6 +54,7 @@ SHORT_WORDS: Final = {
     RunState.VALIDATING: "valid",
     RunState.FINISHED: "done",
     RunState.STOPPED: "stop",
+    RunState.WATCHED: "watch",
 }
 BARS: Final = "▁▂▃▄▅▆▇█"
 ROOM_FOR_ID: Final = 28
@@ -84,10 +86,10 @@ def bar_cell(share: float | None, width: int, colour: str) -> Cell:
     return (("━" * full + "╸" * half, colour), ("─" * (width - full - half), "$foreground 20%"))
 
 
-def bar_colour(run: RunSummary) -> str:
-    """Of its bar: it does not change with every save."""
+def bar_colour(run: RunSummary, now: float) -> str:
+    """Of its bar: it does not change with every save. now: Unix seconds."""
     if not run.alive:
-        return MUTED
+        return "$accent" if run.moves(now) else MUTED
     return "$warning" if run.state is RunState.PAUSED else "$success"
 
 
@@ -100,21 +102,35 @@ def run_columns(
 
     mark_of: the style of a run's mark; empty for one that is not marked. trend_of: its losses, as far as they have been read.
     """
+
+    def moves(run: RunSummary) -> bool:
+        return run.moves(now())
+
     return (
         Column("STATE", _by_room({0: 8, NARROW: 10}), lambda run, width: state_cell(run.state, width)),
-        Column("RUN", _by_room({0: FLEXIBLE}), lambda run, width: _marked(run, width, mark_of(run.id)), widest=44),
-        Column("DONE", _by_room({0: HIDDEN, 72: 5, NARROW: 8, 130: 12, 160: 20}), _bar),
-        Column("STEP", _by_room({0: 11, NARROW: 15}), _steps, "right"),
+        Column(
+            "RUN", _by_room({0: FLEXIBLE}), lambda run, width: _marked(run, width, mark_of(run.id), now()), widest=44
+        ),
+        Column(
+            "DONE",
+            _by_room({0: HIDDEN, 72: 5, NARROW: 8, 130: 12, 160: 20}),
+            lambda run, width: bar_cell(run.share, width, bar_colour(run, now())),
+        ),
+        Column("STEP", _by_room({0: 11, NARROW: 15}), lambda run, width: _steps(run, width, moves(run)), "right"),
         Column("EPOCH", _by_room({0: HIDDEN, 150: 7}), _epoch, "right"),
-        Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(run, format_loss(_loss(run))), "right"),
-        Column("TREND", _by_room({0: HIDDEN, 120: 12}), lambda run, _: trend_cell(trend_of(run.id), run.alive)),
-        Column("LR", _by_room({0: 8}), lambda run, _: _figure(run, format_lr(run.lr)), "right"),
-        Column("IT/S", _by_room({0: HIDDEN, 60: 5, NARROW: HIDDEN}), _steps_per_second, "right"),
-        Column("SPEED", _by_room({0: HIDDEN, NARROW: 9}), _speed, "right"),
-        Column("ETA", _by_room({0: 9}), lambda run, _: _live_figure(run, format_duration(run.eta_seconds)), "right"),
+        Column("LOSS", _by_room({0: 6}), lambda run, _: _figure(format_loss(_loss(run)), moves(run)), "right"),
+        Column("TREND", _by_room({0: HIDDEN, 120: 12}), lambda run, _: trend_cell(trend_of(run.id), moves(run))),
+        Column("LR", _by_room({0: 8}), lambda run, _: _figure(format_lr(run.lr), moves(run)), "right"),
+        Column(
+            "IT/S", _by_room({0: HIDDEN, 60: 5, NARROW: HIDDEN}), lambda run, _: _terse_speed(run, moves(run)), "right"
+        ),
+        Column("SPEED", _by_room({0: HIDDEN, NARROW: 9}), lambda run, _: _speed(run, moves(run)), "right"),
+        Column(
+            "ETA", _by_room({0: 9}), lambda run, _: _live_figure(format_duration(run.eta_seconds), moves(run)), "right"
+        ),
         Column("DEVICE", _by_room({0: HIDDEN, NARROW: 7}), _device),
         Column("AGE", _by_room({0: HIDDEN, NARROW: 6}), lambda run, _: ((age(now() - run.created), MUTED),), "right"),
-        Column("", _by_room({0: HIDDEN, 130: FLEXIBLE}), _remark),
+        Column("", _by_room({0: HIDDEN, 130: FLEXIBLE}), lambda run, _: _remark(run, now())),
     )
 
 
@@ -153,7 +169,9 @@ def remark(run: RunSummary) -> str:
 
 
 def began(run: RunSummary, now: float) -> str:
-    """``launched 3 min ago``; of a run that never started, since when it is there."""
+    """``launched 3 min ago``; of a run that never started, since when it is there; of a watched one when it last wrote."""
+    if run.watched is not None:
+        return f"written {format_age(now - run.watched.written)}"
     return f"{'launched' if run.liveness.attempt else 'made'} {format_age(now - run.created)}"
 
 
@@ -177,12 +195,13 @@ def checkpoint_step(run: RunSummary) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _marked(run: RunSummary, width: int, mark: str) -> Cell:
+def _marked(run: RunSummary, width: int, mark: str, now: float) -> Cell:
     """The name, after a mark in the colour that the run has in comparisons."""
-    return _name(run, width) if not mark else (("■ ", mark), *_name(run, width - 2))
+    moves = run.moves(now)
+    return _name(run, width, moves) if not mark else (("■ ", mark), *_name(run, width - 2, moves))
 
 
-def _name(run: RunSummary, width: int) -> Cell:
+def _name(run: RunSummary, width: int, moves: bool) -> Cell:
     """The id with the name in front standing out, shorter where it has to be; ``↳`` marks a child run."""
     name, moment = split_id(run)
     mark = "" if run.origin is None and run.started_from is None else " ↳"
@@ -192,7 +211,7 @@ def _name(run: RunSummary, width: int) -> Cell:
     if room < 4:
         room, moment = width - len(mark), ""
     name = name if len(name) <= room else f"{name[: max(0, room - 1)]}…"
-    return ((name, "bold" if run.alive else ""), (moment, FAINT), (mark, "$secondary"))
+    return ((name, "bold" if moves else ""), (moment, FAINT), (mark, "$secondary"))
 
 
 def split_id(run: RunSummary) -> tuple[str, str]:
@@ -206,35 +225,31 @@ def _loss(run: RunSummary) -> float | None:
     return run.loss if run.loss_avg is None else run.loss_avg
 
 
-def _figure(run: RunSummary, text: str) -> Cell:
-    return ((text, "" if run.alive and text != UNKNOWN else MUTED),)
+def _figure(text: str, moves: bool) -> Cell:
+    return ((text, "" if moves and text != UNKNOWN else MUTED),)
 
 
-def _live_figure(run: RunSummary, text: str) -> Cell:
+def _live_figure(text: str, moves: bool) -> Cell:
     """A figure that only a live run has."""
-    return ((text, ""),) if run.alive and text != UNKNOWN else (("", ""),)
+    return ((text, ""),) if moves and text != UNKNOWN else (("", ""),)
 
 
-def _speed(run: RunSummary, _: int) -> Cell:
-    return _live_figure(run, format_speed(run.steps_per_second))
+def _speed(run: RunSummary, moves: bool) -> Cell:
+    return _live_figure(format_speed(run.steps_per_second), moves)
 
 
-def _steps_per_second(run: RunSummary, _: int) -> Cell:
+def _terse_speed(run: RunSummary, moves: bool) -> Cell:
     rate = run.steps_per_second
-    return _live_figure(run, UNKNOWN if not rate else f"{rate:.1f}" if rate >= 0.995 else f"{rate:.3f}".rstrip("0"))
+    return _live_figure(UNKNOWN if not rate else f"{rate:.1f}" if rate >= 0.995 else f"{rate:.3f}".rstrip("0"), moves)
 
 
-def _bar(run: RunSummary, width: int) -> Cell:
-    return bar_cell(run.share, width, bar_colour(run))
-
-
-def _steps(run: RunSummary, width: int) -> Cell:
+def _steps(run: RunSummary, width: int, moves: bool) -> Cell:
     done, total = format_count(run.step), format_count(run.total_steps) if run.total_steps else UNKNOWN
     if len(done) + len(total) + 1 > width:
         done, total = (
             f"{number / 1000:.3g}k" if number >= 1000 else str(number) for number in (run.step, run.total_steps)
         )
-    return ((done, "" if run.alive else MUTED), (f"/{total}", MUTED))
+    return ((done, "" if moves else MUTED), (f"/{total}", MUTED))
 
 
 def _epoch(run: RunSummary, _: int) -> Cell:
@@ -256,8 +271,10 @@ def label_pieces(run: RunSummary) -> Cell:
     return tuple(piece for at, one in enumerate(pieces) for piece in ([("  ", "")] if at else []) + [one])
 
 
-def _remark(run: RunSummary, _: int) -> Cell:
+def _remark(run: RunSummary, now: float) -> Cell:
     said, labels = remark(run), label_pieces(run)
+    if run.watched is not None and not said:
+        return ((f"written {age(now - run.watched.written)} ago", MUTED), (f"  {run.watched.shown_as}", FAINT))
     gap: Cell = (("  ", ""),) if labels else ()
     if said:
         return (*labels, *gap, (said, REMARK_COLOURS.get(run.state, MUTED)))

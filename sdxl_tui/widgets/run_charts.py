@@ -37,10 +37,12 @@ class Measured(StrEnum):
     SPEED = "Steps a second"
     MEMORY = "GPU memory, MB"
 
-    def next_of(self, history: RunHistory) -> Measured:
-        """The one after this that was measured in the run."""
-        kinds = [kind for kind in Measured if kind is Measured.LOSS or len(_curve(history, kind))]
-        return kinds[(kinds.index(self) + 1) % len(kinds)] if self in kinds else Measured.LOSS
+
+def next_measured(what: str, history: RunHistory) -> str:
+    """After ``what``, the next that was measured in the run: one of ``Measured``, or another scalar by its name."""
+    kinds: list[str] = [kind for kind in Measured if kind is Measured.LOSS or len(_curve(history, kind))]
+    kinds += [name for name, curve in history.others.items() if len(curve)]
+    return kinds[(kinds.index(what) + 1) % len(kinds)] if what in kinds else Measured.LOSS
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,13 @@ def rate_chart() -> ExploredChart:
 def title_charts(loss: LineChart, rate: LineChart) -> None:
     """Name the curves in their colours."""
     loss.border_title = Content.assemble("Loss  ", ("each step", RAW_LEGEND), "  ", ("average", AVERAGE))
-    rate.border_title = Content.assemble("LR  ", ("used", USED), "  ", ("planned", PLANNED))
+    title_rate(rate)
+
+
+def title_rate(rate: LineChart, *, is_planned: bool = True) -> None:
+    """Name its curves; nobody knows the plan of some runs of others."""
+    title = Content.assemble("LR  ", ("used", USED))
+    rate.say_above(title + Content.assemble("  ", ("planned", PLANNED)) if is_planned else title)
 
 
 def show_loss(chart: LineChart, history: RunHistory, axis: XAxis | None = None) -> None:
@@ -130,14 +138,15 @@ def show_loss(chart: LineChart, history: RunHistory, axis: XAxis | None = None) 
     _show(chart, history, axis, series)
 
 
-def show_measured(chart: LineChart, history: RunHistory, axis: XAxis, what: Measured) -> None:
+def show_measured(chart: LineChart, history: RunHistory, axis: XAxis, what: str) -> None:
     """Draw one of the things that were measured, instead of the loss."""
-    if what is Measured.LOSS:
+    if what == Measured.LOSS:
         show_loss(chart, history, axis)
         return
-    chart.say_above(Content(what.value))
-    spans = axis.of(_curve(history, what))
-    _show(chart, history, axis, [band(what.value.partition(",")[0].lower(), spans, AVERAGE)])
+    chart.say_above(Content(str(what)))
+    spans = axis.placed(_curve(history, what).spans()) if what in history.others else axis.of(_curve(history, what))
+    name = what.partition(",")[0].lower() if isinstance(what, Measured) else what
+    _show(chart, history, axis, [band(name, spans, AVERAGE)])
 
 
 def _show(chart: LineChart, history: RunHistory, axis: XAxis, series: list[Series]) -> None:
@@ -194,8 +203,8 @@ def _base_to_come(plan: Plan, history: RunHistory, done: int) -> float:
     return next(iter(history.last.lr.values())) / factor
 
 
-def _curve(history: RunHistory, what: Measured) -> Curve:
-    curves = {
+def _curve(history: RunHistory, what: str) -> Curve:
+    curves: dict[str, Curve] = history.others | {
         Measured.LOSS: history.loss,
         Measured.GRAD_NORM: history.grad_norm,
         Measured.SPEED: history.speed,

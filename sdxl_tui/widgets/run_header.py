@@ -65,7 +65,7 @@ class RunHeader(Painted):
         if run is None:
             return (((clean(self._run_id), "bold"),), self._event or (("Reading the run …", MUTED),))
         title = _title(run, self._now, width, self._mark)
-        return (title, _progress(run, width), _figures(run, width), self._latest(run))
+        return (title, _progress(run, width, self._now), _figures(run, width, self._now), self._latest(run))
 
     def _latest(self, run: RunSummary) -> Row:
         """Why it is in its state, else its latest event."""
@@ -100,33 +100,36 @@ def spaced(left: list[Piece], middle: list[Piece], facts: list[str], width: int)
     return (*left, (" " * max(1, width - taken - cell_len(right)), ""), (right, MUTED))
 
 
-def _progress(run: RunSummary, width: int) -> Row:
+def _progress(run: RunSummary, width: int, now: float) -> Row:
     total = format_count(run.total_steps) if run.total_steps else "?"
     steps: list[Piece] = [("  ", ""), (format_count(run.step), "bold"), (f"/{total}", MUTED)]
     if run.share is not None:
         steps.append((f"  {format_percent(run.share):>5}", MUTED))
     room = width - _cells(steps)
-    return (*bar_cell(run.share, room, bar_colour(run)), *steps)
+    return (*bar_cell(run.share, room, bar_colour(run, now)), *steps)
 
 
-def _figures(run: RunSummary, width: int) -> Row:
+def _figures(run: RunSummary, width: int, now: float) -> Row:
     """As many figures as there is room for, each with its name."""
-    status = run.liveness.status
+    status, moves = run.liveness.status, run.moves(now)
     figures = [("loss", format_loss(run.loss)), ("avg", format_loss(run.loss_avg)), ("LR", format_lr(run.lr))]
     if run.validation_loss is not None:
         figures.insert(2, ("held out", format_loss(run.validation_loss)))
-    if run.alive and run.steps_per_second:
+    if moves and run.steps_per_second:
         figures.append(("", format_speed(run.steps_per_second)))
-    if run.alive and run.eta_seconds is not None:
+    if moves and run.eta_seconds is not None:
         figures.append(("ETA", format_duration(run.eta_seconds)))
     if status is not None and status.epoch is not None and run.step:
         figures.append(("epoch", f"{status.epoch}" + (f"/{status.epochs}" if status.epochs else "")))
     saved = checkpoint_step(run)
-    figures.append(("saved", UNKNOWN if saved is None else format_count(saved)))
+    if run.watched is None:
+        figures.append(("saved", UNKNOWN if saved is None else format_count(saved)))
+    else:
+        figures.append(("saved", clean(run.watched.saved[0].path.name) if run.watched.saved else UNKNOWN))
     row: list[Piece] = []
     for name, value in figures:
         pieces: list[Piece] = [(f"{name} ", MUTED)] if name else []
-        pieces.append((value, "bold" if run.alive else ""))
+        pieces.append((value, "bold" if moves else ""))
         if _cells(row) + _cells(pieces) > width:
             break
         row += [*pieces, (GAP, "")]

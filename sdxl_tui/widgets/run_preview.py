@@ -10,9 +10,9 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
-from sdxl_tui.fleet.run_page import RunCurves
+from sdxl_tui.fleet.run_page import RunCurves, curves_of
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts
+from sdxl_tui.widgets.run_charts import loss_chart, rate_chart, show_loss, show_rate, title_charts, title_rate
 
 REST_SECONDS: Final = 0.12
 """The cursor rests this long on a run before its curves are read."""
@@ -63,7 +63,7 @@ class RunPreview(Horizontal):
 
     def _curves_of(self, run: RunSummary) -> RunCurves:
         """Of a run, the ones looked at last being kept."""
-        curves = self._curves.pop(run.id, None) or RunCurves(run.directory, brief=True)
+        curves = self._curves.pop(run.id, None) or curves_of(run, brief=True)
         self._curves[run.id] = curves
         while len(self._curves) > KEPT:
             del self._curves[next(iter(self._curves))]
@@ -87,5 +87,6 @@ class RunPreview(Horizontal):
     def _draw(self, run_id: str) -> None:
         curves = self._curves[run_id]
         self._drawn = run_id
+        title_rate(self._rate, is_planned=self._run is None or self._run.watched is None)
         show_loss(self._loss, curves.history)
         show_rate(self._rate, curves.history, curves.plan, self._run.total_steps if self._run else 0)

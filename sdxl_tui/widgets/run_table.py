@@ -85,7 +85,8 @@ def _best(runs: Sequence[ComparedRun]) -> set[tuple[int, int]]:
 def settings_table(runs: Sequence[ComparedRun], compared: SettingsCompared, width: int) -> Content:
     """A setting a line, each value once, behind it the letters of the runs that have it."""
     by_id = {one.run.id: one for one in runs}
-    alike = f"  {format_count(compared.alike)} settings alike"
+    profiles = len(runs) - len(compared.watched)
+    alike = f"  {format_count(compared.alike)} settings alike" if profiles > 1 else ""
     lines = [Content.assemble(("What differs", "bold"), (alike, MUTED))]
     names = max((cell_len(setting.name) for setting in compared.differing), default=0)
     names = min(names, max(16, width // 3))
@@ -102,8 +103,13 @@ def settings_table(runs: Sequence[ComparedRun], compared: SettingsCompared, widt
             line += Content(f" {text}")
             room += cells
         lines.append(line)
-    if not compared.differing:
+    if not compared.differing and profiles > 1:
         lines.append(Content.styled("Nothing: they train the same profile.", MUTED))
+    letters = [by_id[run_id] for run_id in compared.watched if run_id in by_id]
+    if letters:
+        line = Content("").join(Content.styled(one.letter, f"bold {one.style}") for one in letters)
+        whose = "another trainer's run" if len(letters) == 1 else "other trainers' runs"
+        lines.append(line + Content.styled(f" {whose}, without a profile that could be compared.", MUTED))
     for run_id in compared.unreadable:
         lines.append(Content.styled(f"The profile of {run_id} cannot be read.", "$warning"))
     return Content("\n").join(lines)

@@ -48,7 +48,7 @@ def _folder(folder: StateFolder) -> Content:
         (clean(str(folder.path)), "bold"),
         (f"\n{found} training states and LoRA files of sd-scripts.", MUTED),
         (f"\n\n{clean(folder.problem)}.", "$warning") if folder.problem else "",
-        ("\n\nNothing in it is changed. To show it no longer: sdxl-tui states remove DIR", MUTED),
+        ("\n\nNothing in it is changed. To show it no longer: sdxl-tui folders remove DIR", MUTED),
     )
 
 

@@ -24,8 +24,8 @@ def state_rows(folders: Sequence[StateFolder], view: View) -> Iterator[Row]:
     """The rows of all folders; those with nothing that fits are left out while something is looked for."""
     for folder in folders:
         shown = [entry for entry in folder.entries if view.fits_state(folder, entry)]
-        if not shown and not view.query.is_empty:
-            continue
+        if not shown and (not view.query.is_empty or (folder.events and not folder.entries and not folder.problem)):
+            continue  # runs alone are in the table of runs
         is_folded = folder.key in view.folded and view.query.is_empty
         yield Row(
             key=folder.key,

@@ -12,10 +12,13 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from sdxl_tui.fleet.foreign_states import add_folder
 from sdxl_tui.fleet.runs import list_runs
+from tests.engine.foreign.test_event_file import scalar
 from tests.sdxl_tui.app.run_field import RunField
 from tests.sdxl_tui.text_screen import TextScreen
 
@@ -178,3 +181,25 @@ def test_a_terminal_that_was_another_size_for_a_moment_is_drawn_anew(start: Star
         os.kill(terminal.pid, signal.SIGWINCH)
     terminal.settle()
     assert terminal.screen.text() == shown
+
+
+def test_a_hostile_run_of_others_sends_the_terminal_nothing(runs: RunField, start: Start, tmp_path: Path) -> None:
+    """Names of scalars and folders reach the terminal as text, in the table and on the run's page."""
+    evil = "\x1b]52;c;UFdORUQ=\x07\x1b]0;PWNED\x07\x9b41m\u202eseen"
+    folder = tmp_path / "kohya" / f"fox{evil}20240612103000"
+    folder.mkdir(parents=True)
+    names = ("loss/current", evil, f"lr/{evil}")
+    records = [scalar(name, 0.5, step) for step in range(1, 9) for name in names]
+    (folder / "events.out.tfevents.1.h").write_bytes(b"".join(records))
+    add_folder(runs.workspace, tmp_path / "kohya")
+    terminal = start()
+    terminal.read_until(b"watch")
+    terminal.settle()
+    os.write(terminal.master, b"/state:watched\r\r")
+    terminal.read_until(b"only watched")
+    terminal.settle()
+    os.write(terminal.master, b"vmm")
+    terminal.settle()
+    assert "seen" in terminal.screen.text()
+    for forbidden in (b"\x1b]52", b"\x1b]0;PWNED", b"\x9b41m", "\u202e".encode()):
+        assert forbidden not in terminal.received

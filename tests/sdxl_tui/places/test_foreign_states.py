@@ -89,7 +89,7 @@ def test_states_and_lora_files_are_found_and_not_what_lies_in_a_state(output: Pa
 def test_looking_ends_at_a_depth_a_number_and_at_links(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (output / "loop").symlink_to(output)
     (output / "link.safetensors").symlink_to(output / "base_cosine-step00000020.safetensors")
-    deep = output / "a/b/c/d"
+    deep = output / "a/b/c/d/e"
     deep.mkdir(parents=True)
     (deep / "too_deep.safetensors").touch()
     (deep.parent / "deep.safetensors").touch()
@@ -99,9 +99,9 @@ def test_looking_ends_at_a_depth_a_number_and_at_links(output: Path, monkeypatch
     }
     monkeypatch.setattr(foreign_states, "SHOWN", 1)
     assert find_states(output).problem == "3 found: only the newest 1 are shown"
+    monkeypatch.setattr(foreign_states, "SHOWN", 500)
     monkeypatch.setattr(foreign_states, "LOOKED_AT", 2)
-    monkeypatch.setattr(foreign_states._Budget, "left", 2)
-    assert "not all of it was looked at" in find_states(output).problem or find_states(output).entries
+    assert "not all of it was looked at" in find_states(output).problem
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
