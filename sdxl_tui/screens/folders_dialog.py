@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from engine.errors import UserError
 from sdxl_tui.fleet.foreign_states import StateFolder, add_folder, find_states, read_folders, remove_folder
 from sdxl_tui.fleet.path_completion import FOLDER
+from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.fact_lines import MUTED
 from sdxl_tui.widgets.key_bar import KeyBar
@@ -32,7 +32,7 @@ SHOWN: Final = 8
 """Lines of folders, or of what a path could be."""
 
 
-class FoldersDialog(ModalScreen[str]):
+class FoldersDialog(Dialog[str]):
     """Dismissed with what was done, safe to print; with an empty text if nothing."""
 
     DEFAULT_CSS = """
