@@ -4,6 +4,7 @@
 | --- | --- | --- | --- |
 | held | blank | any | what the engine's status says; paused if it is suspended |
 | held | filled | any | how it ended, still alive: processes are left over |
+| any | the folder may not be read | | lost, and why |
 | free | filled | any | finished, stopped, failed, killed |
 | free | blank | absent | queued if there is no attempt, else lost |
 | free | blank | on another machine, and its keeper or engine still writes (``elsewhere.py``) | what the status says, alive |
@@ -143,6 +144,8 @@ def _latest_attempt(run: RunDirectory) -> int:
 def _verdict(look: _Look) -> tuple[RunState, bool, str]:
     """(state, alive, reason)"""
     if look.attempt == 0:
+        if why := look.run.unreadable:
+            return RunState.LOST, False, f"cannot be read: {why}"
         return (RunState.STARTING, True, "") if look.held else (RunState.QUEUED, False, "never started")
     if look.exit is not None:
         state, reason = _ended(look, look.exit)

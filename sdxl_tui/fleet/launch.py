@@ -115,7 +115,7 @@ def start(
     elif from_checkpoint.absolute().parent != run.checkpoints.absolute():
         raise RunError("is not a checkpoint of this run", where=str(from_checkpoint))
     if (host := running_elsewhere(run)) is not None:
-        hint = "If that machine is gone, try again in a minute."
+        hint = "If that machine is gone, try again in two minutes."
         raise RunBusy(f"this run is already running on {host}", where=run.id, hint=hint)
     with RunLock.acquire(run.lock) as lock:
         _take_over(run)

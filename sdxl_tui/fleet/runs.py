@@ -157,7 +157,7 @@ def summarize(run: RunDirectory) -> RunSummary:
     has_ended = liveness.exit is not None and not liveness.alive
     record = RunRecord.read(run.record)
     reason = liveness.reason
-    if record is None:
+    if record is None and not run.unreadable:
         reason = f"run.json is missing or damaged; {reason}".removesuffix("; ")
     status = liveness.status or Status(attempt=0, state="", step=0, total_steps=0, heartbeat=0.0)
     parent = _origin(record)

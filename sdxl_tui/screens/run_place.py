@@ -12,7 +12,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
+from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName, changes_workspace
 
 if TYPE_CHECKING:
     from engine.checkpoint.summary import CheckpointSummary
@@ -69,6 +69,7 @@ class RunPlace(Place):
 
     # What one says of a run
 
+    @changes_workspace
     def action_label(self) -> None:
         """Its tags and a note."""
         from sdxl_tui.screens.labels_dialog import LabelsDialog  # noqa: PLC0415 - opened rarely
@@ -80,6 +81,7 @@ class RunPlace(Place):
         if (run := self.run) is not None:
             self.app.push_screen(LabelsDialog(run), answered)
 
+    @changes_workspace
     @work(thread=True, group="labels")
     def action_archive(self) -> None:
         """Put it away: lists leave it out; or take it out again."""
@@ -95,16 +97,19 @@ class RunPlace(Place):
 
     # Waiting in the queue
 
+    @changes_workspace
     def action_hold(self) -> None:
         """Hold a run that waits, or release one that is held."""
         if (run := self.run) is not None and run.waits:
             self._change_queue(run, "release" if run.waits.startswith("held") else "hold")
 
+    @changes_workspace
     def action_move(self, where: str) -> None:
         """Let a run that waits have its turn earlier or later."""
         if (run := self.run) is not None and run.waits:
             self._change_queue(run, where)
 
+    @changes_workspace
     @work
     async def action_take_out(self) -> None:
         """Take a run out of the queue; asks where that deletes it."""
@@ -144,6 +149,7 @@ class RunPlace(Place):
 
     # Stopping
 
+    @changes_workspace
     def action_stop(self) -> None:
         """Ask how."""
         from sdxl_tui.screens.stop_dialog import StopDialog  # noqa: PLC0415 - opened rarely
@@ -164,6 +170,7 @@ class RunPlace(Place):
 
     # Resuming
 
+    @changes_workspace
     def action_resume(self) -> None:
         """Show what a resume would do before it is done."""
         if (run := self.run) is not None and not run.alive:

@@ -70,6 +70,8 @@ class RunsScreen(RunPlace):
         "device: note: look in one place, -cpu must not fit, archived finds what was put away.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its turn "
         "has come and its devices are free; after a restart of the machine the queue stands still until someone lets it go on.",
+        "What another machine trains in this folder can be stopped and asked from here, not killed. A folder that you cannot "
+        "write can be watched: read-only.",
     )
 
     DEFAULT_CSS = """
