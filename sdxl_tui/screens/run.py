@@ -69,6 +69,7 @@ class RunScreen(ReadingPlace, RunPlace):
         "m shows the gradient's norm, the speed, the GPU's memory instead of the loss, u counts epochs or time instead of steps. "
         "In a chart (tab, or a click): ← → move a cursor and the values stand below, + - zoom, [ ] pan, 0 shows all, o is a "
         "logarithmic scale, z gives it the whole page.",
+        "i shows the samples as pictures: the same prompt from step to step.",
         "Leaving this page, or the app, changes nothing for the run.",
     )
 
@@ -97,6 +98,7 @@ class RunScreen(ReadingPlace, RunPlace):
     BINDINGS: ClassVar[list[BindingType]] = [
         *RunPlace.RUN_KEYS,
         Binding("v", "view", "View"),
+        Binding("i", "pictures", "Pictures"),
         Binding("z", "zoom", "Zoom"),
         Binding("m", "measured", "Other curve"),
         Binding("u", "across", "Step, epoch, time"),
@@ -122,6 +124,7 @@ class RunScreen(ReadingPlace, RunPlace):
             follows=True, empty="Nothing has happened yet", hang=STAMP_CELLS, id="events", classes="panel pane"
         )
         self._samples = LineView(empty="No samples yet", hang=2, id="samples", classes="panel pane")
+        self._samples.border_subtitle = "i shows the pictures"
         self._panes = dict(zip(PANES, (self._log, self._events, self._samples), strict=True))
         self._grid = Grid(self._loss, self._rate, *self._panes.values(), id="grid")
         self.across = Across.STEP
@@ -260,6 +263,12 @@ class RunScreen(ReadingPlace, RunPlace):
             self.set_timer(0.03, self._draw_soon)
         else:
             self._show_charts()
+
+    def action_pictures(self) -> None:
+        """The samples as pictures, step by step."""
+        from sdxl_tui.screens.samples import SamplesPage  # noqa: PLC0415 - Pillow, where pictures are looked at
+
+        self.app.push_screen(SamplesPage(self.workspace, self._data.run))
 
     def action_zoom(self) -> None:
         """The part in focus takes the whole page, or gives it back."""
