@@ -80,7 +80,7 @@ def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profil
         raise RunError(
             "has no whole checkpoint to resume from",
             where=run.id,
-            hint=f"Start it anew from its profile: sdxl-tui launch {run.profile}",
+            hint=f"Start it again from its first step: sdxl-tui start {run.id}",
         )
     summary = describe(checkpoint)
     if not summary.steps_left:

@@ -6,17 +6,21 @@ Shared by the table of runs and a run's page. What takes time runs in threads; w
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 
+from engine.errors import UserError
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName, changes_workspace
+from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
     from engine.checkpoint.summary import CheckpointSummary
     from engine.run.layout import RunDirectory
+    from sdxl_tui.fleet.start_again import StartAgain
     from sdxl_tui.screens.stop_dialog import StopChoice
 
 
@@ -186,12 +190,12 @@ class RunPlace(Place):
         except (CheckpointError, OSError) as error:
             self._say(run.id, str(error))
             return
-        self.app.call_from_thread(self._ask_to_resume, run, checkpoint)
-
-    def _ask_to_resume(self, run: RunSummary, checkpoint: CheckpointSummary | None) -> None:
         if checkpoint is None:
-            self._ask_to_start_again(run)
-            return
+            self._look_at_its_start(run)
+        else:
+            self.app.call_from_thread(self._ask_to_resume, run, checkpoint)
+
+    def _ask_to_resume(self, run: RunSummary, checkpoint: CheckpointSummary) -> None:
         from sdxl_tui.screens.resume_dialog import ResumeAnswer, ResumeDialog  # noqa: PLC0415 - opened rarely
 
         def answered(answer: ResumeAnswer) -> None:
@@ -212,24 +216,38 @@ class RunPlace(Place):
         dialog = WayOnDialog(self.workspace, checkpoint, steps_per_second=run.steps_per_second)
         self.app.push_screen(dialog, answered)
 
-    def _ask_to_start_again(self, run: RunSummary) -> None:
+    def _look_at_its_start(self, run: RunSummary) -> None:
+        """In a thread: without a checkpoint it can be started from its first step, with what its profile says now."""
+        from sdxl_tui.fleet.start_again import StartAgain, plan_start_again  # noqa: PLC0415
+
+        try:
+            plan = plan_start_again(run.directory)
+        except (UserError, OSError) as error:
+            # What was edited since cannot be trained; the run's own copy still can.
+            plan, problem = StartAgain(run.directory), clean(str(error), lines=True)
+        else:
+            problem = ""
+        self.app.call_from_thread(self._ask_to_start_again, run, plan, problem)
+
+    def _ask_to_start_again(self, run: RunSummary, plan: StartAgain, problem: str) -> None:
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
 
-        question = Ask(
-            run.id,
-            "It has no checkpoint to resume from. It can be started again from its first step, in the same run.",
-            [Answer("start", "s", "Start again")],
-        )
+        words = "It has no checkpoint to resume from. It can be started again from its first step, in the same run."
+        answers = [Answer("start", "s", "Start again")]
+        if problem:
+            words = f"{words}\n\n{problem}"
+            answers = [Answer("as launched", "a", "Start as launched")]
+        elif plan.edits:
+            words = f"{words}\n\nIts profile was edited since:\n{plan.edits_text}"
+            answers = [Answer("start", "s", "Start with these"), Answer("as launched", "a", "Without them")]
 
         def answered(answer: str | None) -> None:
-            if answer == "start":
-                self._start_again(run)
+            if answer is not None:
+                self._start_again(run, plan if answer == "start" else replace(plan, profile=None))
 
-        self.app.push_screen(question, answered)
+        self.app.push_screen(Ask(run.id, words, answers), answered)
 
     @work(thread=True, group="resume", exclusive=True)
-    def _start_again(self, run: RunSummary) -> None:
-        from sdxl_tui.fleet.launch import start  # noqa: PLC0415
-
-        if self._attempt(run.id, lambda: start(run.directory)):
+    def _start_again(self, run: RunSummary, plan: StartAgain) -> None:
+        if self._attempt(run.id, plan.start):
             self.post_message(OpenRun(run.id))

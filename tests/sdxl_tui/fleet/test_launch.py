@@ -266,7 +266,7 @@ def test_a_run_without_a_whole_checkpoint_cannot_be_resumed(workspace: Workspace
     (run.checkpoints / "step-00000010").mkdir(parents=True)
     with pytest.raises(RunError, match="no whole checkpoint") as error:
         launch.resume(run)
-    assert error.value.hint is not None and "launch" in error.value.hint
+    assert error.value.hint is not None and f"sdxl-tui start {run.id}" in error.value.hint
 
 
 def test_a_checkpoint_of_another_run_is_not_started_from(workspace: Workspace, tmp_path: Path) -> None:
