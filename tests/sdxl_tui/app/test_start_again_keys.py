@@ -14,7 +14,9 @@ from tests.sdxl_tui.app.screen_text import wait_for_text
 
 def launched_from_a_file(runs: RunField, run: RunDirectory, old: str, new: str) -> None:
     source = runs.workspace.profiles / "fox.toml"
-    source.write_text(run.profile.read_text().replace(old, new))
+    text = run.profile.read_text()
+    assert text.count(old) == 1
+    source.write_text(text.replace(old, new))
     record = RunRecord.read(run.record)
     assert record is not None
     write_json_atomically(run.record, dataclasses.replace(record, source_profile=str(source)).to_json())
@@ -22,7 +24,7 @@ def launched_from_a_file(runs: RunField, run: RunDirectory, old: str, new: str) 
 
 async def test_what_was_edited_since_is_named_before_it_starts_again(runs: RunField, open_app: OpenApp) -> None:
     run = runs.run("fox", state="failed", exit_code=1, step=3)
-    launched_from_a_file(runs, run, "lr = 0.0001", "lr = 0.0005")
+    launched_from_a_file(runs, run, "lr = 1e-4", "lr = 5e-4")
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for_text(pilot, "fox")
@@ -34,7 +36,7 @@ async def test_what_was_edited_since_is_named_before_it_starts_again(runs: RunFi
 
 async def test_a_profile_with_problems_leaves_the_runs_own(runs: RunField, open_app: OpenApp) -> None:
     run = runs.run("fox", state="failed", exit_code=1, step=3)
-    launched_from_a_file(runs, run, "lr = 0.0001", "lr = 'much'")
+    launched_from_a_file(runs, run, "lr = 1e-4", "lr = 'much'")
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for_text(pilot, "fox")
