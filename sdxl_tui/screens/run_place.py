@@ -236,10 +236,10 @@ class RunPlace(Place):
         answers = [Answer("start", "s", "Start again")]
         if problem:
             words = f"{words}\n\n{problem}"
-            answers = [Answer("as launched", "a", "Start as launched")]
+            answers = [Answer("as-launched", "a", "Start as launched")]
         elif plan.edits:
             words = f"{words}\n\nIts profile was edited since:\n{plan.edits_text}"
-            answers = [Answer("start", "s", "Start with these"), Answer("as launched", "a", "Without them")]
+            answers = [Answer("start", "s", "Start with these"), Answer("as-launched", "a", "Without them")]
 
         def answered(answer: str | None) -> None:
             if answer is not None:
