@@ -99,8 +99,13 @@ def list_runs(workspace: Workspace, previous: Iterable[RunSummary] = ()) -> list
     previous: an earlier answer. Its ended runs whose folders have not changed since are taken over from it, which makes
     asking again cost next to nothing however many there are.
     """
-    known = {summary.directory: summary for summary in previous if summary.unchanged_while is not None}
-    summaries = [_still_true(known.get(run)) or summarize(run) for run in run_directories(workspace)]
+    known = {summary.id: summary for summary in previous if summary.unchanged_while is not None}
+    summaries = []
+    for name, path in _run_folders(workspace):
+        summary = known.get(name)
+        if summary is None or summary.unchanged_while != _folder_times(path):
+            summary = summarize(RunDirectory(Path(path)))
+        summaries.append(summary)
     summaries = _with_queue(workspace, summaries)
     return sorted(summaries, key=lambda summary: (summary.created, summary.id), reverse=True)
 
@@ -124,14 +129,10 @@ def _in_line(summary: RunSummary, waits: str, turn: int) -> RunSummary:
     return replace(summary, waits=waits, turn=turn)
 
 
-def _still_true(summary: RunSummary | None) -> RunSummary | None:
-    return summary if summary is not None and summary.unchanged_while == _folder_times(summary.directory) else None
-
-
-def _folder_times(run: RunDirectory) -> tuple[int, int] | None:
+def _folder_times(path: str) -> tuple[int, int] | None:
     """When names in the run's folder and in ``attempts/`` last changed (ns): every start and every record changes one."""
-    try:
-        return run.path.stat().st_mtime_ns, run.attempts.stat().st_mtime_ns
+    try:  # by plain text: thousands are asked for, again and again
+        return os.stat(path).st_mtime_ns, os.stat(f"{path}/attempts").st_mtime_ns  # noqa: PTH116
     except OSError:
         return None
 
@@ -141,9 +142,14 @@ def run_directories(workspace: Workspace) -> list[RunDirectory]:
 
     Raises ``RunError`` if the runs folder is there and cannot be read.
     """
+    return [RunDirectory(Path(path)) for _, path in _run_folders(workspace)]
+
+
+def _run_folders(workspace: Workspace) -> list[tuple[str, str]]:
+    """(name, path)"""
     try:
         with os.scandir(workspace.runs) as entries:
-            return [RunDirectory(Path(entry.path)) for entry in entries if RUN_ID.match(entry.name) and entry.is_dir()]
+            return [(entry.name, entry.path) for entry in entries if RUN_ID.match(entry.name) and entry.is_dir()]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -152,7 +158,7 @@ def run_directories(workspace: Workspace) -> list[RunDirectory]:
 
 def summarize(run: RunDirectory) -> RunSummary:
     """Look at one run now. Never raises for what the folder holds."""
-    times = _folder_times(run)  # before all else: what changes while we look counts as changed
+    times = _folder_times(str(run.path))  # before all else: what changes while we look counts as changed
     liveness = assess(run)
     has_ended = liveness.exit is not None and not liveness.alive
     record = RunRecord.read(run.record)

@@ -69,6 +69,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         #plan ProfilePlan > #summary { width: 50%; }
         #plan ProfilePlan > SchedulePlot { margin: 0 0 0 2; }
         #plan ProfilePlan.-wrong > #summary { width: 1fr; }
+        &.-tiny #plan { display: none; }
         &.-wide #plan ProfilePlan { layout: vertical; }
         &.-wide #plan ProfilePlan > #summary { width: 1fr; }
         &.-wide #plan ProfilePlan > SchedulePlot { margin: 1 0 0 0; }
@@ -77,6 +78,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low")]  # noqa: RUF012
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,e", "edit", "Edit"),

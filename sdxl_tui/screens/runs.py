@@ -81,6 +81,7 @@ class RunsScreen(RunPlace):
         #table-page.-shown { display: block; }
         #message.-hidden { display: none; }
         #preview { display: none; height: 13; }
+        &.-tiny RunBrief { display: none; }
         &.-wide.-high #preview { display: block; }
     }
     """
@@ -99,7 +100,7 @@ class RunsScreen(RunPlace):
     ]
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (34, "-high")]  # noqa: RUF012
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
