@@ -109,9 +109,13 @@ def process_record(
 def reserve_exit_record(path: Path) -> int:
     """A descriptor of ``exit.json``, filled with blanks: overwriting them needs no space on a disk that is full by then."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    if os.fstat(descriptor).st_size < EXIT_RECORD_BYTES:
-        os.pwrite(descriptor, b" " * EXIT_RECORD_BYTES, 0)
-        os.fsync(descriptor)
+    try:
+        if os.fstat(descriptor).st_size < EXIT_RECORD_BYTES:
+            os.pwrite(descriptor, b" " * EXIT_RECORD_BYTES, 0)
+            os.fsync(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
