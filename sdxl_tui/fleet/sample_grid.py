@@ -63,7 +63,7 @@ def layout_for(width: int, height: int, steps: int, prompts: int) -> GridLayout:
     found = [
         _layout(width, height, beside, below)
         for beside in range(most, fewest - 1, -1)
-        for below in range(1, prompts + 1)
+        for below in range(1, max(1, min(prompts, height // (1 + WORDS))) + 1)
     ]
     return max(found, key=lambda one: one.steps * one.prompts * min(one.columns, 2 * one.rows) ** 2)
 

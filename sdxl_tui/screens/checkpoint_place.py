@@ -15,7 +15,7 @@ from textual.timer import Timer
 from engine.checkpoint.describe import CheckpointError, CheckpointSummary, verify
 from engine.errors import UserError
 from sdxl_tui.fleet.families import CheckpointEntry
-from sdxl_tui.screens.place import OpenRun, changes_workspace
+from sdxl_tui.screens.place import OpenRun, changes_workspace, in_words
 from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_bytes, format_count
@@ -156,7 +156,7 @@ class CheckpointPlace(ReadingPlace):
         try:
             start = read_starting_point(entry.path)
         except (UserError, OSError) as error:
-            self._say(entry.path.name, str(error))
+            self._say(entry.path.name, in_words(error))
             return
         profiles = ProfileShelf(self.workspace.profiles).read()
         self.app.call_from_thread(self._train_on_from, start, profiles)

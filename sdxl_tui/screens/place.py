@@ -42,6 +42,13 @@ Answered = TypeVar("Answered")
 READ_ONLY: Final = "You can watch here, but not change anything: the folder of its runs cannot be written by you."
 
 
+def in_words(error: Exception) -> str:
+    """What is wrong, for a person; the system's own errors without their numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 class PlaceName(StrEnum):
     """The places, by the name of their mode."""
 
@@ -158,7 +165,7 @@ class Place(Screen[None]):
         try:
             act()
         except (UserError, OSError) as error:
-            self._say(title, str(error))
+            self._say(title, in_words(error))
             return False
         return True
 

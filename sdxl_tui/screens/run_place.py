@@ -14,7 +14,16 @@ from textual.binding import Binding, BindingType
 
 from engine.errors import UserError
 from sdxl_tui.fleet.runs import RunSummary
-from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName, changes_workspace
+from sdxl_tui.screens.place import (
+    LookNow,
+    OpenCheckpoints,
+    OpenPlace,
+    OpenRun,
+    Place,
+    PlaceName,
+    changes_workspace,
+    in_words,
+)
 from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
@@ -188,7 +197,7 @@ class RunPlace(Place):
             folder = resume_point(run.directory)
             checkpoint = None if folder is None else describe(folder)
         except (CheckpointError, OSError) as error:
-            self._say(run.id, str(error))
+            self._say(run.id, in_words(error))
             return
         if checkpoint is None:
             self._look_at_its_start(run)
@@ -224,7 +233,7 @@ class RunPlace(Place):
             plan = plan_start_again(run.directory)
         except (UserError, OSError) as error:
             # What was edited since cannot be trained; the run's own copy still can.
-            plan, problem = StartAgain(run.directory), clean(str(error), lines=True)
+            plan, problem = StartAgain(run.directory), clean(in_words(error), lines=True)
         else:
             problem = ""
         self.app.call_from_thread(self._ask_to_start_again, run, plan, problem)

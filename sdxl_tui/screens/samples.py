@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 2.0
 MUTED: Final = "$foreground 60%"
-NONE: Final = "This run has drawn no samples yet: [samples] in its profile says which and how often."
+NONE: Final = "No samples yet: [samples] in the run's profile says which and how often."
 NO_COLOURS: Final = "Colours are switched off here: pictures cannot be shown. y copies the path of one."
 
 

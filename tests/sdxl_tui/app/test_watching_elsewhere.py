@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from engine.durable import write_json_atomically
+from engine.errors import UserError
 from engine.run.layout import RunDirectory
 from engine.run.records import ProcessRecord
 from sdxl_tui.app import SdxlTui
 from sdxl_tui.cli import opening
 from sdxl_tui.cli.entry import main
 from sdxl_tui.fleet.runs import list_runs
+from sdxl_tui.screens.place import in_words
 from sdxl_tui.screens.stop_dialog import ways_to_stop
 from sdxl_tui.workspace import Workspace
 from tests.engine.mounts import mounted
@@ -133,3 +135,12 @@ def test_a_run_that_may_not_be_read_is_a_row_with_its_reason() -> None:
         os.close(write)
         assert os.read(read, 4096).decode() == "('lost', 'cannot be read: Permission denied')"
         os.close(read)
+
+
+def test_the_systems_errors_are_told_without_their_numbers() -> None:
+    with pytest.raises(OSError, match="No such file") as error:
+        os.stat("/nowhere/run")  # noqa: PTH116
+    assert in_words(error.value) == "/nowhere/run: No such file or directory"
+    assert in_words(UserError("is full", where="disk", hint="Free some.")) == str(
+        UserError("is full", where="disk", hint="Free some.")
+    )

@@ -88,7 +88,7 @@ async def test_at_the_newest_step_new_ones_appear_and_elsewhere_one_stays(
     run = field.run()
     page = SamplesPage(field.workspace, run)
     async with Shell(lambda: page).run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "has drawn no samples yet" in screen_text(pilot.app), "the words")
+        await until(pilot, lambda: "No samples yet" in screen_text(pilot.app), "the words")
         draw(run, 100, 0)
         await until(pilot, lambda: "▸ step 100" in screen_text(pilot.app), "the first")
         draw(run, 200, 0)
