@@ -140,7 +140,9 @@ def _with_a_way_on(error: UserError, workspace: Workspace, arguments: argparse.N
         return error
     begin, liveness = program(arguments), assess(run)
     hint = f"Start it again from its first step, with its settings: {begin} start {run.id}"
-    if liveness.alive:
+    if run.checkpoint_folders():
+        hint = f"Launch its settings as a new run: {begin} launch {run.latest_profile}"
+    elif liveness.alive:
         hint = f"It is {liveness.state}. Have one saved: {begin} save {run.id}"
     return UserError(error.what, where=error.where, hint=hint)
 

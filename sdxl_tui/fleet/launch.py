@@ -80,7 +80,9 @@ def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profil
         raise RunError(
             "has no whole checkpoint to resume from",
             where=run.id,
-            hint=f"Start it again from its first step: sdxl-tui start {run.id}",
+            hint=f"Launch its settings as a new run: sdxl-tui launch {run.latest_profile}"
+            if run.checkpoint_folders()
+            else f"Start it again from its first step: sdxl-tui start {run.id}",
         )
     summary = describe(checkpoint)
     if not summary.steps_left:

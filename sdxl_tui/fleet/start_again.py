@@ -65,8 +65,7 @@ def plan_start_again(run: RunDirectory, *, as_launched: bool = False) -> StartAg
 
     as_launched: look at no later edit, so that it trains what it trained before.
 
-    Raises ``RunBusy`` if it is alive, ``RunError`` if it has a checkpoint to go on from, ``UserError`` if its profile has
-    problems now.
+    Raises ``RunBusy`` if it is alive, ``RunError`` if it has checkpoints, ``UserError`` if its profile has problems now.
     """
     if assess(run).alive:
         raise RunBusy("is running", where=run.id, hint=f"Stop it first: sdxl-tui stop {run.id}")
@@ -75,6 +74,12 @@ def plan_start_again(run: RunDirectory, *, as_launched: bool = False) -> StartAg
             f"has a checkpoint to go on from, {checkpoint.name}",
             where=run.id,
             hint=f"Go on from there: sdxl-tui resume {run.id}. To begin anew, launch its profile.",
+        )
+    if damaged := len(run.checkpoint_folders()):
+        raise RunError(
+            f"has no checkpoint that is whole: {damaged} {'is' if damaged == 1 else 'are'} damaged",
+            where=run.id,
+            hint=f"Nothing of it is trained over. Launch its settings as a new run: sdxl-tui launch {run.latest_profile}",
         )
     before = read_snapshot(run.latest_profile)
     if as_launched:

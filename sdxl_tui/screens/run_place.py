@@ -227,15 +227,19 @@ class RunPlace(Place):
 
     def _look_at_its_start(self, run: RunSummary) -> None:
         """In a thread: without a checkpoint it can be started from its first step, with what its profile says now."""
-        from sdxl_tui.fleet.start_again import StartAgain, plan_start_again  # noqa: PLC0415
+        from sdxl_tui.fleet.start_again import plan_start_again  # noqa: PLC0415
 
+        problem = ""
         try:
-            plan = plan_start_again(run.directory)
+            try:
+                plan = plan_start_again(run.directory)
+            except UserError as error:
+                # What was edited since may be what cannot be trained; the run's own copy still can.
+                plan = plan_start_again(run.directory, as_launched=True)
+                problem = clean(str(error), lines=True)
         except (UserError, OSError) as error:
-            # What was edited since cannot be trained; the run's own copy still can.
-            plan, problem = StartAgain(run.directory), clean(in_words(error), lines=True)
-        else:
-            problem = ""
+            self._say(run.id, in_words(error))
+            return
         self.app.call_from_thread(self._ask_to_start_again, run, plan, problem)
 
     def _ask_to_start_again(self, run: RunSummary, plan: StartAgain, problem: str) -> None:

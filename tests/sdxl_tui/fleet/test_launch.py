@@ -266,6 +266,10 @@ def test_a_run_without_a_whole_checkpoint_cannot_be_resumed(workspace: Workspace
     (run.checkpoints / "step-00000010").mkdir(parents=True)
     with pytest.raises(RunError, match="no whole checkpoint") as error:
         launch.resume(run)
+    assert error.value.hint is not None and f"sdxl-tui launch {run.profile}" in error.value.hint
+    (run.checkpoints / "step-00000010").rmdir()
+    with pytest.raises(RunError, match="no whole checkpoint") as error:
+        launch.resume(run)
     assert error.value.hint is not None and f"sdxl-tui start {run.id}" in error.value.hint
 
 

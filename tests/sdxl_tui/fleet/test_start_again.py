@@ -88,6 +88,18 @@ def test_a_run_with_a_checkpoint_is_resumed_instead(killed: RunDirectory, monkey
     assert error.value.hint is not None and f"sdxl-tui resume {killed.id}" in error.value.hint
 
 
+def test_a_run_with_nothing_but_damaged_checkpoints_is_left_alone(
+    workspace: Workspace, killed: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed.checkpoint(10).mkdir(parents=True)
+    with pytest.raises(RunError, match="no checkpoint that is whole: 1 is damaged") as error:
+        plan_start_again(killed)
+    assert error.value.hint is not None and f"sdxl-tui launch {killed.profile}" in error.value.hint
+    assert main(["--workspace", str(workspace.path), "resume", killed.id]) == 2
+    said = capsys.readouterr().err
+    assert "start" not in said and f"launch {killed.profile}" in said.replace("\n", "")
+
+
 def test_resume_names_the_command_that_starts_it_again_and_that_works(
     workspace: Workspace, killed: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
