@@ -16,7 +16,7 @@ from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
 from engine.run.records import Origin, Parent, RunRecord, Status
 from sdxl_tui.fleet.labels import NO_LABELS, Labels, read_labels
-from sdxl_tui.fleet.queue.record import QueueError, read_queue
+from sdxl_tui.fleet.queue.record import QueueError, read_queue, waits_elsewhere
 from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.workspace import Workspace
@@ -69,6 +69,8 @@ class RunSummary:
     """What it waits for, if it is in the queue of this machine."""
     turn: int = 0
     """Its place in the queue, 1 for the next; 0 if it does not wait."""
+    waits_on: str = ""
+    """Another machine, whose queue it waits in."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
@@ -80,7 +82,8 @@ class RunSummary:
     @property
     def reason(self) -> str:
         """Why the run is in its state, in a few words; empty where the state says it all."""
-        return self.waits or self.own_reason
+        elsewhere = f"waits in the queue of {self.waits_on}" if self.waits_on else ""
+        return self.waits or elsewhere or self.own_reason
 
     @property
     def alive(self) -> bool:
@@ -120,13 +123,18 @@ def _with_queue(workspace: Workspace, summaries: list[RunSummary]) -> list[RunSu
     else:
         words = waiting_words(queue, {summary.id: summary.liveness.state for summary in summaries})
     turns = {run_id: turn for turn, run_id in enumerate(words, 1)}
-    return [_in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0)) for summary in summaries]
+    hosts = waits_elsewhere(workspace)
+    return [
+        _in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0), clean(hosts.get(summary.id, "")))
+        for summary in summaries
+    ]
 
 
-def _in_line(summary: RunSummary, waits: str, turn: int) -> RunSummary:
-    if (summary.waits, summary.turn) == (waits, turn):
+def _in_line(summary: RunSummary, waits: str, turn: int, host: str) -> RunSummary:
+    host = "" if waits or summary.alive else host
+    if (summary.waits, summary.turn, summary.waits_on) == (waits, turn, host):
         return summary
-    return replace(summary, waits=waits, turn=turn)
+    return replace(summary, waits=waits, turn=turn, waits_on=host)
 
 
 def _folder_times(path: str) -> tuple[int, int] | None:
