@@ -7,14 +7,16 @@ soon. The app only reads run directories and drops requests into them: quitting,
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from textual import work
+from textual import on, work
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.filter import Monochrome
 from textual.message import Message
 from textual.reactive import var
@@ -68,6 +70,15 @@ def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     guard_stream(app, sys.__stderr__ or sys.stderr)
     app.run()
     return app.return_code or 0
+
+
+def has_shell() -> bool:
+    """Who started this process does job control: it is of the same session, and gave us a group of our own."""
+    parent = os.getppid()
+    try:
+        return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
+    except OSError:
+        return False
 
 
 @dataclass
@@ -153,6 +164,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
             Binding("2", "place('profiles')", "Profiles", show=False),
             Binding("3", "place('checkpoints')", "Checkpoints", show=False),
             Binding("ctrl+l", "redraw", "Draw the screen anew", show=False),
+            Binding("ctrl+z", "suspend_process", "To the shell; fg comes back", show=False),
             Binding("question_mark", "help", "Help"),
             Binding("q", "quit", "Quit"),
         ],
@@ -433,6 +445,18 @@ class SdxlTui(TypesAhead, FrugalFrames):
                 self.exit()
 
         self.push_screen(question, leave)
+
+    def action_suspend_process(self) -> None:
+        """To the shell, which fg comes back from; where no shell started this (ssh HOST sdxl-tui) nobody could wake it."""
+        if has_shell():
+            super().action_suspend_process()
+        else:
+            self.notify("There is no shell behind this app to go to.", title="Ctrl-Z", markup=False, timeout=4)
+
+    @on(Driver.SignalResume)
+    def _draw_all(self) -> None:
+        """Back from the shell: Textual draws what has changed, and the terminal has lost everything."""
+        self.refresh(layout=True)
 
     def action_help_quit(self) -> None:
         """Ctrl+C: say how to leave, so that a reflex ends nothing."""

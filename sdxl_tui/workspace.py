@@ -62,6 +62,11 @@ class Workspace:
         """It has the two folders that make a workspace."""
         return self.runs.is_dir() and self.profiles.is_dir()
 
+    @property
+    def read_only(self) -> bool:
+        """It is there, and this user cannot change it: mounted so, or another one's. One can watch, and no more."""
+        return self.runs.is_dir() and not os.access(self.runs, os.W_OK | os.X_OK)
+
     def create(self) -> None:
         """Make what is missing of it. Raises ``WorkspaceError`` if it is no folder or cannot be written."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 
 from engine.durable import sync_directory, write_json_atomically
@@ -15,7 +16,8 @@ from engine.run.layout import AttemptDirectory, RunDirectory
 def begin_attempt(run: RunDirectory) -> AttemptDirectory:
     """Make the folder of the next start, its end record reserved; requests to the one before are dropped.
 
-    The caller holds the run's lock. Raises ``RunError`` if the folder cannot be written.
+    The caller holds the run's lock. Raises ``RunError`` if the folder cannot be written; nothing of it is left then, for a start
+    without an end would be a run that was lost.
     """
     number = max((attempt.number for attempt in run.existing_attempts()), default=0) + 1
     attempt = run.attempt(number)
@@ -28,6 +30,7 @@ def begin_attempt(run: RunDirectory) -> AttemptDirectory:
         # Only where the file system has no locks do two starts come this far.
         raise RunBusy("this run is being started by someone else", where=run.id) from error
     except OSError as error:
+        shutil.rmtree(attempt.path, ignore_errors=True)
         raise RunError(
             f"the run's folder cannot be written: {error.strerror}",
             where=str(attempt.path),

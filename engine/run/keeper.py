@@ -109,9 +109,13 @@ def process_record(
 def reserve_exit_record(path: Path) -> int:
     """A descriptor of ``exit.json``, filled with blanks: overwriting them needs no space on a disk that is full by then."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    if os.fstat(descriptor).st_size < EXIT_RECORD_BYTES:
-        os.pwrite(descriptor, b" " * EXIT_RECORD_BYTES, 0)
-        os.fsync(descriptor)
+    try:
+        if os.fstat(descriptor).st_size < EXIT_RECORD_BYTES:
+            os.pwrite(descriptor, b" " * EXIT_RECORD_BYTES, 0)
+            os.fsync(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
@@ -260,7 +264,7 @@ class Keeper:
             message = f"{error.strerror}: {error.filename} (errno {error.errno})"
             write_exit_record(exit_record, cause="exec_failed", message=message)
             return False
-        status, peak, out_of_memory = self._wait(engine)
+        status, peak, out_of_memory = self._wait(engine, exit_record)
         if os.WIFSIGNALED(status):
             cause = "out_of_memory" if out_of_memory else "killed"
             write_exit_record(exit_record, cause=cause, killed_by=os.WTERMSIG(status), max_rss_kb=peak)
@@ -324,10 +328,11 @@ class Keeper:
         os.fsync(folder)
         os.close(folder)
 
-    def _wait(self, engine: int) -> tuple[int, int, bool]:
+    def _wait(self, engine: int, exit_record: int) -> tuple[int, int, bool]:
         """The engine's wait status, its peak memory in KiB, and whether it was killed for memory.
 
-        The counters are sampled while waiting, so that a kill for memory hours ago is not taken for the cause.
+        The counters are sampled while waiting, so that a kill for memory hours ago is not taken for the cause. The record
+        to come is touched: on another machine that shares the disk nothing else tells that we are here.
         """
         before = latest = oom_kills()
         while True:
@@ -340,6 +345,8 @@ class Keeper:
                 return status, peak, killed and oom_kills() > before
             if pid == 0:
                 before, latest = latest, oom_kills()
+                with contextlib.suppress(OSError):
+                    os.utime(exit_record)
 
     def _reap(self, seconds: float) -> tuple[int, int, int]:
         """The next child that ends within ``seconds`` as (pid, wait status, peak KiB); pid 0 if none does.

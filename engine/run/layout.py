@@ -5,6 +5,7 @@ The formats of the files are described in docs/files.md and read and written by 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,18 @@ class RunDirectory:
     def latest_profile(self) -> Path:
         """The profile that the newest start trains; before the first one the run's."""
         return self.profile_of(max((attempt.number for attempt in self.existing_attempts()), default=0))
+
+    @property
+    def unreadable(self) -> str:
+        """Why what the folder holds is hidden from us, in the system's words; empty if it is not, or is not there."""
+        try:
+            os.close(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            (self.path / ".").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
 
     def existing_attempts(self) -> list[AttemptDirectory]:
         """The starts so far, oldest first."""

@@ -4,9 +4,10 @@
 | --- | --- | --- | --- |
 | held | blank | any | what the engine's status says; paused if it is suspended |
 | held | filled | any | how it ended, still alive: processes are left over |
+| any | the folder may not be read | | lost, and why |
 | free | filled | any | finished, stopped, failed, killed |
 | free | blank | absent | queued if there is no attempt, else lost |
-| free | blank | on another machine, its status still being written | what the status says, alive |
+| free | blank | on another machine, and its keeper or engine still writes (``elsewhere.py``) | what the status says, alive |
 | free | blank | any other | what the engine's last event says; else lost: reboot, container restart, or killed with its keeper |
 """
 
@@ -20,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from engine.run.commands import CommandBox
+from engine.run.elsewhere import Elsewhere, seen_elsewhere, watch_elsewhere
 from engine.run.json_lines import read_last_json_lines
 from engine.run.layout import RunDirectory
 from engine.run.lock import is_held
@@ -27,7 +29,6 @@ from engine.run.process import Place, any_running, is_running, is_suspended, pla
 from engine.run.records import ExitRecord, ProcessRecord, Status
 
 STALLED_SECONDS: Final = 60.0
-ELSEWHERE_SECONDS: Final = 60.0
 
 
 class RunState(StrEnum):
@@ -96,9 +97,15 @@ def assess(run: RunDirectory) -> Liveness:
 
 
 def running_elsewhere(run: RunDirectory) -> str | None:
-    """The name of another machine on which ``run`` is at work: locks do not always reach across a shared disk."""
+    """The name of another machine on which ``run`` is at work: locks do not always reach across a shared disk.
+
+    Blocks for some seconds where it was started on another machine and no end of it is recorded.
+    """
     look = _look(run)
-    return None if look.held else _host_elsewhere(look)
+    if look.held or look.exit is not None or look.process is None:
+        return None
+    found = watch_elsewhere(run, look.attempt, look.process)
+    return None if found is None else found.host
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,8 @@ def _latest_attempt(run: RunDirectory) -> int:
 def _verdict(look: _Look) -> tuple[RunState, bool, str]:
     """(state, alive, reason)"""
     if look.attempt == 0:
+        if why := look.run.unreadable:
+            return RunState.LOST, False, f"cannot be read: {why}"
         return (RunState.STARTING, True, "") if look.held else (RunState.QUEUED, False, "never started")
     if look.exit is not None:
         state, reason = _ended(look, look.exit)
@@ -213,8 +222,8 @@ def _ended_by_signal(look: _Look, record: ExitRecord, number: int) -> tuple[RunS
 def _gone(look: _Look) -> tuple[RunState, bool, str]:
     """Nobody holds the lock, and no end was recorded."""
     process = look.process
-    if (host := _host_elsewhere(look)) is not None:
-        return _said(look.own_status), True, f"running on {host}"
+    if (there := _elsewhere(look)) is not None:
+        return _said(look.own_status), True, there.words
     if (said := _last_word(look)) is not None:
         unknown = "exit code unknown: its keeper was killed"
         return said, False, (_failure(look) or unknown) if said is RunState.FAILED else unknown
@@ -269,16 +278,11 @@ def _one_line(text: object) -> str:
     return next(iter(str(text).strip().splitlines()), "")[:300]
 
 
-def _host_elsewhere(look: _Look) -> str | None:
-    """The other machine on which the run is still at work, judged by its status file's time on the disk they share."""
-    process = look.process
-    if process is None or look.exit is not None or place_of(process) is not Place.OTHER_HOST:
+def _elsewhere(look: _Look) -> Elsewhere | None:
+    """The other machine on which the run is still at work."""
+    if look.process is None or look.exit is not None:
         return None
-    try:
-        age = time.time() - look.run.status.stat().st_mtime
-    except OSError:
-        return None
-    return process.host if abs(age) < ELSEWHERE_SECONDS else None
+    return seen_elsewhere(look.run, look.attempt, look.process)
 
 
 def _stop_is_waiting(run: RunDirectory) -> bool:

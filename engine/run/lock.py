@@ -177,7 +177,10 @@ def _busy(path: Path) -> RunBusy:
 
 def _alive_by_pid(run: RunDirectory) -> bool:
     """Without a lock to ask: the newest attempt has no end yet, and its processes run or are about to."""
-    attempts = run.existing_attempts()
+    try:
+        attempts = run.existing_attempts()
+    except OSError:
+        return False  # not ours to look into: nothing can be said
     if not attempts or ExitRecord.read(attempts[-1].exit) is not None:
         return False
     process = ProcessRecord.read(attempts[-1].process)

@@ -40,7 +40,10 @@ def program(arguments: argparse.Namespace) -> str:
 def open_app(arguments: argparse.Namespace) -> int:
     """The command without a command."""
     require_terminal("sdxl-tui runs")
-    return run_app_on(workspace_to_write(arguments))
+    workspace = find_workspace(getattr(arguments, "workspace", None))
+    if not workspace.read_only:
+        workspace.create()
+    return run_app_on(workspace)
 
 
 def run_app_on(workspace: Workspace, open_run: str | None = None) -> int:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from engine.run.liveness import assess
 from sdxl_tui.cli.arguments import UsageError, whole_number
 from sdxl_tui.cli.opening import program
 from sdxl_tui.cli.output import err
@@ -115,6 +116,8 @@ def say_what_began(went: WentOn, workspace: Workspace, run: RunDirectory, begin:
         err().line(f"{run.id} waits: {why}.  See: {begin} queue")
     elif run.id in went.started:
         err().line(f"{run.id} started: nothing was in its way.")
+    elif assess(run).alive:
+        err().line(f"{run.id} was started at this very moment by another command.")
     if words := standstill(queue):
         err().line(words)
     say_refused(went, besides=run.id)

@@ -14,6 +14,8 @@ from sdxl_tui.cli.file_starts import refuse
 from sdxl_tui.cli.opening import program, workspace_to_read
 from sdxl_tui.cli.output import err, out
 from sdxl_tui.cli.progress import follow
+from sdxl_tui.cli.run_commands import add_run_argument
+from sdxl_tui.fleet.runs import find_run
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_lr
 
@@ -60,6 +62,23 @@ def add_commands(commands: Commands) -> None:
         "--as-launched", action="store_true", help="look at no later edit: train what the run trained before"
     )
     add_wait_option(resume)
+    start = add_command(
+        commands,
+        "start",
+        start_run,
+        summary="start a run from its first step that has no checkpoint yet",
+        about="""Start a run that never began, or that ended before its first checkpoint, from its first step; it keeps its id.
+
+        The profile that it was launched from is read again. No checkpoint is there that an edit could not fit, so all edits
+        made since are applied, and each is told.""",
+        examples=["sdxl-tui start latest --wait", "sdxl-tui start latest --as-launched"],
+        exits=WAIT_EXITS,
+    )
+    add_run_argument(start)
+    start.add_argument(
+        "--as-launched", action="store_true", help="look at no later edit: train what the run trained before"
+    )
+    add_wait_option(start)
     effect = add_command(
         commands,
         "effect",
@@ -88,12 +107,15 @@ def _add_profile_options(parser: argparse.ArgumentParser) -> None:
 
 def resume_run(arguments: argparse.Namespace) -> int:
     """``sdxl-tui resume RUN|CHECKPOINT``."""
-    from engine.checkpoint.describe import describe  # noqa: PLC0415
+    from engine.checkpoint.describe import CheckpointError, describe  # noqa: PLC0415
     from sdxl_tui.fleet.launch import resume  # noqa: PLC0415
 
     workspace = workspace_to_read(arguments)
     refuse(arguments.checkpoint, "resume")
-    folder = checkpoint_named(arguments.checkpoint, workspace)
+    try:
+        folder = checkpoint_named(arguments.checkpoint, workspace)
+    except CheckpointError as error:
+        raise _with_a_way_on(error, workspace, arguments) from None
     summary = describe(folder)
     run = run_that_holds(folder)
     profile = _settled(_edits(arguments, workspace, run, folder), run, folder, arguments.keep_stored)
@@ -103,6 +125,48 @@ def resume_run(arguments: argparse.Namespace) -> int:
     err().line(
         f"Resumed from {summary.name}: step {summary.step + 1} of {summary.total_steps} is next, LR {clean(rates)}."
     )
+    return follow(run, program(arguments)) if arguments.wait else EXIT_OK
+
+
+def _with_a_way_on(error: UserError, workspace: Workspace, arguments: argparse.Namespace) -> UserError:
+    """The same; of a run that has no checkpoint it says what can be done with it."""
+    from engine.checkpoint.describe import resume_point  # noqa: PLC0415
+    from engine.run.liveness import assess  # noqa: PLC0415
+
+    try:
+        run = find_run(workspace, arguments.checkpoint)
+        if resume_point(run) is not None:
+            return error
+    except (UserError, OSError):
+        return error
+    begin, liveness = program(arguments), assess(run)
+    hint = f"Start it again from its first step, with its settings: {begin} start {run.id}"
+    if run.checkpoint_folders():
+        hint = f"Launch its settings as a new run: {begin} launch {run.latest_profile}"
+    elif liveness.alive:
+        hint = f"It is {liveness.state}. Have one saved: {begin} save {run.id}"
+    return UserError(error.what, where=error.where, hint=hint)
+
+
+def start_run(arguments: argparse.Namespace) -> int:
+    """``sdxl-tui start RUN``."""
+    from sdxl_tui.fleet.start_again import plan_start_again  # noqa: PLC0415
+
+    run = find_run(workspace_to_read(arguments), arguments.run)
+    plan = plan_start_again(run, as_launched=arguments.as_launched)
+    printer = err()
+    if plan.remark:
+        printer.line(clean(f"Note: {plan.remark}."))
+    rate = format_lr(plan.trained.leading_lr)
+    number = plan.start()
+    if plan.edits:
+        printer.line(f"Edited since ({clean(str(plan.source))}), and applied:")
+        for line in plan.edits_text.splitlines():
+            printer.line(f"  {line}")
+    out().line(run.id)
+    out().flush()
+    again = "" if number == 1 else f" (start {number})"
+    printer.line(f"It trains from its first step{again}, base LR {rate}.")
     return follow(run, program(arguments)) if arguments.wait else EXIT_OK
 
 

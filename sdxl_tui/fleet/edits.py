@@ -77,13 +77,13 @@ def look_for_edits(
     record = RunRecord.read(run.record)
     source, remark = profile, ""
     if source is None and not as_launched:
-        source, remark = _source_of(record)
+        source, remark = source_of(record)
     said = () if profile is not None or record is None else record.overrides
     try:
         if source is None:
             wanted = load_profile(run.latest_profile, overrides).profile
         else:
-            wanted = _of_its_stage(load_profile(source, (*said, *overrides)).profile, record, source)
+            wanted = of_its_stage(load_profile(source, (*said, *overrides)).profile, record, source)
     except ProfileError as error:
         if profile is not None or source is None:
             raise
@@ -123,12 +123,12 @@ def edited_since(run: RunDirectory, checkpoint: Path) -> EditedSince:
             break
         run, is_own = RunDirectory(run.path.parent / record.parent.run), False
         record = RunRecord.read(run.record)
-    source, _ = _source_of(record)
+    source, _ = source_of(record)
     if record is None or source is None:
         return EditedSince(None)
     try:
         stored = profile_in(read_state(checkpoint), checkpoint) if is_own else read_snapshot(run.profile)
-        wanted = _of_its_stage(load_profile(source, record.overrides).profile, record, source)
+        wanted = of_its_stage(load_profile(source, record.overrides).profile, record, source)
     except UserError as error:
         reason = error.what.partition("\n")[0]
         return EditedSince(source, problem=f"{source.name} cannot be compared: {reason}")
@@ -140,8 +140,8 @@ def edits_left_out(run: RunDirectory, checkpoint: Path, plans: Sequence[ChildPla
     return edited_since(run, checkpoint).left_out(plans)
 
 
-def _of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Profile:
-    """What of ``profile`` the run trains: its stage, if it is one of a profile with stages."""
+def of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Profile:
+    """What of ``profile`` the run trains: its stage, if it is one of several. Raises ``UserError`` if that is gone."""
     number = None if record is None else record.stage
     if number is None:
         return profile
@@ -155,7 +155,8 @@ def _of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> P
         ) from error
 
 
-def _source_of(record: RunRecord | None) -> tuple[Path | None, str]:
+def source_of(record: RunRecord | None) -> tuple[Path | None, str]:
+    """The profile that a run was launched from; where there is none (any more), why the run's own is trained."""
     if record is None or record.source_profile is None:
         return None, "the run has a profile of its own, made when it was started from another run"
     source = Path(record.source_profile)

@@ -80,7 +80,9 @@ def resume(run: RunDirectory, checkpoint: Path | None = None, *, profile: Profil
         raise RunError(
             "has no whole checkpoint to resume from",
             where=run.id,
-            hint=f"Start it anew from its profile: sdxl-tui launch {run.profile}",
+            hint=f"Launch its settings as a new run: sdxl-tui launch {run.latest_profile}"
+            if run.checkpoint_folders()
+            else f"Start it again from its first step: sdxl-tui start {run.id}",
         )
     summary = describe(checkpoint)
     if not summary.steps_left:
@@ -115,7 +117,7 @@ def start(
     elif from_checkpoint.absolute().parent != run.checkpoints.absolute():
         raise RunError("is not a checkpoint of this run", where=str(from_checkpoint))
     if (host := running_elsewhere(run)) is not None:
-        hint = "If that machine is gone, try again in a minute."
+        hint = "If that machine is gone, try again in two minutes."
         raise RunBusy(f"this run is already running on {host}", where=run.id, hint=hint)
     with RunLock.acquire(run.lock) as lock:
         _take_over(run)

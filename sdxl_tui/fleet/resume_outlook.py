@@ -99,7 +99,7 @@ def _obstacle(
         instead = "Stop it first, or continue from this checkpoint in a child run."
         return f"The run is alive ({liveness.state}): one engine works on a run at a time.", instead, True
     if not checkpoint.steps_left:
-        instead = "To train on, continue with a new LR: a child run with a new schedule."
+        instead = "To train on: continue with a new LR and schedule, or extend with more steps; each is a child run."
         return (
             f"All {checkpoint.total_steps:,} steps of its schedule are done: nothing is left to resume.",
             instead,

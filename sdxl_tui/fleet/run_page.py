@@ -45,6 +45,17 @@ class Sample:
     name: str
 
 
+def read_prompts(run: RunDirectory) -> tuple[str, ...]:
+    """The prompts of the run's samples, safe to print; none if its profile cannot be read."""
+    from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic
+
+    try:
+        profile = read_snapshot(run.latest_profile)
+    except (UserError, OSError):
+        return ()
+    return tuple(clean(prompt, limit=300) for prompt in profile.samples.prompts)
+
+
 class RunCurves:
     """The measured curves of a run and what its profile plans. Read by ``poll``, in one thread at a time."""
 

@@ -16,7 +16,7 @@ from engine.run.layout import RUN_ID, RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
 from engine.run.records import Origin, Parent, RunRecord, Status
 from sdxl_tui.fleet.labels import NO_LABELS, Labels, read_labels
-from sdxl_tui.fleet.queue.record import QueueError, read_queue
+from sdxl_tui.fleet.queue.record import QueueError, read_queue, waits_elsewhere
 from sdxl_tui.fleet.queue.words import waiting_words
 from sdxl_tui.fleet.watched.record import FRESH_SECONDS, Watched, refusal
 from sdxl_tui.terminal.clean import clean
@@ -72,6 +72,8 @@ class RunSummary:
     """Its place in the queue, 1 for the next; 0 if it does not wait."""
     watched: Watched | None = None
     """Of a run of another trainer, which is only watched: its folder holds event files, and is never written to. None: ours."""
+    waits_on: str = ""
+    """Another machine, whose queue it waits in."""
     unchanged_while: tuple[int, int] | None = field(default=None, repr=False)
     """For an ended run: it stays as it is while its folders have these times. None for any other."""
 
@@ -83,7 +85,8 @@ class RunSummary:
     @property
     def reason(self) -> str:
         """Why the run is in its state, in a few words; empty where the state says it all."""
-        return self.waits or self.own_reason
+        elsewhere = f"waits in the queue of {self.waits_on}" if self.waits_on else ""
+        return self.waits or elsewhere or self.own_reason
 
     @property
     def alive(self) -> bool:
@@ -106,8 +109,13 @@ def list_runs(workspace: Workspace, previous: Iterable[RunSummary] = ()) -> list
     previous: an earlier answer. Its ended runs whose folders have not changed since are taken over from it, which makes
     asking again cost next to nothing however many there are.
     """
-    known = {summary.directory: summary for summary in previous if summary.unchanged_while is not None}
-    summaries = [_still_true(known.get(run)) or summarize(run) for run in run_directories(workspace)]
+    known = {summary.id: summary for summary in previous if summary.unchanged_while is not None}
+    summaries = []
+    for name, path in _run_folders(workspace):
+        summary = known.get(name)
+        if summary is None or summary.unchanged_while != _folder_times(path):
+            summary = summarize(RunDirectory(Path(path)))
+        summaries.append(summary)
     summaries = _with_queue(workspace, summaries)
     return sorted(summaries, key=lambda summary: (summary.created, summary.id), reverse=True)
 
@@ -122,23 +130,24 @@ def _with_queue(workspace: Workspace, summaries: list[RunSummary]) -> list[RunSu
     else:
         words = waiting_words(queue, {summary.id: summary.liveness.state for summary in summaries})
     turns = {run_id: turn for turn, run_id in enumerate(words, 1)}
-    return [_in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0)) for summary in summaries]
+    hosts = waits_elsewhere(workspace)
+    return [
+        _in_line(summary, words.get(summary.id, ""), turns.get(summary.id, 0), clean(hosts.get(summary.id, "")))
+        for summary in summaries
+    ]
 
 
-def _in_line(summary: RunSummary, waits: str, turn: int) -> RunSummary:
-    if (summary.waits, summary.turn) == (waits, turn):
+def _in_line(summary: RunSummary, waits: str, turn: int, host: str) -> RunSummary:
+    host = "" if waits or summary.alive else host
+    if (summary.waits, summary.turn, summary.waits_on) == (waits, turn, host):
         return summary
-    return replace(summary, waits=waits, turn=turn)
+    return replace(summary, waits=waits, turn=turn, waits_on=host)
 
 
-def _still_true(summary: RunSummary | None) -> RunSummary | None:
-    return summary if summary is not None and summary.unchanged_while == _folder_times(summary.directory) else None
-
-
-def _folder_times(run: RunDirectory) -> tuple[int, int] | None:
+def _folder_times(path: str) -> tuple[int, int] | None:
     """When names in the run's folder and in ``attempts/`` last changed (ns): every start and every record changes one."""
-    try:
-        return run.path.stat().st_mtime_ns, run.attempts.stat().st_mtime_ns
+    try:  # by plain text: thousands are asked for, again and again
+        return os.stat(path).st_mtime_ns, os.stat(f"{path}/attempts").st_mtime_ns  # noqa: PTH116
     except OSError:
         return None
 
@@ -148,9 +157,14 @@ def run_directories(workspace: Workspace) -> list[RunDirectory]:
 
     Raises ``RunError`` if the runs folder is there and cannot be read.
     """
+    return [RunDirectory(Path(path)) for _, path in _run_folders(workspace)]
+
+
+def _run_folders(workspace: Workspace) -> list[tuple[str, str]]:
+    """(name, path)"""
     try:
         with os.scandir(workspace.runs) as entries:
-            return [RunDirectory(Path(entry.path)) for entry in entries if RUN_ID.match(entry.name) and entry.is_dir()]
+            return [(entry.name, entry.path) for entry in entries if RUN_ID.match(entry.name) and entry.is_dir()]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -159,12 +173,12 @@ def run_directories(workspace: Workspace) -> list[RunDirectory]:
 
 def summarize(run: RunDirectory) -> RunSummary:
     """Look at one run now. Never raises for what the folder holds."""
-    times = _folder_times(run)  # before all else: what changes while we look counts as changed
+    times = _folder_times(str(run.path))  # before all else: what changes while we look counts as changed
     liveness = assess(run)
     has_ended = liveness.exit is not None and not liveness.alive
     record = RunRecord.read(run.record)
     reason = liveness.reason
-    if record is None:
+    if record is None and not run.unreadable:
         reason = f"run.json is missing or damaged; {reason}".removesuffix("; ")
     status = liveness.status or Status(attempt=0, state="", step=0, total_steps=0, heartbeat=0.0)
     parent = _origin(record)

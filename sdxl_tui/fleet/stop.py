@@ -78,6 +78,13 @@ def kill(run: RunDirectory) -> Liveness:
     return liveness
 
 
+def out_of_reach(liveness: Liveness) -> str:
+    """The machine on which a live run's processes are, if they cannot be signalled from here; else empty."""
+    process = liveness.process
+    is_here = process is None or not liveness.alive or place_of(process) is Place.HERE
+    return "" if is_here or process is None else process.host or "another machine"
+
+
 def _alive(run: RunDirectory) -> Liveness:
     liveness = assess(run)
     if not liveness.alive:

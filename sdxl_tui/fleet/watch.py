@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
 LIVE_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
 """Between looks while no run is alive: what starts then was started elsewhere."""
+
+
+class Pace:
+    """How long to leave between two looks so that looking stays cheap, however much there is, and however slow the disk."""
+
+    LONGEST: Final = 15.0
+
+    def __init__(self) -> None:
+        self._own, self._passed = 0.0, 0.0
+        self._began = 0.0, 0.0
+
+    def __enter__(self) -> Pace:
+        self._began = time.thread_time(), time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._own, self._passed = time.thread_time() - self._began[0], time.monotonic() - self._began[1]
+
+    def rest(self, seconds: float) -> float:
+        """``seconds``, or more: a fortieth of a core, and a third of the disk's time, are the most that looking takes."""
+        return max(seconds, min(self.LONGEST, max(40 * self._own, 2 * self._passed)))
 
 
 class RunsWatch:
@@ -32,6 +54,7 @@ class RunsWatch:
         self._last: tuple[RunSummary, ...] | str | None = None
         self._wake = threading.Event()
         self._ended = False
+        self._pace = Pace()
         self._thread = threading.Thread(target=self._run, name="runs-watch", daemon=True)
 
     def start(self) -> None:
@@ -55,7 +78,8 @@ class RunsWatch:
     def _run(self) -> None:
         while not self._ended:
             self._wake.clear()
-            found = self._look()
+            with self._pace:
+                found = self._look()
             if found != self._last and not self._ended:
                 self._last = found
                 if isinstance(found, str):
@@ -63,7 +87,7 @@ class RunsWatch:
                 else:
                     self._seen(found)
             live = not isinstance(found, str) and any(run.alive for run in found)
-            self._wake.wait(LIVE_SECONDS if live else QUIET_SECONDS)
+            self._wake.wait(self._pace.rest(LIVE_SECONDS if live else QUIET_SECONDS))
 
     def _look(self) -> tuple[RunSummary, ...] | str:
         from sdxl_tui.fleet.runs import list_runs  # noqa: PLC0415 - off the start of the app

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from engine.checkpoint.describe import CheckpointError, CheckpointSummary, verify
 from engine.errors import UserError
 from sdxl_tui.fleet.families import CheckpointEntry
-from sdxl_tui.screens.place import OpenRun
+from sdxl_tui.screens.place import OpenRun, changes_workspace, in_words
 from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_bytes, format_count
@@ -114,6 +114,7 @@ class CheckpointPlace(ReadingPlace):
 
     # Ways on
 
+    @changes_workspace
     @work
     async def action_resume(self) -> None:
         """Ask and resume."""
@@ -129,6 +130,7 @@ class CheckpointPlace(ReadingPlace):
         elif answer is not None:
             self._open(answer)
 
+    @changes_workspace
     @work
     async def action_continue(self) -> None:
         """Plan and start a child run."""
@@ -154,7 +156,7 @@ class CheckpointPlace(ReadingPlace):
         try:
             start = read_starting_point(entry.path)
         except (UserError, OSError) as error:
-            self._say(entry.path.name, str(error))
+            self._say(entry.path.name, in_words(error))
             return
         profiles = ProfileShelf(self.workspace.profiles).read()
         self.app.call_from_thread(self._train_on_from, start, profiles)
@@ -251,6 +253,7 @@ class CheckpointPlace(ReadingPlace):
 
     # Keeping and deleting
 
+    @changes_workspace
     def action_pin(self) -> None:
         """Pin it, or let it go again."""
         selected, entry = self.selected(), self._entry()
@@ -264,6 +267,7 @@ class CheckpointPlace(ReadingPlace):
         if self._attempt(name, lambda: pin(run, name) if is_to_stay else unpin(run, name)):
             self.app.call_from_thread(self.read_soon)
 
+    @changes_workspace
     def action_delete(self) -> None:
         """Say what would go, and ask."""
         if (entry := self._entry()) is not None and self._list.is_on_checkpoint:

@@ -85,7 +85,7 @@ class CheckpointsScreen(CheckpointPlace):
         """Read now and from then on."""
         self._details.say(("Reading the checkpoints …", MUTED))
         self._list.take_focus()
-        self.read_every(REFRESH_EVERY)
+        self.read_every(REFRESH_EVERY, paced=True)
         self._preparing = self.set_interval(REST_SECONDS, self._prepare_at_rest)
 
     def _prepare_at_rest(self) -> None:

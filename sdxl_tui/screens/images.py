@@ -53,6 +53,7 @@ class ImagesPage(Place):
         Binding("left,h", "turn(-1)", "Previous picture", show=False),
         Binding("up,k", "go(1)", "Later step"),
         Binding("down,j", "go(-1)", "Earlier step"),
+        Binding("v", "through_time", "Through time"),
         Binding("y", "copy_path", "Copy path"),
         Binding("escape", "app.back", "Back", show=True),
     ]
@@ -81,7 +82,7 @@ class ImagesPage(Place):
         """There is another picture, or another step."""
         if action == "turn":
             return self._step in self._steps and self._shown < len(self._steps[self._step])
-        return len(self._steps) > 1 if action == "go" else True
+        return len(self._steps) > 1 if action in {"go", "through_time"} else True
 
     @work(thread=True, exclusive=True, group="pictures")
     def _draw(self) -> None:
@@ -168,6 +169,14 @@ class ImagesPage(Place):
         if self._step in steps:
             self._step = steps[max(0, min(len(steps) - 1, steps.index(self._step) + by))]
             self._draw()
+
+    def action_through_time(self) -> None:
+        """The first picture shown at the steps around this one."""
+        from sdxl_tui.screens.samples import SamplesPage  # noqa: PLC0415 - when first needed
+
+        if self._step in self._steps:
+            prompt = sample_number(self._steps[self._step][self._first])
+            self.app.push_screen(SamplesPage(self.workspace, self.directory, self._step, prompt))
 
     def action_copy_path(self) -> None:
         """Of the first picture shown, into the terminal's clipboard."""

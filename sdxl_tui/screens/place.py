@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -33,6 +34,19 @@ from sdxl_tui.widgets.place_bar import PlaceBar
 if TYPE_CHECKING:
     from sdxl_tui.fleet.runs import RunSummary
     from sdxl_tui.workspace import Workspace
+
+OfPlace = TypeVar("OfPlace", bound="Place")
+Given = ParamSpec("Given")
+Answered = TypeVar("Answered")
+
+READ_ONLY: Final = "You can watch here, but not change anything: the folder of its runs cannot be written by you."
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong, for a person; the system's own errors without their numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 class PlaceName(StrEnum):
@@ -67,6 +81,21 @@ class OpenCheckpoints(Message):
 @dataclass
 class LookNow(Message):
     """Something was just done to runs: they are worth another look."""
+
+
+def changes_workspace(
+    action: Callable[Concatenate[OfPlace, Given], Answered],
+) -> Callable[Concatenate[OfPlace, Given], Answered | None]:
+    """An action of a place that writes into the workspace: where that is read-only, this is said and nothing is done."""
+
+    @wraps(action)
+    def guarded(place: OfPlace, /, *arguments: Given.args, **named_ones: Given.kwargs) -> Answered | None:
+        if place.workspace.read_only:
+            place.notify(READ_ONLY, title="Read-only workspace", severity="warning", markup=False, timeout=6)
+            return None
+        return action(place, *arguments, **named_ones)
+
+    return guarded
 
 
 class Place(Screen[None]):
@@ -109,7 +138,7 @@ class Place(Screen[None]):
             self.query_one(PlaceBar).live = None if runs is None else sum(run.alive for run in runs)
 
     def compose(self) -> ComposeResult:
-        yield PlaceBar(self.place, self.workspace.path)
+        yield PlaceBar(self.place, self.workspace.path, read_only=self.workspace.read_only)
         with Container(classes="body"):
             yield from self.compose_body()
         yield KeyBar()
@@ -136,7 +165,7 @@ class Place(Screen[None]):
         try:
             act()
         except (UserError, OSError) as error:
-            self._say(title, str(error))
+            self._say(title, in_words(error))
             return False
         return True
 

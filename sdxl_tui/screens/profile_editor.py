@@ -30,7 +30,7 @@ from sdxl_tui.screens.diff_dialog import compare_with_another
 from sdxl_tui.screens.find_field import FindField
 from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog
 from sdxl_tui.screens.outlook_place import OutlookPlace
-from sdxl_tui.screens.place import PlaceName
+from sdxl_tui.screens.place import PlaceName, changes_workspace
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import EditorHelp
@@ -142,7 +142,9 @@ class ProfileEditor(OutlookPlace):
         """What is wrong, or what is planned."""
         self._difference = self._run.plan(self.draft.document.text, self.path) if self._run else None
         effects = self._effects()
-        self._title.show(self.draft, read_only=self.read_only)
+        shipped = "shipped, read-only: d duplicates it into your profiles"
+        why = "" if not self.read_only else "read-only workspace" if self.workspace.read_only else shipped
+        self._title.show(self.draft, read_only=why)
         self._run_line.show(self._run, self._difference, unfinished=bool(self.draft.complaints))
         self._sections.show(self.draft, effects.values())
         self.look_ahead()
@@ -385,6 +387,7 @@ class ProfileEditor(OutlookPlace):
         if self._form is not None:
             self._form.focus_field(path)
 
+    @changes_workspace
     async def action_launch(self) -> None:
         """Save, then ask how it is to be launched; what stands against it is named first."""
         if complaint := self.draft.first_complaint:
@@ -413,6 +416,7 @@ class ProfileEditor(OutlookPlace):
         if fields and fields[0]:
             self.call_later(self._go_to_field, without_index(fields[0]))
 
+    @changes_workspace
     @work(thread=True, exclusive=True, group="save")
     def action_duplicate(self) -> None:
         """A copy in the workspace, opened for editing."""

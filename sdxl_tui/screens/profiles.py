@@ -18,7 +18,7 @@ from textual.widget import Widget
 from engine.errors import UserError
 from sdxl_tui.screens.ask import Answer, Ask
 from sdxl_tui.screens.launching import LaunchingPlace
-from sdxl_tui.screens.place import PlaceName
+from sdxl_tui.screens.place import PlaceName, changes_workspace
 from sdxl_tui.screens.reading import ReadingPlace
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.filter_bar import FilterBar, matches
@@ -69,6 +69,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         #plan ProfilePlan > #summary { width: 50%; }
         #plan ProfilePlan > SchedulePlot { margin: 0 0 0 2; }
         #plan ProfilePlan.-wrong > #summary { width: 1fr; }
+        &.-tiny #plan { display: none; }
         &.-wide #plan ProfilePlan { layout: vertical; }
         &.-wide #plan ProfilePlan > #summary { width: 1fr; }
         &.-wide #plan ProfilePlan > SchedulePlot { margin: 1 0 0 0; }
@@ -77,6 +78,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]  # noqa: RUF012 - Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-low")]  # noqa: RUF012
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,e", "edit", "Edit"),
@@ -182,12 +184,13 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         from sdxl_tui.screens.profile_editor import ProfileEditor  # noqa: PLC0415 - when first needed
 
         try:
-            editor = ProfileEditor(self.workspace, path, read_only=read_only)
+            editor = ProfileEditor(self.workspace, path, read_only=read_only or self.workspace.read_only)
         except UserError as error:
             self._complain("Cannot be opened", error)
         else:
             self.app.push_screen(editor)
 
+    @changes_workspace
     def action_edit_outside(self) -> None:
         """The file in ``$EDITOR``."""
         from sdxl_tui.screens.outside_editor import edit_outside  # noqa: PLC0415 - when first needed
@@ -199,10 +202,12 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
                 self._complain("$EDITOR", error)
             self.read_soon()
 
+    @changes_workspace
     def action_launch(self) -> None:
         """Start a run of the profile; one that is not valid is named."""
         self._begin(waits=False)
 
+    @changes_workspace
     def action_queue(self) -> None:
         """Let a run of the profile wait for its turn."""
         self._begin(waits=True)
@@ -225,6 +230,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         if answer == "edit":
             self._open_editor(path, read_only=not path.is_relative_to(self.workspace.profiles))
 
+    @changes_workspace
     @work
     async def action_new(self) -> None:
         """A new profile from a shipped one."""
@@ -235,6 +241,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
             self._wanted = made
             self._open_editor(made, read_only=False)
 
+    @changes_workspace
     def action_duplicate(self) -> None:
         """A copy in the workspace, under the cursor."""
         if (entry := self._table.item) is not None:
@@ -256,6 +263,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         self.read_soon()
         self.notify(clean(made.name), title="Duplicated as", markup=False, timeout=3)
 
+    @changes_workspace
     @work
     async def action_rename(self) -> None:
         """Another name for a profile of the workspace; those that extend it go on doing so."""
@@ -269,6 +277,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
             self._wanted = made
             self.read_soon()
 
+    @changes_workspace
     @work
     async def action_delete(self) -> None:
         """Delete a profile of the workspace; asks, and names what is lost."""

@@ -44,6 +44,7 @@ class RunScreen(RunPage):
         "m shows the gradient's norm, the speed, the GPU's memory instead of the loss, u counts epochs or time instead of steps. "
         "In a chart (tab, or a click): ← → move a cursor and the values stand below, + - zoom, [ ] pan, 0 shows all, o is a "
         "logarithmic scale, z gives it the whole page.",
+        "i shows the samples as pictures: the same prompt from step to step.",
         "Leaving this page, or the app, changes nothing for the run.",
     )
 
@@ -58,6 +59,7 @@ class RunScreen(RunPage):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *RunPage.RUN_KEYS,
+        Binding("i", "pictures", "Pictures"),
         *RunPage.PAGE_KEYS,
         *RunPage.LABEL_KEYS,
         Binding("escape", "leave", "Back"),
@@ -72,6 +74,7 @@ class RunScreen(RunPage):
             follows=True, empty="Nothing has happened yet", hang=STAMP_CELLS, id="events", classes="panel pane"
         )
         self._samples = LineView(empty="No samples yet", hang=2, id="samples", classes="panel pane")
+        self._samples.border_subtitle = "i shows the pictures"
         panes = {"log": self._log, "events": self._events, "samples": self._samples}
         super().__init__(workspace, run_id, self._data, panes)
 
@@ -97,6 +100,12 @@ class RunScreen(RunPage):
         if self._data.is_gone:
             self._summary, latest = None, (("There is no such run in this workspace (any more).", "$warning"),)
         return self._summary, latest
+
+    def action_pictures(self) -> None:
+        """The samples as pictures, step by step."""
+        from sdxl_tui.screens.samples import SamplesPage  # noqa: PLC0415 - Pillow, where pictures are looked at
+
+        self.app.push_screen(SamplesPage(self.workspace, self._data.run))
 
     async def action_leave(self) -> None:
         """End a search, or give a zoomed part's place back; else go back."""

@@ -6,20 +6,32 @@ Shared by the table of runs and a run's page. What takes time runs in threads; w
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 
+from engine.errors import UserError
 from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
 from sdxl_tui.fleet.runs import RunSummary
 from sdxl_tui.fleet.watched.record import ONLY_WATCHED
-from sdxl_tui.screens.place import LookNow, OpenCheckpoints, OpenPlace, OpenRun, Place, PlaceName
+from sdxl_tui.screens.place import (
+    LookNow,
+    OpenCheckpoints,
+    OpenPlace,
+    OpenRun,
+    Place,
+    PlaceName,
+    changes_workspace,
+    in_words,
+)
 from sdxl_tui.terminal.clean import clean
 
 if TYPE_CHECKING:
     from engine.checkpoint.summary import CheckpointSummary
     from engine.run.layout import RunDirectory
+    from sdxl_tui.fleet.start_again import StartAgain
     from sdxl_tui.screens.stop_dialog import StopChoice
 
 
@@ -100,6 +112,7 @@ class RunPlace(Place):
 
     # What one says of a run
 
+    @changes_workspace
     def action_label(self) -> None:
         """Its tags and a note."""
         from sdxl_tui.screens.labels_dialog import LabelsDialog  # noqa: PLC0415 - opened rarely
@@ -111,6 +124,7 @@ class RunPlace(Place):
         if not self._refused() and (run := self.run) is not None:
             self.app.push_screen(LabelsDialog(run), answered)
 
+    @changes_workspace
     def action_archive(self) -> None:
         """Put it away: lists leave it out; or take it out again."""
         if not self._refused() and (run := self.run) is not None:
@@ -128,16 +142,19 @@ class RunPlace(Place):
 
     # Waiting in the queue
 
+    @changes_workspace
     def action_hold(self) -> None:
         """Hold a run that waits, or release one that is held."""
         if not self._refused() and (run := self.run) is not None and run.waits:
             self._change_queue(run, "release" if run.waits.startswith("held") else "hold")
 
+    @changes_workspace
     def action_move(self, where: str) -> None:
         """Let a run that waits have its turn earlier or later."""
         if not self._refused() and (run := self.run) is not None and run.waits:
             self._change_queue(run, where)
 
+    @changes_workspace
     @work
     async def action_take_out(self) -> None:
         """Take a run out of the queue; asks where that deletes it."""
@@ -177,6 +194,7 @@ class RunPlace(Place):
 
     # Stopping
 
+    @changes_workspace
     def action_stop(self) -> None:
         """Ask how."""
         from sdxl_tui.screens.stop_dialog import StopDialog  # noqa: PLC0415 - opened rarely
@@ -197,6 +215,7 @@ class RunPlace(Place):
 
     # Resuming
 
+    @changes_workspace
     def action_resume(self) -> None:
         """Show what a resume would do before it is done."""
         if not self._refused() and (run := self.run) is not None and not run.alive:
@@ -210,14 +229,14 @@ class RunPlace(Place):
             folder = resume_point(run.directory)
             checkpoint = None if folder is None else describe(folder)
         except (CheckpointError, OSError) as error:
-            self._say(run.id, str(error))
+            self._say(run.id, in_words(error))
             return
-        self.app.call_from_thread(self._ask_to_resume, run, checkpoint)
-
-    def _ask_to_resume(self, run: RunSummary, checkpoint: CheckpointSummary | None) -> None:
         if checkpoint is None:
-            self._ask_to_start_again(run)
-            return
+            self._look_at_its_start(run)
+        else:
+            self.app.call_from_thread(self._ask_to_resume, run, checkpoint)
+
+    def _ask_to_resume(self, run: RunSummary, checkpoint: CheckpointSummary) -> None:
         from sdxl_tui.screens.resume_dialog import ResumeAnswer, ResumeDialog  # noqa: PLC0415 - opened rarely
 
         def answered(answer: ResumeAnswer) -> None:
@@ -238,24 +257,42 @@ class RunPlace(Place):
         dialog = WayOnDialog(self.workspace, checkpoint, steps_per_second=run.steps_per_second)
         self.app.push_screen(dialog, answered)
 
-    def _ask_to_start_again(self, run: RunSummary) -> None:
+    def _look_at_its_start(self, run: RunSummary) -> None:
+        """In a thread: without a checkpoint it can be started from its first step, with what its profile says now."""
+        from sdxl_tui.fleet.start_again import plan_start_again  # noqa: PLC0415
+
+        problem = ""
+        try:
+            try:
+                plan = plan_start_again(run.directory)
+            except UserError as error:
+                # What was edited since may be what cannot be trained; the run's own copy still can.
+                plan = plan_start_again(run.directory, as_launched=True)
+                problem = clean(str(error), lines=True)
+        except (UserError, OSError) as error:
+            self._say(run.id, in_words(error))
+            return
+        self.app.call_from_thread(self._ask_to_start_again, run, plan, problem)
+
+    def _ask_to_start_again(self, run: RunSummary, plan: StartAgain, problem: str) -> None:
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
 
-        question = Ask(
-            run.id,
-            "It has no checkpoint to resume from. It can be started again from its first step, in the same run.",
-            [Answer("start", "s", "Start again")],
-        )
+        words = "It has no checkpoint to resume from. It can be started again from its first step, in the same run."
+        answers = [Answer("start", "s", "Start again")]
+        if problem:
+            words = f"{words}\n\n{problem}"
+            answers = [Answer("as-launched", "a", "Start as launched")]
+        elif plan.edits:
+            words = f"{words}\n\nIts profile was edited since:\n{plan.edits_text}"
+            answers = [Answer("start", "s", "Start with these"), Answer("as-launched", "a", "Without them")]
 
         def answered(answer: str | None) -> None:
-            if answer == "start":
-                self._start_again(run)
+            if answer is not None:
+                self._start_again(run, plan if answer == "start" else replace(plan, profile=None))
 
-        self.app.push_screen(question, answered)
+        self.app.push_screen(Ask(run.id, words, answers), answered)
 
     @work(thread=True, group="resume", exclusive=True)
-    def _start_again(self, run: RunSummary) -> None:
-        from sdxl_tui.fleet.launch import start  # noqa: PLC0415
-
-        if self._attempt(run.id, lambda: start(run.directory)):
+    def _start_again(self, run: RunSummary, plan: StartAgain) -> None:
+        if self._attempt(run.id, plan.start):
             self.post_message(OpenRun(run.id))

@@ -72,6 +72,8 @@ class RunsScreen(RunPlace):
         "compared with ours, never changed. c shows what it saved.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its turn "
         "has come and its devices are free; after a restart of the machine the queue stands still until someone lets it go on.",
+        "What another machine trains in this folder can be stopped and asked from here, not killed. A folder that you cannot "
+        "write can be watched: read-only.",
     )
 
     DEFAULT_CSS = """
@@ -81,6 +83,7 @@ class RunsScreen(RunPlace):
         #table-page.-shown { display: block; }
         #message.-hidden { display: none; }
         #preview { display: none; height: 13; }
+        &.-tiny RunBrief { display: none; }
         &.-wide.-high #preview { display: block; }
     }
     """
@@ -100,7 +103,7 @@ class RunsScreen(RunPlace):
     ]
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (34, "-high")]  # noqa: RUF012
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)

@@ -14,8 +14,9 @@ from textual.events import Click
 from textual.message import Message
 from textual.widgets import Static
 
-from sdxl_tui.fleet.stop import kill, request_stop, stop_now
+from sdxl_tui.fleet.stop import kill, out_of_reach, request_stop, stop_now
 from sdxl_tui.screens.dialog import Dialog
+from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.run_cells import checkpoint_step
@@ -120,8 +121,9 @@ class StopDialog(Dialog["StopChoice | None"]):
         self.dismiss(self.choices[self.at])
 
     def action_take(self, key: str) -> None:
-        """Take the way with this key."""
-        self.dismiss(next(choice for choice in self.choices if choice.key == key))
+        """Take the way with this key, if it is there."""
+        if found := next((choice for choice in self.choices if choice.key == key), None):
+            self.dismiss(found)
 
     def on_choice_row_clicked(self, message: ChoiceRow.Clicked) -> None:
         """Take the way that was clicked."""
@@ -129,15 +131,20 @@ class StopDialog(Dialog["StopChoice | None"]):
 
 
 def ways_to_stop(run: RunSummary) -> tuple[StopChoice, ...]:
-    """The three ways, with what they mean for this run."""
+    """The three ways, with what they mean for this run; of one on another machine the one that reaches it."""
+    host = out_of_reach(run.liveness)
+    there = f" It runs on {clean(host)}: what ends it at once can be done only there." if host else ""
+    politely = StopChoice(
+        "s",
+        "Save and stop",
+        f"Finishes its step, saves a checkpoint and ends. A resume goes on exactly there.{there}",
+        "Saving and stopping …",
+        request_stop,
+    )
+    if host:
+        return (politely,)
     return (
-        StopChoice(
-            "s",
-            "Save and stop",
-            "Finishes its step, saves a checkpoint and ends. A resume goes on exactly there.",
-            "Saving and stopping …",
-            request_stop,
-        ),
+        politely,
         StopChoice("n", "Stop now", f"Ends without saving. {_loss(run)}", "Stopping without saving …", stop_now),
         StopChoice(
             "K",

@@ -28,6 +28,8 @@ UPPER_HALF: Final = "▀"
 GAP: Final = 2
 """Cells between two pictures."""
 CAPTION_LINES: Final = 2
+HERE: Final = "▸"
+LIT: Final = Style(bold=True, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,14 @@ class Tile:
     caption: str
 
 
-def gallery_strips(tiles: Sequence[Tile], columns: int) -> list[Strip]:
-    """The tiles side by side, each ``columns`` cells wide, with their captions."""
+def gallery_strips(tiles: Sequence[Tile], columns: int, *, lit: int | None = None) -> list[Strip]:
+    """The tiles side by side, each ``columns`` cells wide, with their captions. lit: the one that one stands on."""
     blank = Strip.blank(columns)
     height = max((1 if isinstance(tile.picture, str) else tile.picture.rows for tile in tiles), default=1)
-    parts = [[*_filled(_picture(tile), height, blank), *_caption(tile.caption, columns)] for tile in tiles]
+    parts = [
+        [*_filled(_picture(tile), height, blank), *_caption(tile.caption, columns, at == lit)]
+        for at, tile in enumerate(tiles)
+    ]
     return [
         Strip.join([part.adjust_cell_length(columns + GAP) for part in line])
         for line in zip_longest(*parts, fillvalue=blank)
@@ -73,7 +78,15 @@ def _segments(picture: Picture, row: int) -> Iterator[Segment]:
         yield Segment(UPPER_HALF * len(list(run)), Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
 
 
-def _caption(text: str, columns: int) -> list[Strip]:
+def row_title(text: str, width: int, *, is_lit: bool) -> Strip:
+    """What a row of pictures shows, above it."""
+    line = Content(text).truncate(width, ellipsis=True).plain
+    return Strip([Segment(line, Style(bold=is_lit))])
+
+
+def _caption(text: str, columns: int, is_lit: bool = False) -> list[Strip]:
+    if is_lit:
+        return [Strip([Segment(f"{HERE} {text}"[:columns], LIT)])]
     lines = Content(text).wrap(columns)[:CAPTION_LINES]
     return [Strip([Segment(line.plain.rstrip(), Style())]) for line in lines]
 

@@ -18,7 +18,7 @@ TITLE: Final = " sdxl-tui "
 
 
 class PlaceBar(Widget):
-    """``live``: runs that are alive, None until they are known. ``folder``: the workspace."""
+    """``live``: runs that are alive, None until they are known. ``folder``: the workspace; ``read_only``: one can only watch."""
 
     DEFAULT_CSS = """
     PlaceBar {
@@ -27,9 +27,12 @@ class PlaceBar(Widget):
         & > .place-bar--here { color: $foreground; background: $background; text-style: bold; }
         & > .place-bar--key { color: $primary; }
         & > .place-bar--live { color: $success; }
+        & > .place-bar--read-only { color: $warning; }
     }
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"place-bar--{part}" for part in ("title", "here", "key", "live")}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"place-bar--{part}" for part in ("title", "here", "key", "live", "read-only")
+    }
     ALLOW_SELECT = False
 
     live: reactive[int | None] = reactive(None)
@@ -42,9 +45,10 @@ class PlaceBar(Widget):
             super().__init__()
             self.place = place
 
-    def __init__(self, place: str, folder: Path) -> None:
+    def __init__(self, place: str, folder: Path, *, read_only: bool = False) -> None:
         super().__init__()
         self.place = place
+        self.read_only = read_only
         self.set_reactive(PlaceBar.folder, clean(short_path(folder)))
         self._spans: list[tuple[int, int, str]] = []
 
@@ -66,12 +70,17 @@ class PlaceBar(Widget):
         """The live runs and the workspace, as much as there is room for, at the right edge."""
         live = f"● {self.live} live" if self.live else ""
         folder = self.folder
-        if len(live) + len(folder) + 5 > room:
-            keep = room - len(live) - 6
+        mark = "read-only" if self.read_only else ""
+        if len(live) + len(mark) + len(folder) + 7 > room:
+            keep = room - len(live) - len(mark) - 8
             folder = f"…{folder[-keep:]}" if keep >= 12 else ""
         parts = Content("  ").join(
             Content.styled(text, style)
-            for text, style in ((live, self.get_visual_style("place-bar--live", partial=True)), (folder, ""))
+            for text, style in (
+                (live, self.get_visual_style("place-bar--live", partial=True)),
+                (mark, self.get_visual_style("place-bar--read-only", partial=True)),
+                (folder, ""),
+            )
             if text
         )
         return (

@@ -31,13 +31,13 @@ class DraftTitle(Static):
     DraftTitle { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def show(self, draft: ProfileDraft, *, read_only: bool) -> None:
-        """Show how the draft stands."""
+    def show(self, draft: ProfileDraft, *, read_only: str) -> None:
+        """Show how the draft stands. read_only: why it cannot be changed; empty if it can."""
         count = len(draft.complaints)
         state = ("valid", "$success") if not count else (f"{count} problem{'s' * (count > 1)}", "bold $error")
         parts: list[str | tuple[str, str]] = [(clean(draft.path.name), "bold"), "  ", state]
         if read_only:
-            parts.append(("  shipped, read-only: d duplicates it into your profiles", "$warning"))
+            parts.append((f"  {read_only}", "$warning"))
         elif draft.is_changed:
             parts.append(("  ● not saved", "$warning"))
         if parent := draft.parent:

@@ -169,6 +169,21 @@ def read_queue(workspace: Workspace) -> Queue:
     return _read(queue_file(workspace))
 
 
+def waits_elsewhere(workspace: Workspace) -> dict[str, str]:
+    """By run id, the other machine whose queue on this disk it waits in. What cannot be read is that machine's affair."""
+    found: dict[str, str] = {}
+    try:
+        with os.scandir(workspace.queue) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != "."]
+    except OSError:
+        return found
+    for name in names:
+        if (host := name.removesuffix(".json")) != host_name():
+            with contextlib.suppress(QueueError):
+                found |= {entry.run: host for entry in _read(workspace.queue / name).entries}
+    return found
+
+
 def _read(path: Path) -> Queue:
     stored = read_json_object(path)
     if stored is None and not os.path.lexists(path):

@@ -63,7 +63,7 @@ class QueueWatch:
 
         reason = ""
         try:
-            if any(not entry.held for entry in read_queue(self.workspace).entries):
+            if not self.workspace.read_only and any(not entry.held for entry in read_queue(self.workspace).entries):
                 went = go_on(self.workspace)
                 self._strangers = went.waits_for_strangers
                 if (went.started or went.refused) and not self._ended:

@@ -221,6 +221,20 @@ def test_a_kill_for_memory_of_another_program_long_ago_is_not_taken_for_the_caus
         assert run.ended().cause == "killed"
 
 
+def test_a_keeper_shows_other_machines_that_it_lives_whatever_its_engine_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        keeper, "__file__", changed_keeper(tmp_path, {"OOM_SAMPLE_SECONDS = 5.0": "OOM_SAMPLE_SECONDS = 0.1"})
+    )
+    with kept(bare_run(tmp_path), SLEEP) as run:
+        os.kill(run.engine, signal.SIGSTOP)
+        os.utime(run.attempt.exit, (0, 0))
+        until(lambda: time.time() - run.attempt.exit.stat().st_mtime < 5)
+        os.kill(run.engine, signal.SIGKILL)
+        assert run.ended().signal == signal.SIGKILL
+
+
 def test_an_engine_that_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     run = bare_run(tmp_path)
     (run.attempt(1).path / "process.json").mkdir(parents=True)

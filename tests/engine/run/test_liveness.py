@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from engine.durable import write_json_atomically
+from engine.run import elsewhere
 from engine.run.attempt import begin_attempt, record_own_exit, record_own_process
 from engine.run.commands import send_command
 from engine.run.events import EventLog
@@ -260,6 +263,7 @@ def test_what_took_a_run_that_is_lost(
     run: RunDirectory, begun: AttemptDirectory, changes: dict[str, Any], reason: str
 ) -> None:
     change_process(begun, **changes)
+    written(run, ago=4e8)
     look = assess(run)
     assert (look.state, look.alive, look.reason) == (RunState.LOST, False, reason)
 
@@ -269,6 +273,7 @@ def test_a_run_whose_engine_had_its_last_word_is_not_lost_in_a_reboot(
 ) -> None:
     change_process(begun, boot_id="another")
     EventLog(run.events, 1).write("finished", step=40)
+    written(run, ago=4e8)
     assert assess(run).state is RunState.FINISHED
 
 
@@ -285,16 +290,73 @@ def test_a_recycled_pid_is_not_taken_for_the_engine(run: RunDirectory, begun: At
     assert not signal_process(record.engine_pid, record.engine_start, signal.SIGKILL)
 
 
+def written(run: RunDirectory, *, ago: float) -> None:
+    """What keeper and engine write was written then."""
+    for path in (run.status, *(attempt.exit for attempt in run.existing_attempts())):
+        if path.exists():
+            os.utime(path, (time.time() - ago,) * 2)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is watched for seconds."""
+    monkeypatch.setattr(elsewhere, "WATCH_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_at_work_on_another_machine_is_alive_there(run: RunDirectory, begun: AttemptDirectory) -> None:
     change_process(begun, boot_id="another", host="pod-b")
     say(run, "training", step=7)
     look = assess(run)
     assert (look.state, look.alive, look.reason) == (RunState.TRAINING, True, "running on pod-b")
     assert running_elsewhere(run) == "pod-b"
-    old = time.time() - 120
-    os.utime(run.status, (old, old))
+    written(run, ago=41)
+    assert assess(run).reason == "running on pod-b, last heard of 40 s ago"
+    written(run, ago=200)
     assert (assess(run).state, assess(run).alive) == (RunState.LOST, False)
     assert running_elsewhere(run) is None
+
+
+def test_an_engine_that_says_nothing_is_alive_elsewhere_while_its_keeper_is(
+    run: RunDirectory, begun: AttemptDirectory
+) -> None:
+    change_process(begun, boot_id="another", host="pod-b")
+    say(run, "training", step=7)
+    written(run, ago=600)
+    os.close(reserve_exit_record(begun.exit))
+    begun.exit.touch()
+    assert (assess(run).state, assess(run).alive) == (RunState.TRAINING, True)
+
+
+@pytest.mark.parametrize("ahead", [-3000, 3000])
+def test_another_machine_whose_clock_differs_is_seen_by_what_changes(
+    run: RunDirectory, begun: AttemptDirectory, ahead: int
+) -> None:
+    change_process(begun, boot_id="another", host="pod-b")
+    say(run, "training", step=7)
+    written(run, ago=ahead + 5)
+    assert not assess(run).alive  # one look cannot tell
+    written(run, ago=ahead)
+    assert (assess(run).alive, assess(run).reason) == (True, "running on pod-b")
+
+
+def test_before_a_start_here_somebody_elsewhere_is_watched_for(run: RunDirectory, begun: AttemptDirectory) -> None:
+    change_process(begun, boot_id="another", host="pod-b")
+    say(run, "training", step=7)
+    written(run, ago=3000)
+    beat = threading.Timer(0.5, written, (run,), {"ago": 2995})
+    beat.start()
+    assert running_elsewhere(run) == "pod-b"
+    beat.join()
+
+
+def test_another_machine_of_our_name_is_not_ourselves_before_a_restart(
+    run: RunDirectory, begun: AttemptDirectory
+) -> None:
+    change_process(begun, boot_id="another")
+    say(run, "training", step=7)
+    assert assess(run).reason == f"running on another machine named {socket.gethostname()}"
+    assert assess(run).alive
 
 
 @pytest.mark.usefixtures("held")

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from engine.durable import write_json_atomically
 from engine.profile.schema import Dataset, Model, Profile, Source
-from engine.run.attempt import begin_attempt
+from engine.run.attempt import begin_attempt, record_own_exit
 from engine.run.commands import CommandBox, send_command
 from engine.run.create import Inheritance, create_run
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RUN_ID, RunDirectory
+from engine.run.liveness import assess
 from engine.run.metrics import MetricPoint, MetricsLog, MetricsReader, newest_attempt_wins
 from engine.run.records import Parent, RunRecord, Status, read_json_object
 from engine.run.status import StatusWriter
+from tests.engine.mounts import small_disk
 from tests.engine.run.kept_process import bare_run
 
 PROFILE = Profile(
@@ -274,3 +276,21 @@ def test_a_record_that_is_a_fifo_a_folder_or_too_large_is_unreadable_at_once(tmp
     assert read_json_object(tmp_path / "folder.json") is None
     assert read_json_object(tmp_path / "large.json", limit=100) is None
     assert read_json_object(tmp_path / "large.json") == {"a": 1}
+
+
+def test_a_start_on_a_full_disk_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        run = RunDirectory(disk / "runs" / "demo-1")
+        run.path.mkdir(parents=True)
+        record_own_exit(begin_attempt(run), 0)
+        before = assess(run)
+        filling = disk / "filling"
+        with filling.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(bytes(1024))
+        with pytest.raises(RunError, match="No space left"):
+            begin_attempt(run)
+        assert [attempt.number for attempt in run.existing_attempts()] == [1]
+        assert assess(run) == before
+        filling.unlink()
+        assert begin_attempt(run).number == 2

@@ -203,3 +203,55 @@ def test_a_hostile_run_of_others_sends_the_terminal_nothing(runs: RunField, star
     assert "seen" in terminal.screen.text()
     for forbidden in (b"\x1b]52", b"\x1b]0;PWNED", b"\x9b41m", "\u202e".encode()):
         assert forbidden not in terminal.received
+
+
+def shell_with_job_control(runs: RunField) -> Terminal:
+    """A shell in a pseudo-terminal that has started the app."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ.update({"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path), "PS1": "ready> "})
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+    termios.tcsetwinsize(master, (24, 80))
+    terminal = Terminal(pid, master)
+    terminal.read_until(b"ready>")
+    os.write(master, f"{sys.executable} -m sdxl_tui --workspace {runs.workspace.path}\n".encode())
+    return terminal
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+def test_back_from_the_shell_all_is_drawn_again_and_keys_work(runs: RunField, by_key: bool) -> None:
+    runs.run("style")
+    terminal = shell_with_job_control(runs)
+    try:
+        terminal.read_until(b"style")
+        terminal.read_until(b"Quit")
+        if by_key:
+            os.write(terminal.master, b"\x1a")
+        else:
+            (child,) = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
+            os.kill(int(child), signal.SIGTSTP)
+        terminal.read_until(b"Stopped")
+        assert terminal.received.rindex(b"\x1b[?1049l") > terminal.received.rindex(b"\x1b[?1049h")
+        terminal.forget()
+        os.write(terminal.master, b"fg\n")
+        terminal.read_until(b"\x1b[?1049h")
+        terminal.read_until(b"Quit")
+        os.write(terminal.master, b"q")
+        terminal.read_until(b"ready>")
+        os.write(terminal.master, b"exit 7\n")
+        assert terminal.exit_code() == 7
+    finally:
+        if terminal.pid:
+            os.kill(terminal.pid, signal.SIGKILL)
+            os.waitpid(terminal.pid, 0)
+        os.close(terminal.master)
+
+
+def test_without_a_shell_to_go_to_it_is_not_stopped(start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"style")
+    terminal.read_until(b"Quit")
+    os.write(terminal.master, b"\x1a")
+    terminal.read_until(b"There is no shell")
+    os.write(terminal.master, b"q")
+    assert terminal.exit_code() == 0

@@ -109,7 +109,7 @@ async def test_a_run_without_a_checkpoint_is_offered_a_new_start(
     runs: RunField, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("sdxl_tui.fleet.launch.start", lambda run: started.append(run.id))
+    monkeypatch.setattr("sdxl_tui.fleet.start_again.start", lambda run, profile: started.append(run.id))
     run = runs.run("fox", state="stopped", step=4)
     app = open_app()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.run.liveness import RunState, assess
+from engine.run.lock import RunLock
 from engine.run.metrics import MetricsReader
+from sdxl_tui.fleet.queue.going_on import WentOn
+from sdxl_tui.fleet.queue.record import changing
+from sdxl_tui.workspace import Workspace
 from tests.sdxl_tui.cli.cli_runner import CommandLine
 from tests.sdxl_tui.cli.conftest import SHORTER
 
@@ -117,3 +121,23 @@ def test_a_run_that_waits_nowhere_is_not_taken_out(copied: CommandLine) -> None:
     assert said.code == 2 and "is not in the queue of this machine" in said.err
     said = copied("queue", "add", run)
     assert said.code == 2 and "has finished, there is nothing left" in said.err
+
+
+def test_a_run_that_somebody_else_started_meanwhile_is_said_to_have_been_started(
+    queued: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = line_up(queued)
+    queued("queue", "hold", run)
+
+    def beaten(workspace: Workspace) -> WentOn:
+        with changing(workspace) as change:
+            change.queue = change.queue.without(run)
+        locks.append(RunLock.acquire(queued.run(run).lock))
+        return WentOn()
+
+    locks: list[RunLock] = []
+    monkeypatch.setattr("sdxl_tui.cli.queue_command.go_on_now", beaten)
+    said = queued("queue", "release", run)
+    for lock in locks:
+        lock.close()
+    assert (said.code, said.err.strip()) == (0, f"{run} was started at this very moment by another command.")

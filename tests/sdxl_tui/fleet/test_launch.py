@@ -166,7 +166,8 @@ def test_a_run_at_work_on_another_machine_is_not_started_here(workspace: Workspa
     StatusWriter(run, 1).update(state="training")
     with pytest.raises(RunBusy, match="pod-b"):
         launch.start(run)
-    os.utime(run.status, (0, 0))
+    for path in (run.status, attempt.exit):
+        os.utime(path, (0, 0))
     assert launch.start(run) == 2
 
 
@@ -265,7 +266,11 @@ def test_a_run_without_a_whole_checkpoint_cannot_be_resumed(workspace: Workspace
     (run.checkpoints / "step-00000010").mkdir(parents=True)
     with pytest.raises(RunError, match="no whole checkpoint") as error:
         launch.resume(run)
-    assert error.value.hint is not None and "launch" in error.value.hint
+    assert error.value.hint is not None and f"sdxl-tui launch {run.profile}" in error.value.hint
+    (run.checkpoints / "step-00000010").rmdir()
+    with pytest.raises(RunError, match="no whole checkpoint") as error:
+        launch.resume(run)
+    assert error.value.hint is not None and f"sdxl-tui start {run.id}" in error.value.hint
 
 
 def test_a_checkpoint_of_another_run_is_not_started_from(workspace: Workspace, tmp_path: Path) -> None:

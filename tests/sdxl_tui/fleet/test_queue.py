@@ -305,3 +305,15 @@ def test_the_queue_is_stored_and_read_back(workspace: Workspace, lined: Lined) -
     entry = read_queue(workspace).find(run.id)
     assert entry is not None
     assert replace(entry, added=0.0) == Entry(run.id, 0.0, priority=3, held=True, gpus=("GPU-1",), retries=1)
+
+
+def test_a_run_that_waits_on_another_machine_says_where(workspace: Workspace, lined: Lined) -> None:
+    run = lined()
+    here = queue_file(workspace)
+    here.rename(here.with_name("pod-b.json"))
+    (summary,) = list_runs(workspace)
+    assert (summary.waits, summary.reason) == ("", "waits in the queue of pod-b")
+    assert summary.id == run.id
+    here.with_name("pod-b.json").write_text("{")
+    (summary,) = list_runs(workspace, [summary])
+    assert summary.reason == "never started"

@@ -133,7 +133,9 @@ async def test_the_page_shows_those_of_the_checkpoints_step_or_the_nearest_befor
             )
             await pilot.press("down", "down")
             await until(pilot, lambda: "step 100 · 1 of 1" in screen_text(pilot.app), "the earlier step")
-            await pilot.press("escape")
+            await pilot.press("v")
+            await until(pilot, lambda: "▸ step 100" in screen_text(pilot.app), "the same prompt through time")
+            await pilot.press("escape", "escape")
             await until(pilot, lambda: isinstance(pilot.app.screen, CheckpointsScreen), "the way back")
 
 

@@ -41,7 +41,7 @@ def test_a_written_learning_rate_reads_back_to_three_digits(lr: float) -> None:
     ("seconds", "shown"),
     [
         (0, "0 s"), (0.4, "<1 s"), (59.4, "59 s"), (59.6, "1 m 00 s"), (185, "3 m 05 s"), (3599.9, "1 h 00 m"),
-        (8040, "2 h 14 m"), (273600, "3 d 04 h"), (-5, "0 s"), (math.nan, "–"), (math.inf, "–"), (None, "–"),
+        (8040, "2 h 14 m"), (1e12, "> 999 d"), (273600, "3 d 04 h"), (-5, "0 s"), (math.nan, "–"), (math.inf, "–"), (None, "–"),
     ],
 )  # fmt: skip
 def test_durations(seconds: float | None, shown: str) -> None:
