@@ -282,11 +282,11 @@ class SdxlTui(TypesAhead):
 
     # Going places
 
-    def action_place(self, place: str) -> None:
+    async def action_place(self, place: str) -> None:
         """Go to a place as it was left; if one is there already, to its first page."""
         if place != self.current_mode:
             self._came_from = None
-            self.switch_mode(place)
+            await self.switch_mode(place)  # what is typed next is for it
         else:
             while len(self.screen_stack) > 1 and isinstance(self.screen, Place) and self.screen.unsaved is None:
                 self.pop_screen()
@@ -308,9 +308,9 @@ class SdxlTui(TypesAhead):
         """A screen asks for a place."""
         self._go_from_here(message.place)
 
-    def on_place_bar_clicked(self, message: PlaceBar.Clicked) -> None:
+    async def on_place_bar_clicked(self, message: PlaceBar.Clicked) -> None:
         """A click in the bar above."""
-        self.action_place(message.place)
+        await self.action_place(message.place)
 
     def _go_from_here(self, place: PlaceName) -> None:
         here = PlaceName(self.current_mode)
@@ -338,12 +338,12 @@ class SdxlTui(TypesAhead):
 
     # Help and quitting
 
-    def action_help(self) -> None:
+    async def action_help(self) -> None:
         """The keys of the screen in front."""
         from sdxl_tui.screens.help import HelpScreen  # noqa: PLC0415 - not needed for the first frame
 
         if isinstance(self.screen, Place):
-            self.push_screen(HelpScreen(self.screen))
+            await self.push_screen(HelpScreen(self.screen))
 
     async def action_quit(self) -> None:
         """Leave; asks first if something typed would be lost. Runs go on."""
@@ -366,7 +366,7 @@ class SdxlTui(TypesAhead):
                     place.forget_unsaved()
                 self.exit()
 
-        self.push_screen(question, leave)
+        await self.push_screen(question, leave)
 
     def action_help_quit(self) -> None:
         """Ctrl+C: say how to leave, so that a reflex ends nothing."""

@@ -28,6 +28,8 @@ class TypesAhead(App[None]):
         self._waiting: deque[Key | Paste] = deque()
         self._in_hand: float | None = None
         """When the key that is not done with was handed on."""
+        self._acted = False
+        """It has come up to here, where what it is bound to was done; what that told others is not done yet."""
 
     async def on_event(self, event: Event) -> None:
         """Hand a key on, or keep it until it is its turn."""
@@ -40,7 +42,7 @@ class TypesAhead(App[None]):
             self.set_timer(PATIENCE, self._let_go)
 
     async def _hand_on(self, typed: Key | Paste) -> None:
-        self._in_hand = time.monotonic()
+        self._in_hand, self._acted = time.monotonic(), False
         await super().on_event(typed)
         self._follow(self.focused or self.screen)
 
@@ -51,10 +53,13 @@ class TypesAhead(App[None]):
 
     async def _followed(self, node: MessagePump) -> None:
         parent = node._parent
-        if node is self or parent is None:
-            self.call_later(self._next)  # behind what the key's action left for later, such as a focus
-        else:
+        if node is not self and parent is not None:
             self._follow(parent)
+        elif not self._acted:
+            self._acted = True
+            self._follow(self.focused or self.screen)  # a list that was chosen from tells its screen
+        else:
+            self.call_later(self._next)  # behind what the key's action left for later, such as a focus
 
     async def _next(self) -> None:
         self._in_hand = None

@@ -157,8 +157,8 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         self._show_plan()
 
     @on(LiveTable.Chosen)
-    def _chosen(self) -> None:
-        self.action_edit()
+    async def _chosen(self) -> None:
+        await self.action_edit()
 
     # acting
 
@@ -173,12 +173,13 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
             return entry is not None and not entry.is_shipped
         return True
 
-    def action_edit(self) -> None:
+    async def action_edit(self) -> None:
         """Open the editor; of a shipped profile, to read."""
         if (entry := self._table.item) is not None:
-            self._open_editor(entry.path, read_only=entry.is_shipped)
+            await self._open_editor(entry.path, read_only=entry.is_shipped)
 
-    def _open_editor(self, path: Path, *, read_only: bool) -> None:
+    async def _open_editor(self, path: Path, *, read_only: bool) -> None:
+        """Until it stands there: what is typed next is for it."""
         from sdxl_tui.screens.profile_editor import ProfileEditor  # noqa: PLC0415 - when first needed
 
         try:
@@ -186,7 +187,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         except UserError as error:
             self._complain("Cannot be opened", error)
         else:
-            self.app.push_screen(editor)
+            await self.app.push_screen(editor)
 
     def action_edit_outside(self) -> None:
         """The file in ``$EDITOR``."""
@@ -223,17 +224,18 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
 
     def refused(self, path: Path, error: Exception, answer: str | None) -> None:
         if answer == "edit":
-            self._open_editor(path, read_only=not path.is_relative_to(self.workspace.profiles))
+            self.call_later(self._open_editor, path, read_only=not path.is_relative_to(self.workspace.profiles))
 
-    @work
     async def action_new(self) -> None:
         """A new profile from a shipped one."""
         from sdxl_tui.screens.new_profile import NewProfile  # noqa: PLC0415 - when first needed
 
-        made = await self.app.push_screen_wait(NewProfile(self.workspace.profiles))
-        if made is not None:
-            self._wanted = made
-            self._open_editor(made, read_only=False)
+        async def go_on(made: Path | None) -> None:
+            if made is not None:
+                self._wanted = made
+                await self._open_editor(made, read_only=False)
+
+        await self.app.push_screen(NewProfile(self.workspace.profiles), go_on)
 
     def action_duplicate(self) -> None:
         """A copy in the workspace, under the cursor."""
@@ -256,7 +258,6 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         self.read_soon()
         self.notify(clean(made.name), title="Duplicated as", markup=False, timeout=3)
 
-    @work
     async def action_rename(self) -> None:
         """Another name for a profile of the workspace; those that extend it go on doing so."""
         from sdxl_tui.screens.rename_profile import RenameProfile  # noqa: PLC0415 - when first needed
@@ -264,12 +265,14 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if entry is None or entry.is_shipped:
             return
-        made = await self.app.push_screen_wait(RenameProfile(entry.path, self.workspace))
-        if made is not None:
-            self._wanted = made
-            self.read_soon()
 
-    @work
+        def go_on(made: Path | None) -> None:
+            if made is not None:
+                self._wanted = made
+                self.read_soon()
+
+        await self.app.push_screen(RenameProfile(entry.path, self.workspace), go_on)
+
     async def action_delete(self) -> None:
         """Delete a profile of the workspace; asks, and names what is lost."""
         entry = self._table.item
@@ -284,13 +287,17 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
             (losing, "bold $warning"),
             ("\nRuns made of it keep their own copy.", MUTED),
         )
+
+        def go_on(answer: str | None) -> None:
+            if answer == "delete":
+                try:
+                    entry.path.unlink(missing_ok=True)
+                except OSError as error:
+                    self._complain("Not deleted", error)
+                self.read_soon()
+
         answers = (Answer("delete", "x", "Delete the file", destroys=True),)
-        if await self.app.push_screen_wait(Ask(" Delete this profile? ", text, answers)) == "delete":
-            try:
-                entry.path.unlink(missing_ok=True)
-            except OSError as error:
-                self._complain("Not deleted", error)
-            self.read_soon()
+        await self.app.push_screen(Ask(" Delete this profile? ", text, answers), go_on)
 
     def action_filter(self) -> None:
         """Type what is looked for."""

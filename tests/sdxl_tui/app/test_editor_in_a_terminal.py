@@ -115,3 +115,17 @@ def test_words_and_enter_in_one_breath_find_what_the_words_say(runs: RunField, p
     press(terminal, "optimizer.lr\r", b"a number above 0")  # as a slow line hands them over
     press(terminal, "5e-4\x13", b"Saved")
     wait_for(terminal, lambda: "lr = 5e-4" in profile.read_text())
+
+
+def test_a_profile_is_written_from_nothing_without_waiting_for_the_screen(runs: RunField, start: Start) -> None:
+    terminal = start()
+    terminal.read_until(b"Quit")
+    down = "\x1b[B"
+    keys = f"2nfox\r{down}\r/a/base.safetensors\x06optimizer.lr\r5e-4\x06dataset.sources\r/some/images{down}7\x13"
+    press(terminal, keys, b"Saved")
+    text = (runs.workspace.profiles / "fox.toml").read_text()
+    assert 'name = "fox"' in text
+    assert 'base = "/a/base.safetensors"' in text
+    assert "lr = 5e-4" in text
+    assert 'path = "/some/images"' in text
+    assert "repeats = 7" in text

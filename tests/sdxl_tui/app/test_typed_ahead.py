@@ -11,18 +11,41 @@ from hypothesis import strategies as st
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key, Paste
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
 from sdxl_tui.typed_ahead import TypesAhead
 
-KEYS = ("a", "b", "slash", "tab", "ctrl+u", "backspace", "escape", "x", "home", "delete", "enter", "paste")
+KEYS = (
+    "a",
+    "b",
+    "slash",
+    "g",
+    "question_mark",
+    "tab",
+    "ctrl+u",
+    "backspace",
+    "escape",
+    "x",
+    "home",
+    "delete",
+    "enter",
+    "paste",
+)
 
 
 class Pad(Widget, can_focus=True):
-    """``/`` goes to the first field, ``x`` removes the second one."""
+    """``/`` goes to the first field, ``x`` removes the second one, ``g`` tells the app to go to the first."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "field"), Binding("x", "remove")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "field"), Binding("x", "remove"), Binding("g", "tell")]
+
+    class Told(Message):
+        """Go there."""
+
+    def action_tell(self) -> None:
+        """As a list does that was chosen from."""
+        self.post_message(self.Told())
 
     def action_field(self) -> None:
         """Type."""
@@ -34,7 +57,21 @@ class Pad(Widget, can_focus=True):
 
 
 class TwoFields(TypesAhead):
-    """A pad and two fields."""
+    """A pad and two fields; ``?`` empties the first one, but is typed where a field is in focus."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "empty", priority=True)]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Decided before the key is handed to anything."""
+        return action != "empty" or not isinstance(self.focused, Input)
+
+    def action_empty(self) -> None:
+        """Away with the text."""
+        self.query_one("#one", Input).value = ""
+
+    def on_pad_told(self) -> None:
+        """Go there."""
+        self.query_one("#one").focus()
 
     def compose(self) -> ComposeResult:
         yield Pad()
@@ -55,7 +92,7 @@ class TwoFields(TypesAhead):
 def typed(name: str) -> Key | Paste:
     if name == "paste":
         return Paste("some text")
-    return Key(name, name if len(name) == 1 else "/" if name == "slash" else None)
+    return Key(name, name if len(name) == 1 else {"slash": "/", "question_mark": "?"}.get(name))
 
 
 async def state_after(names: Sequence[str], *, at_once: bool) -> tuple[object, ...]:
@@ -77,6 +114,11 @@ async def state_after(names: Sequence[str], *, at_once: bool) -> tuple[object, .
 async def test_what_is_typed_behind_a_key_that_opens_a_field_stands_there() -> None:
     fields, focused, submitted = await state_after(["slash", "a", "b", "enter"], at_once=True)
     assert (fields, focused, submitted) == ([("one", "ab", 2), ("two", "", 0)], "one", ("ab",))
+
+
+async def test_what_a_key_tells_others_is_done_before_the_next_key() -> None:
+    fields, focused, _ = await state_after(["g", "question_mark", "a"], at_once=True)
+    assert (fields, focused) == ([("one", "?a", 2), ("two", "", 0)], "one")
 
 
 async def test_what_is_typed_behind_ctrl_u_is_not_taken_away() -> None:
