@@ -52,6 +52,8 @@ class Command:
     """Of what starts the script, accelerate."""
     trainings: int
     """How many trainings the text starts; the options are the last one's."""
+    script: str = ""
+    """The training script of the last one, without its folder; empty where none is named."""
 
 
 def read_command(text: str) -> Command:
@@ -59,7 +61,7 @@ def read_command(text: str) -> Command:
     variables: dict[str, str] = {}
     options: dict[str, Any] = {}
     launcher: dict[str, Any] = {}
-    trainings = 0
+    trainings, name = 0, ""
     for line in _joined(_ARRAY.sub(lambda found: " ".join(found[1].splitlines()), text)):
         if _COMMENT.match(line):
             continue
@@ -72,11 +74,12 @@ def read_command(text: str) -> Command:
             own = _options(words[script + 1 :], abbreviated=True)
             if script >= 0:
                 trainings += 1
+                name = re.split(r"[/\\]", words[script])[-1]
                 launcher = _options(words[:script])
                 options = own if trainings > 1 else options | own
             else:
                 options |= own
-    return Command(options, launcher, trainings)
+    return Command(options, launcher, trainings, name)
 
 
 def _assigned(text: str) -> str:

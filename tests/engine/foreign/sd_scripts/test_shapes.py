@@ -407,3 +407,21 @@ def test_the_text_is_short_and_says_where_it_came_from(tmp_path: Path) -> None:
     assert imported.text.startswith("# Imported from my.json")
     assert "batch_size" not in imported.text
     assert len(imported.text.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("sdxl_train_network.py", ""),
+        ('"E:\\\\kohya\\\\train_network.py"', "Stable Diffusion 1 and 2"),
+        ("./flux_train_network.py", "another family"),
+        ("sdxl_train.py", "the whole model"),
+        ("train_textual_inversion.py", "something else"),
+    ],
+)
+def test_a_script_that_trains_something_else_is_told_of(tmp_path: Path, script: str, told: str) -> None:
+    file = tmp_path / "train.sh"
+    file.write_text(f"accelerate launch {script} --network_dim 8 --max_train_steps 10\n")
+    found = [remark for remark in import_file(file).remarks if "look at base, rates and resolution" in remark]
+    assert len(found) == bool(told)
+    assert told in "".join(found)
