@@ -14,10 +14,22 @@ from typing import Any, Final
 
 from textual.app import App
 from textual.events import Event, Key, Paste
+from textual.keys import _character_to_key
 from textual.message_pump import MessagePump
 
 PATIENCE: Final = 1.0
 """Seconds that a key waits for the one before it at most: what that went to may be gone."""
+
+
+def keys_of(event: Key) -> list[Key]:
+    """One key, or two: Escape and a letter that arrive together are what a terminal sends for Alt and that letter, which
+    nothing here is bound to.
+    """
+    name, character = event.key.removeprefix("alt+"), event.character
+    if name == event.key or (name != "enter" and not (character and character.isprintable())):
+        return [event]
+    key = name if name == "enter" else _character_to_key(character or "")
+    return [Key("escape", "\x1b"), Key(key, character)]
 
 
 class TypesAhead(App[None]):
@@ -35,11 +47,15 @@ class TypesAhead(App[None]):
         """Hand a key on, or keep it until it is its turn."""
         if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
-        elif self._in_hand is None:
-            await self._hand_on(event)
-        else:
-            self._waiting.append(event)
+            return
+        typed = [event] if isinstance(event, Paste) else keys_of(event)
+        if self._in_hand is not None:
+            self._waiting += typed
             self.set_timer(PATIENCE, self._let_go)
+            return
+        first, *others = typed
+        self._waiting += others
+        await self._hand_on(first)
 
     async def _hand_on(self, typed: Key | Paste) -> None:
         self._in_hand, self._acted = time.monotonic(), False

@@ -28,7 +28,7 @@ from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
 from sdxl_tui.screens.diff_dialog import compare_with_another
 from sdxl_tui.screens.find_field import FindField
-from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog
+from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog, sweep_example
 from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName
 from sdxl_tui.screens.source_dialog import BESIDE_THE_PATH, SourceDialog
@@ -431,7 +431,11 @@ class ProfileEditor(OutlookPlace):
     async def _ask_how(self) -> None:
         field = self._focused_field()
         swept = field is not None and field.kind in SWEPT and field.path != "name"
-        example = {"example": f"{field.path}=value,value"} if swept and field is not None else {}
+        example = {}
+        if swept and field is not None:
+            example["example"] = sweep_example(
+                field, self.draft.value(field.path) or self.draft.inherited_value(field.path)
+            )
         wish = await self.app.push_screen_wait(LaunchDialog(self.path, self.workspace, **example))
         if wish is not None:
             self.launch_profile(self.path, waits=wish.waits, gpus=wish.gpus, swept=wish.swept)

@@ -58,6 +58,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         "A profile says what is trained and how. Those of the workspace are yours; the shipped ones are read-only and "
         "start your own with one key.",
         "A new name is taken over by the profiles that extend this one.",
+        "= compares a profile with another one, or with what a run trains: values, wherever they are inherited from.",
         "Launch makes a run of it. The run trains its own copy: later edits of the profile never reach it.",
     )
 
@@ -86,6 +87,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         Binding("n", "new", "New"),
         Binding("d", "duplicate", "Duplicate"),
         Binding("r", "rename", "Rename"),
+        Binding("equals_sign,f6", "compare", "Compare", key_display="="),
         Binding("x", "delete", "Delete"),
         Binding("slash", "filter", "Filter", priority=True),
     ]
@@ -169,6 +171,8 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if action in {"edit", "duplicate", "launch"}:
             return entry is not None
+        if action == "compare":
+            return entry is not None and entry.profile is not None
         if action in {"delete", "rename", "edit_outside"}:
             return entry is not None and not entry.is_shipped
         return True
@@ -298,6 +302,16 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
 
         answers = (Answer("delete", "x", "Delete the file", destroys=True),)
         await self.app.push_screen(Ask(" Delete this profile? ", text, answers), go_on)
+
+    @work
+    async def action_compare(self) -> None:
+        """What differs from another profile or from what a run trains."""
+        from sdxl_tui.fleet.profile_diff import Side  # noqa: PLC0415 - when first needed
+        from sdxl_tui.screens.diff_dialog import compare_with_another  # noqa: PLC0415
+
+        entry = self._table.item
+        if entry is not None and entry.profile is not None:
+            await compare_with_another(self, Side(entry.name, entry.path, entry.profile))
 
     def action_filter(self) -> None:
         """Type what is looked for."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.app import ComposeResult
@@ -15,7 +16,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
-from sdxl_tui.typed_ahead import TypesAhead
+from sdxl_tui.typed_ahead import TypesAhead, keys_of
 
 KEYS = (
     "a",
@@ -119,6 +120,21 @@ async def test_what_is_typed_behind_a_key_that_opens_a_field_stands_there() -> N
 async def test_what_a_key_tells_others_is_done_before_the_next_key() -> None:
     fields, focused, _ = await state_after(["g", "question_mark", "a"], at_once=True)
     assert (fields, focused) == ([("one", "?a", 2), ("two", "", 0)], "one")
+
+
+@pytest.mark.parametrize(
+    ("event", "keys"),
+    [
+        (Key("alt+n", "n"), [("escape", "\x1b"), ("n", "n")]),
+        (Key("alt+shift+n", "N"), [("escape", "\x1b"), ("N", "N")]),
+        (Key("alt+enter", "\r"), [("escape", "\x1b"), ("enter", "\r")]),
+        (Key("alt+backspace", "\x7f"), [("alt+backspace", "\x7f")]),
+        (Key("alt+left", None), [("alt+left", None)]),
+        (Key("n", "n"), [("n", "n")]),
+    ],
+)
+def test_escape_and_a_letter_in_one_piece_are_two_keys(event: Key, keys: list[tuple[str, str | None]]) -> None:
+    assert [(key.key, key.character) for key in keys_of(event)] == keys
 
 
 async def test_what_is_typed_behind_ctrl_u_is_not_taken_away() -> None:
