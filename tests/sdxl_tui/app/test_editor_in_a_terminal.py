@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import time
@@ -120,12 +121,22 @@ def test_words_and_enter_in_one_breath_find_what_the_words_say(runs: RunField, p
     wait_for(terminal, lambda: "lr = 5e-4" in profile.read_text())
 
 
-def test_a_profile_is_written_from_nothing_without_waiting_for_the_screen(runs: RunField, start: Start) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.09], ids=["pasted", "fast", "typed"])
+def test_a_profile_is_written_from_nothing_without_waiting_for_the_screen(
+    runs: RunField, start: Start, seconds: float
+) -> None:
     terminal = start()
     terminal.read_until(b"Quit")
     down = "\x1b[B"
     keys = f"2nfox\r{down}\r/a/base.safetensors\x06optimizer.lr\r5e-4\x06dataset.sources\r/some/images{down}7\x13"
-    press(terminal, keys, b"Saved")
+    pieces = re.findall(r"\x1b\[B|.", keys, re.DOTALL) if seconds else [keys]
+    for piece in pieces[:-1]:
+        os.write(terminal.master, piece.encode())
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([terminal.master], [], [], left)[0]:
+                terminal.received += os.read(terminal.master, 1 << 16)
+    press(terminal, pieces[-1], b"Saved")
     text = (runs.workspace.profiles / "fox.toml").read_text()
     assert 'name = "fox"' in text
     assert 'base = "/a/base.safetensors"' in text
