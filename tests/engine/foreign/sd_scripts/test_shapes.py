@@ -355,6 +355,32 @@ sample_every_n_steps = 50
     assert not imported.of(Fate.UNKNOWN)
 
 
+def test_a_command_that_is_kept_in_a_variable_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "train.sh"
+    file.write_text(
+        'CKPT="/a b.safetensors"\nCMD="cd $KOHYA && $PYTHON sdxl_train_network.py \\\n'
+        '  --pretrained_model_name_or_path $CKPT \\\n  --network_dim 24 --keep_tokens 1 --shuffle_caption"\neval "$CMD"\n'
+    )
+    imported = import_file(file)
+    assert imported.tables["network"]["rank"] == 24
+    assert imported.tables["captions"] == {"shuffle": True, "keep_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    "order", [("lora_network_weights", "network_weights"), ("network_weights", "lora_network_weights")]
+)
+@pytest.mark.parametrize("values", [("", "x.safetensors"), ("x.safetensors", ""), ("", "")])
+def test_of_two_fields_of_the_gui_for_one_option_none_vanishes(
+    tmp_path: Path, order: tuple[str, str], values: tuple[str, str]
+) -> None:
+    file = tmp_path / "gui.json"
+    fields = dict(zip(order, values, strict=True))
+    file.write_text(json.dumps({"LoRA_type": "Standard", "network_dim": 8, "max_resolution": "1024,1024", **fields}))
+    imported = import_file(file)
+    assert set(order) <= {line.option for line in imported.lines}
+    assert imported.tables["network"].get("start_from", "").endswith("x.safetensors") == any(values)
+
+
 def test_of_two_trainings_the_last_one_is_read(tmp_path: Path) -> None:
     text = "python train_network.py --network_dim 4\npython sdxl_train_network.py --network_dim 8\n"
     profile, imported = import_text(tmp_path, text, "both.sh")
