@@ -5,7 +5,7 @@
 In the form (a learning rate is typed and taken back, then a batch size, on which the data set depends), in the TOML text, and
 for moving between sections. Milliseconds from writing the key to the last byte it brought about: field, title, marks, help, the
 planned curve, the data set of as many images as --images says, and the estimate. The app keeps the draft on the disk and looks
-at the file meanwhile. In the TOML text the judgement waits for 80 ms without a key, which is in the number.
+at the file meanwhile. In the TOML text the judgement waits for 50 ms without a key, which is in the number.
 """
 
 from __future__ import annotations

@@ -41,8 +41,10 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True, mode: int
         finally:
             os.close(descriptor)
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk, or a quota: writing knows descriptors alone
         raise
     if durable:
         sync_directory(path.parent)

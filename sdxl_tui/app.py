@@ -353,11 +353,11 @@ class SdxlTui(TypesAhead, FrugalFrames):
 
     # Going places
 
-    def action_place(self, place: str) -> None:
+    async def action_place(self, place: str) -> None:
         """Go to a place as it was left; if one is there already, to its first page."""
         if place != self.current_mode:
             self._came_from = None
-            self.switch_mode(place)
+            await self.switch_mode(place)  # what is typed next is for it
         else:
             while len(self.screen_stack) > 1 and isinstance(self.screen, Place) and self.screen.unsaved is None:
                 self.pop_screen()
@@ -380,9 +380,9 @@ class SdxlTui(TypesAhead, FrugalFrames):
         """A screen asks for a place."""
         self._go_from_here(message.place)
 
-    def on_place_bar_clicked(self, message: PlaceBar.Clicked) -> None:
+    async def on_place_bar_clicked(self, message: PlaceBar.Clicked) -> None:
         """A click in the bar above."""
-        self.action_place(message.place)
+        await self.action_place(message.place)
 
     def _go_from_here(self, place: PlaceName) -> None:
         here = PlaceName(self.current_mode)
@@ -416,12 +416,12 @@ class SdxlTui(TypesAhead, FrugalFrames):
 
     # Help and quitting
 
-    def action_help(self) -> None:
+    async def action_help(self) -> None:
         """The keys of the screen in front."""
         from sdxl_tui.screens.help import HelpScreen  # noqa: PLC0415 - not needed for the first frame
 
         if isinstance(self.screen, Place):
-            self.push_screen(HelpScreen(self.screen))
+            await self.push_screen(HelpScreen(self.screen))
 
     async def action_quit(self) -> None:
         """Leave; asks first if something typed would be lost. Runs go on."""
@@ -444,7 +444,7 @@ class SdxlTui(TypesAhead, FrugalFrames):
                     place.forget_unsaved()
                 self.exit()
 
-        self.push_screen(question, leave)
+        await self.push_screen(question, leave)
 
     def action_suspend_process(self) -> None:
         """To the shell, which fg comes back from; where no shell started this (ssh HOST sdxl-tui) nobody could wake it."""

@@ -48,14 +48,12 @@ class TypesAhead(App[None]):
         if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
             return
-        typed = [event] if isinstance(event, Paste) else keys_of(event)
+        self._waiting += [event] if isinstance(event, Paste) else keys_of(event)
         if self._in_hand is not None:
-            self._waiting += typed
             self.set_timer(PATIENCE, self._let_go)
-            return
-        first, *others = typed
-        self._waiting += others
-        await self._hand_on(first)
+        else:
+            self._in_hand = time.monotonic()
+            self.call_later(self._next)  # behind what was left for later, such as the focus of a screen that just came
 
     async def _hand_on(self, typed: Key | Paste) -> None:
         self._in_hand, self._acted = time.monotonic(), False

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any, Final
 
 from engine.data.errors import shown
-from engine.data.placing import captions_vary, groups, in_order
+from engine.data.placing import captions_vary, groups
 from engine.data.scan import Scan, Skipped
 from engine.data.views import PlacedImage
 
@@ -109,12 +109,11 @@ def report_on(
     max_tokens: int = 75,
     encodes_text: bool = True,
 ) -> DatasetReport:
-    """The report on ``items``, at least one.
+    """The report on ``items``, at least one, in their canonical order.
 
     tokens: lengths of their captions without chance, if they were counted. encodes_text: False where the text encoders are
     trained.
     """
-    items = in_order(items)
     in_buckets = groups(items)
     batches = sum(-(-len(group) // batch_size) for group in in_buckets)
     growth = [max(1.0, _enlargement(item)) for item in items]

@@ -17,6 +17,7 @@ from engine.profile.fields import (
     find_field,
     nearest_field,
     nearest_section,
+    profile_fields,
     profile_sections,
     section_names,
     table_fields,
@@ -87,9 +88,15 @@ def field_at(path: Path) -> ProfileField | None:
     return find_field(".".join(names))
 
 
+def _is_misspelt(name: str) -> bool:
+    """Whether a field's own name was meant that holds such a word: ``keep_token`` is no key."""
+    names = [field.name for field in profile_fields() if _SECRET.search(field.name)]
+    return bool(difflib.get_close_matches(name, names, n=1, cutoff=0.85))
+
+
 def _unknown(path: Path, value: Any, place: Placed) -> Problem:
     name = str(path[-1])
-    if _SECRET.search(name):
+    if _SECRET.search(name) and not _is_misspelt(name):
         rule = "no secrets in a profile: it is copied into every run"
         return Problem(*place(path), dotted(path), None, rule, "delete it and set an environment variable instead")
     if len(path) == 1 and isinstance(value, dict):

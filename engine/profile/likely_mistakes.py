@@ -36,6 +36,10 @@ def likely_mistakes(profile: Profile, images: int) -> Iterator[Likely]:
     if profile.schedule.warmup_steps > LONG_WARMUP * training.steps:
         rule = f"is more than half of training.steps {training.steps}"
         yield Likely("schedule.warmup_steps", profile.schedule.warmup_steps, rule, "0 to 10 % is usual")
+    resolution, step = profile.dataset.resolution, profile.dataset.bucket_step
+    if profile.dataset.buckets and (below := resolution // step * step) != resolution:
+        rule = f"is no multiple of dataset.bucket_step {step}: square images are seen at {below} × {below}"
+        yield Likely("dataset.resolution", resolution, rule, f"write {below} or {below + step}")
     together = training.batch_size * profile.launch.processes
     if images and together > images:
         of = f" on {profile.launch.processes} processes" if profile.launch.processes > 1 else ""

@@ -17,6 +17,20 @@ def shipped_profiles() -> list[Path]:
     return sorted(folder.glob("*.toml"))
 
 
+def head_of(path: Path) -> str:
+    """The comment at the head of a profile up to its first empty line, as one paragraph; empty where it cannot be read."""
+    lines = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                if not line.startswith("# "):
+                    break
+                lines.append(line[2:].strip())
+    except (OSError, UnicodeError):
+        return ""
+    return " ".join(lines)
+
+
 def find_profile(name_or_path: str, workspace_profiles: Path) -> Path:
     """The file a person means: a path, else a name among the workspace's profiles, else among the shipped ones.
 

@@ -41,9 +41,18 @@ def complete(text: str, folder: Path, wanted: Sequence[str]) -> Completion:
     except (OSError, ValueError):
         return Completion(text)
     found = tuple(f"{head}{slash}{name}" for name in names)
-    if not found:
+    if not found or (found == (f"{text}/",) and FOLDER in wanted and _is_the_end(f"{text}/", folder, wanted)):
         return Completion(text)
     return Completion(_in_common(found), found if len(found) > 1 else ())
+
+
+def _is_the_end(text: str, folder: Path, wanted: Sequence[str]) -> bool:
+    """Whether a folder that is wanted holds nothing that the path could go on to: it is what was meant."""
+    try:
+        with os.scandir(Path(absolute_path(text, folder))) as entries:
+            return not any(_fits(entry, "", wanted) for entry in entries)
+    except (OSError, ValueError):
+        return False
 
 
 def _in_common(texts: Sequence[str]) -> str:

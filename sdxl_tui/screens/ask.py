@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -24,6 +24,10 @@ class Answer:
     key: str
     words: str
     destroys: bool = False
+
+
+UNBIDDEN_SECONDS: Final = 1.2
+"""For which a question that no key has asked for takes none for its answer: what is typed then was meant for what stood there."""
 
 
 class Ask(Dialog[str | None]):
@@ -49,8 +53,12 @@ class Ask(Dialog[str | None]):
         Binding("right", "app.focus_next", "Next", show=False),
     ]
 
-    def __init__(self, title: str, text: str | Content, answers: Sequence[Answer], *, back: str = "Back") -> None:
+    def __init__(
+        self, title: str, text: str | Content, answers: Sequence[Answer], *, back: str = "Back", unbidden: bool = False
+    ) -> None:
+        """unbidden: it comes up by itself, perhaps while somebody types."""
         super().__init__()
+        self._deaf = unbidden
         self.back = back
         self.question = title
         self.text = text if isinstance(text, Content) else Content(text)
@@ -75,9 +83,17 @@ class Ask(Dialog[str | None]):
         """Stand on what destroys nothing."""
         safe = next((answer for answer in self.answers if not answer.destroys), None)
         self.query_one("#back" if safe is None else f"#answer-{safe.value}", Button).focus()
+        if self._deaf:
+            self.set_timer(UNBIDDEN_SECONDS, self._listen)
+
+    def _listen(self) -> None:
+        self._deaf = False
 
     def on_key(self, event: Key) -> None:
         """An answer's own key gives it."""
+        if self._deaf and event.key != "escape":
+            event.stop()
+            return
         for answer in self.answers:
             if answer.key in {event.key, event.character}:
                 event.stop()

@@ -17,8 +17,8 @@ from textual.widgets import Static
 from engine.errors import UserError
 from sdxl_tui.fleet.profile_diff import Candidate, ProfileDiff, Side, candidates, diff_profiles, shown_value
 from sdxl_tui.screens.dialog import Dialog
-from sdxl_tui.screens.draft_place import DraftPlace
 from sdxl_tui.screens.pick_dialog import PickDialog
+from sdxl_tui.screens.place import Place
 from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.key_bar import KeyBar
@@ -122,7 +122,7 @@ class DiffDialog(Dialog[None]):
             yield KeyBar()
 
 
-async def compare_with_another(place: DraftPlace, here: Side) -> None:
+async def compare_with_another(place: Place, here: Side) -> None:
     """Ask with what, and show the table; why something cannot be read is said. Call it from a worker."""
     found = await asyncio.to_thread(candidates, place.workspace)
     other = await place.app.push_screen_wait(ChooseOther([one for one in found if one.path != here.path]))
@@ -131,6 +131,6 @@ async def compare_with_another(place: DraftPlace, here: Side) -> None:
     try:
         there = await asyncio.to_thread(other.read)
     except (UserError, OSError) as error:
-        place.complain("Not compared", error)
+        place.notify(clean(str(error), lines=True), title="Not compared", severity="error", markup=False, timeout=12)
     else:
         place.app.push_screen(DiffDialog(diff_profiles(here, there)))

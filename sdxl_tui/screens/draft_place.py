@@ -285,17 +285,19 @@ class DraftPlace(LaunchingPlace):
         elif answer == "reload":
             await self._reload()
 
-    @work
     async def action_leave(self) -> None:
         """Back to the list; asks first if something would be lost."""
         if self.unsaved is None:
             self.forget_unsaved()
             await self.run_action("app.back")
             return
-        answer = await self.app.push_screen_wait(leave_unsaved(self.path))
-        if answer == "discard":
-            self.forget_unsaved()
-            await self.run_action("app.back")
-        elif answer == "save":
-            self._leave_when_saved = True
-            self.save()
+
+        async def go_on(answer: str | None) -> None:
+            if answer == "discard":
+                self.forget_unsaved()
+                await self.run_action("app.back")
+            elif answer == "save":
+                self._leave_when_saved = True
+                self.save()
+
+        await self.app.push_screen(leave_unsaved(self.path), go_on)

@@ -28,6 +28,7 @@ def changed_on_disk(path: Path) -> Ask:
             Answer("overwrite", "o", "Overwrite it", destroys=True),
         ),
         back="Keep editing",
+        unbidden=True,
     )
 
 
@@ -45,6 +46,7 @@ def take_up(path: Path, kept: KeptDraft, text: str, now: float) -> Ask:
         Content("\n").join([Content(words), *shown]),
         (Answer("take", "t", "Take them up"), Answer("discard", "x", "Discard", destroys=True)),
         back="Later",
+        unbidden=True,
     )
 
 
@@ -62,5 +64,6 @@ def not_launched(error: Exception, *answers: Answer) -> Ask:
     """Answered with one of ``answers``; where only the devices are in use, also with ``queue``."""
     if isinstance(error, DevicesBusy):
         words = f"{error.what}. It can wait for its turn and start when they are free."
-        return Ask(" Not launched ", clean(words), (Answer("queue", "q", "Let it wait for its turn"), *answers))
-    return Ask(" Not launched ", clean(str(error), lines=True), answers, back="Close")
+        wait = Answer("queue", "q", "Let it wait for its turn")
+        return Ask(" Not launched ", clean(words), (wait, *answers), unbidden=True)
+    return Ask(" Not launched ", clean(str(error), lines=True), answers, back="Close", unbidden=True)

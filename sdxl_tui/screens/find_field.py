@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.profile.fields import ProfileField, profile_sections
+from engine.profile.fields import SOURCES, ProfileField, profile_sections, table_fields
 from sdxl_tui.screens.pick_dialog import PickDialog
 from sdxl_tui.widgets.profile_form import HIDDEN
 from sdxl_tui.widgets.row_list import Row, RowList
@@ -21,6 +21,7 @@ def found_fields(words: str) -> list[ProfileField]:
     """The fields that every one of ``words`` is said of; those it is said of by name first, each group in the form's order."""
     wanted = words.lower().split()
     fields = [field for section in profile_sections() for field in section.fields if field.path not in HIDDEN]
+    fields += table_fields(SOURCES)
     by_name = [field for field in fields if _has(wanted, f"{field.path} {' '.join(field.aliases)}")]
     by_help = [field for field in fields if _has(wanted, f"{field.path} {field.help} {field.detail}")]
     return list({field.path: field for field in (*by_name, *by_help)}.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from engine.estimate.estimate import duration, size_text
-from engine.profile.fields import profile_fields
+from engine.profile.fields import ProfileField, profile_fields
 from sdxl_tui.fleet.gpus import Gpu, list_gpus
 from sdxl_tui.fleet.launch_outlook import LaunchOutlook, LaunchWish, look_before_launch
 from sdxl_tui.screens.aside import ask_aside
@@ -25,8 +25,10 @@ from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.fact_lines import fact_lines
+from sdxl_tui.widgets.field_text import text_of
 from sdxl_tui.widgets.key_bar import KeyBar
 from sdxl_tui.widgets.labelled_field import LabelledField
+from sdxl_tui.widgets.number_steps import stepped
 
 if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
@@ -38,6 +40,34 @@ LOOK_AFTER: Final = 0.15
 NAMED: Final = 6
 """Runs that are named; the rest is counted."""
 SWEPT: Final = ("int", "float", "bool", "choice", "str")
+
+
+def sweep_example(field: ProfileField, value: Any) -> str:
+    """A sweep over a field that has ``value`` (None: its default): that one and the next, or all that can be chosen."""
+    text = text_of(field, field.default if value is None else value)
+    match field.kind:
+        case "bool":
+            values = ["true", "false"]
+        case "choice":
+            values = list(field.choices)
+        case _:
+            further = stepped(field, text, True) or stepped(field, text, False)
+            values = [text or "value", further or "value"]
+    return f"{field.path}={','.join(values)}"
+
+
+class SweepInput(Input):
+    """An empty one takes the example that it shows, to be changed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("right", "take_example", "Take the example", show=False)]
+
+    def action_take_example(self) -> None:
+        """The whole example; with anything typed, one letter to the right."""
+        if self.value or "=" not in str(self.placeholder):
+            self.action_cursor_right()
+        else:
+            self.value = str(self.placeholder)
+            self.cursor_position = len(self.value)
 
 
 class LaunchDialog(Dialog[LaunchWish | None]):
@@ -89,9 +119,12 @@ class LaunchDialog(Dialog[LaunchWish | None]):
             yield self._row_of_gpus
             for at, (label, example) in enumerate((("Sweep", self._example), ("and", "a second field")), 1):
                 suggester = SuggestFromList(fields, case_sensitive=False)
-                yield LabelledField(
-                    label, Input(placeholder=example, id=f"sweep-{at}", compact=True, suggester=suggester)
+                line = LabelledField(
+                    label, SweepInput(placeholder=example, id=f"sweep-{at}", compact=True, suggester=suggester)
                 )
+                if "=" in example:
+                    line.note("→ takes it")
+                yield line
             with VerticalScroll(can_focus=False):
                 yield Static(Content.styled("Looking …", MUTED), id="outlook")
             yield KeyBar()

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from engine.profile.document import ProfileDocument
-from engine.profile.shipped import shipped_profiles
+from engine.profile.shipped import head_of, shipped_profiles
 from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.choice import Choice
@@ -33,6 +33,7 @@ class NewProfile(Dialog[Path | None]):
             border-title-style: bold; border-title-color: $foreground; background: $surface; padding: 1 2 0 2;
         }
         #name { width: 1fr; }
+        #about { height: 4; margin-top: 1; color: $foreground 60%; }
         #failure { height: auto; min-height: 1; color: $error; }
         KeyBar { background: $surface; padding: 0; margin-top: 1; }
     }
@@ -58,8 +59,18 @@ class NewProfile(Dialog[Path | None]):
             box.border_subtitle = "enter makes it · esc back"
             yield LabelledField("Name", Input(placeholder="my-character", id="name", compact=True))
             yield LabelledField("Start from", Choice(names, first, id="template"))
+            yield Static(self._about(first), id="about")
             yield Static(id="failure")
             yield KeyBar()
+
+    def _about(self, name: str) -> Content:
+        """For whom a template is: the words at its head."""
+        path = self.templates.get(name)
+        return Content(clean(head_of(path), limit=400) if path is not None else "")
+
+    @on(Choice.Changed)
+    def _chosen(self, event: Choice.Changed) -> None:
+        self.query_one("#about", Static).update(self._about(event.value))
 
     @on(Input.Changed)
     def _typed(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, TextArea
 
 from engine.errors import UserError
-from engine.profile.fields import ProfileField, ProfileSection, profile_sections
+from engine.profile.fields import SOURCES, ProfileField, ProfileSection, profile_sections
 from engine.profile.problems import ProfileError
 from engine.routes.effects import Effect
 from engine.routes.resuming import ResumePlan
@@ -28,9 +28,10 @@ from sdxl_tui.fleet.profile_shelf import duplicate
 from sdxl_tui.fleet.source_run import SourceRun, newest_run_of
 from sdxl_tui.screens.diff_dialog import compare_with_another
 from sdxl_tui.screens.find_field import FindField
-from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog
+from sdxl_tui.screens.launch_dialog import SWEPT, LaunchDialog, sweep_example
 from sdxl_tui.screens.outlook_place import OutlookPlace
 from sdxl_tui.screens.place import PlaceName, changes_workspace
+from sdxl_tui.screens.source_dialog import BESIDE_THE_PATH, SourceDialog
 from sdxl_tui.screens.source_run_dialog import SourceRunDialog
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.widgets.field_help import EditorHelp
@@ -44,7 +45,7 @@ from sdxl_tui.widgets.toml_editor import TomlEditor
 if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
 
-JUDGE_AFTER: Final = 0.08
+JUDGE_AFTER: Final = 0.05
 """Seconds without a keystroke before the TOML text is judged."""
 STEP_AFTER: Final = 0.8
 """Seconds without a keystroke in the TOML text after which the next one is another step to undo."""
@@ -62,6 +63,7 @@ class ProfileEditor(OutlookPlace):
         "• behind a name: the value is not the file's yet; * in a profile that extends another: it is not the parent's. "
         "F8 goes back to the file's value, then to what an empty field means. "
         "Ctrl with up and down steps a number. Tab completes a path.",
+        "A folder of images has settings of its own (trigger, masks, regularisation and more): F7 in its line.",
         "Undo takes back one edit at a time, in the form as in the TOML. Unsaved text is kept in the workspace and offered again "
         "after a crash or a lost connection. $EDITOR gets the file, or a copy with what is not saved yet (F4 while typing).",
         "Beside the form stand the planned learning rate, the data set and the estimate of memory, disk and time, all at once "
@@ -88,13 +90,14 @@ class ProfileEditor(OutlookPlace):
 
     AUTO_FOCUS: ClassVar[str | None] = ""
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f7", "source", "Folder's settings", priority=True),
         Binding("ctrl+l", "launch", "Launch"),
         Binding("ctrl+t", "turn", "Form or TOML"),
         Binding("ctrl+r", "show_difference", "At resume"),
         Binding("f6", "compare", "Compare", priority=True),
         Binding("ctrl+n", "next_problem", "Next problem"),
         Binding("slash", "find", "Find a field", priority=True),
-        Binding("ctrl+f", "find_typing", "Find a field, also while typing", show=False, priority=True),
+        Binding("ctrl+f", "find_typing", "Find", priority=True),
         Binding("f8", "reset", "Back to the saved value, then to the default", show=False),
         Binding("ctrl+up", "step(True)", "Number up", show=False, priority=True),
         Binding("ctrl+down", "step(False)", "Number down", show=False, priority=True),
@@ -344,17 +347,23 @@ class ProfileEditor(OutlookPlace):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
-        if action in {"save", "undo", "redo", "edit_outside", "reset", "step"}:
-            return not self.read_only
-        if action == "find":
-            return not isinstance(self.focused, Input | TextArea)
-        if action == "duplicate":
-            return self.read_only
-        if action == "show_difference":
-            return self._difference is not None
-        if action == "next_problem":
-            return bool(self.draft.complaints)
-        return True
+        match action:
+            case "save" | "undo" | "redo" | "edit_outside" | "reset" | "step":
+                can = not self.read_only
+            case "find":
+                can = not isinstance(self.focused, Input | TextArea)
+            case "duplicate":
+                can = self.read_only
+            case "source":
+                field = self._focused_field()
+                can = field is not None and field.path == SOURCES and not self.read_only
+            case "show_difference":
+                can = self._difference is not None
+            case "next_problem":
+                can = bool(self.draft.complaints)
+            case _:
+                can = True
+        return can
 
     @work
     async def action_compare(self) -> None:
@@ -386,6 +395,26 @@ class ProfileEditor(OutlookPlace):
         await self._show_section(section)
         if self._form is not None:
             self._form.focus_field(path)
+            if path.startswith(f"{SOURCES}.") and not self.read_only:
+                await self._edit_source(path)
+
+    async def action_source(self) -> None:
+        """All that can be set for the folder of images in focus."""
+        await self._edit_source("")
+
+    async def _edit_source(self, wanted: str) -> None:
+        """wanted: path of the field to begin at."""
+        found = self._form.source() if self._form is not None else None
+        if found is None or wanted in BESIDE_THE_PATH:
+            return
+        editor, line = found
+
+        def take(others: dict[str, Any] | None) -> None:
+            if others is not None:
+                editor.set_others(line, others)
+
+        folder = self.path.absolute().parent
+        await self.app.push_screen(SourceDialog(line.path.value, line.others, folder=folder, wanted=wanted), take)
 
     @changes_workspace
     async def action_launch(self) -> None:
@@ -405,7 +434,11 @@ class ProfileEditor(OutlookPlace):
     async def _ask_how(self) -> None:
         field = self._focused_field()
         swept = field is not None and field.kind in SWEPT and field.path != "name"
-        example = {"example": f"{field.path}=value,value"} if swept and field is not None else {}
+        example = {}
+        if swept and field is not None:
+            example["example"] = sweep_example(
+                field, self.draft.value(field.path) or self.draft.inherited_value(field.path)
+            )
         wish = await self.app.push_screen_wait(LaunchDialog(self.path, self.workspace, **example))
         if wish is not None:
             self.launch_profile(self.path, waits=wish.waits, gpus=wish.gpus, swept=wish.swept)

@@ -58,6 +58,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         "A profile says what is trained and how. Those of the workspace are yours; the shipped ones are read-only and "
         "start your own with one key.",
         "A new name is taken over by the profiles that extend this one.",
+        "= compares a profile with another one, or with what a run trains: values, wherever they are inherited from.",
         "Launch makes a run of it. The run trains its own copy: later edits of the profile never reach it.",
     )
 
@@ -88,6 +89,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         Binding("n", "new", "New"),
         Binding("d", "duplicate", "Duplicate"),
         Binding("r", "rename", "Rename"),
+        Binding("equals_sign,f6", "compare", "Compare", key_display="="),
         Binding("x", "delete", "Delete"),
         Binding("slash", "filter", "Filter", priority=True),
     ]
@@ -159,8 +161,8 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         self._show_plan()
 
     @on(LiveTable.Chosen)
-    def _chosen(self) -> None:
-        self.action_edit()
+    async def _chosen(self) -> None:
+        await self.action_edit()
 
     # acting
 
@@ -171,16 +173,19 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if action in {"edit", "duplicate", "launch"}:
             return entry is not None
+        if action == "compare":
+            return entry is not None and entry.profile is not None
         if action in {"delete", "rename", "edit_outside"}:
             return entry is not None and not entry.is_shipped
         return True
 
-    def action_edit(self) -> None:
+    async def action_edit(self) -> None:
         """Open the editor; of a shipped profile, to read."""
         if (entry := self._table.item) is not None:
-            self._open_editor(entry.path, read_only=entry.is_shipped)
+            await self._open_editor(entry.path, read_only=entry.is_shipped)
 
-    def _open_editor(self, path: Path, *, read_only: bool) -> None:
+    async def _open_editor(self, path: Path, *, read_only: bool) -> None:
+        """Until it stands there: what is typed next is for it."""
         from sdxl_tui.screens.profile_editor import ProfileEditor  # noqa: PLC0415 - when first needed
 
         try:
@@ -188,7 +193,7 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         except UserError as error:
             self._complain("Cannot be opened", error)
         else:
-            self.app.push_screen(editor)
+            await self.app.push_screen(editor)
 
     @changes_workspace
     def action_edit_outside(self) -> None:
@@ -228,18 +233,19 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
 
     def refused(self, path: Path, error: Exception, answer: str | None) -> None:
         if answer == "edit":
-            self._open_editor(path, read_only=not path.is_relative_to(self.workspace.profiles))
+            self.call_later(self._open_editor, path, read_only=not path.is_relative_to(self.workspace.profiles))
 
     @changes_workspace
-    @work
     async def action_new(self) -> None:
         """A new profile from a shipped one."""
         from sdxl_tui.screens.new_profile import NewProfile  # noqa: PLC0415 - when first needed
 
-        made = await self.app.push_screen_wait(NewProfile(self.workspace.profiles))
-        if made is not None:
-            self._wanted = made
-            self._open_editor(made, read_only=False)
+        async def go_on(made: Path | None) -> None:
+            if made is not None:
+                self._wanted = made
+                await self._open_editor(made, read_only=False)
+
+        await self.app.push_screen(NewProfile(self.workspace.profiles), go_on)
 
     @changes_workspace
     def action_duplicate(self) -> None:
@@ -264,7 +270,6 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         self.notify(clean(made.name), title="Duplicated as", markup=False, timeout=3)
 
     @changes_workspace
-    @work
     async def action_rename(self) -> None:
         """Another name for a profile of the workspace; those that extend it go on doing so."""
         from sdxl_tui.screens.rename_profile import RenameProfile  # noqa: PLC0415 - when first needed
@@ -272,13 +277,15 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
         entry = self._table.item
         if entry is None or entry.is_shipped:
             return
-        made = await self.app.push_screen_wait(RenameProfile(entry.path, self.workspace))
-        if made is not None:
-            self._wanted = made
-            self.read_soon()
+
+        def go_on(made: Path | None) -> None:
+            if made is not None:
+                self._wanted = made
+                self.read_soon()
+
+        await self.app.push_screen(RenameProfile(entry.path, self.workspace), go_on)
 
     @changes_workspace
-    @work
     async def action_delete(self) -> None:
         """Delete a profile of the workspace; asks, and names what is lost."""
         entry = self._table.item
@@ -293,13 +300,27 @@ class ProfilesScreen(LaunchingPlace, ReadingPlace):
             (losing, "bold $warning"),
             ("\nRuns made of it keep their own copy.", MUTED),
         )
+
+        def go_on(answer: str | None) -> None:
+            if answer == "delete":
+                try:
+                    entry.path.unlink(missing_ok=True)
+                except OSError as error:
+                    self._complain("Not deleted", error)
+                self.read_soon()
+
         answers = (Answer("delete", "x", "Delete the file", destroys=True),)
-        if await self.app.push_screen_wait(Ask(" Delete this profile? ", text, answers)) == "delete":
-            try:
-                entry.path.unlink(missing_ok=True)
-            except OSError as error:
-                self._complain("Not deleted", error)
-            self.read_soon()
+        await self.app.push_screen(Ask(" Delete this profile? ", text, answers), go_on)
+
+    @work
+    async def action_compare(self) -> None:
+        """What differs from another profile or from what a run trains."""
+        from sdxl_tui.fleet.profile_diff import Side  # noqa: PLC0415 - when first needed
+        from sdxl_tui.screens.diff_dialog import compare_with_another  # noqa: PLC0415
+
+        entry = self._table.item
+        if entry is not None and entry.profile is not None:
+            await compare_with_another(self, Side(entry.name, entry.path, entry.profile))
 
     def action_filter(self) -> None:
         """Type what is looked for."""

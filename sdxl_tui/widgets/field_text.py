@@ -61,7 +61,7 @@ def value_of(field: ProfileField, text: str) -> Any:
         case "numbers":
             return _numbers(field, text) or None
         case "bool":
-            return {ON: True, OFF: False}[text]
+            return None if field.is_optional and text == field.absent else {ON: True, OFF: False}[text]
         case "int" | "float":
             return _number(field, text.strip())
     text = text.strip()

@@ -32,7 +32,7 @@ from sdxl_tui.widgets.field_text import OFF, ON, default_text, stages_text, text
 from sdxl_tui.widgets.labelled_field import LabelledField
 from sdxl_tui.widgets.number_steps import stepped
 from sdxl_tui.widgets.path_input import PathInput, PathLines
-from sdxl_tui.widgets.sources_editor import SourcesEditor
+from sdxl_tui.widgets.sources_editor import SourceLine, SourcesEditor
 
 EXPLAINS_FROM: Final = 76
 """Width of a row from which its note says what the field is for."""
@@ -62,6 +62,7 @@ class FieldRow(LabelledField):
         self._marked: tuple[AtResume | None, bool, bool] = (None, False, False)
         self.set_class(field.kind in {"strings", "tables"} or (field.kind == "str"), "-broad")
         self.set_class(field.kind == "tables", "-tables")
+        self.set_class(field.is_optional, "-optional")
         self.show_problem("")
 
     def show_problem(self, text: str) -> None:
@@ -75,6 +76,8 @@ class FieldRow(LabelledField):
             words = (self.field.unit, origin, self.field.help if self._explains else "")
             if self.field.path == STAGES:  # the stages themselves need the room
                 words = (origin, "ctrl+t edits them", "")
+            elif self.field.kind == "tables" and not self._explains:
+                words = ("", "", "")  # so do the paths; the help below names the origin
             self.note("  ".join(word for word in words if word))
 
     def show_marks(self, effect: Effect | None, *, unsaved: bool, own: bool) -> None:
@@ -103,7 +106,8 @@ def _control(field: ProfileField, value: Any, inherited: Any, folder: Path, *, r
     match field.kind:
         case "bool":
             chosen = text_of(field, default if value is None else value)
-            return Choice((ON, OFF), chosen, disabled=read_only)
+            words = (field.absent, ON, OFF) if field.is_optional else (ON, OFF)
+            return Choice(words, chosen or field.absent, disabled=read_only)
         case "choice":
             return Choice(field.choices, clean(str(default if value is None else value)), disabled=read_only)
         case "strings":
@@ -148,9 +152,13 @@ class SectionForm(VerticalScroll, can_focus=False):
         height: 1fr; width: 1fr; scrollbar-size-vertical: 1;
         & FieldRow { margin-bottom: 0; }
         & FieldRow > .field-label { width: 23; }
+        & FieldRow.-tables > .field-label { width: 12; }
+        & FieldRow.-tables > .field-note { width: auto; max-width: 40; }
         & FieldRow > .field-note { text-wrap: nowrap; text-overflow: ellipsis; }
         & FieldRow.-error > .field-note { text-wrap: wrap; }
         & FieldRow > .read-only { width: 1fr; height: auto; padding: 0 1; }
+        & FieldRow.-optional > Input { width: 26; }
+        & FieldRow.-optional.-error > Input { width: 16; }
         & FieldRow.-broad > Input { width: 1fr; max-width: 64; }
         & FieldRow.-broad > .field-note { width: auto; max-width: 40; }
         & FieldRow > TextArea { width: 1fr; max-width: 90; height: auto; min-height: 3; max-height: 8;
@@ -249,6 +257,14 @@ class SectionForm(VerticalScroll, can_focus=False):
         if field is not None and isinstance(widget, Input) and (text := stepped(field, widget.value, up)) is not None:
             widget.value = text
             widget.cursor_position = len(text)
+            widget._restart_blink()  # as after a letter: else the cursor may go out at this very moment
+
+    def source(self) -> tuple[SourcesEditor, SourceLine] | None:
+        """The folder of images whose line has the focus, else the first one; None where there is none, or it is empty."""
+        for row in self._rows.values():
+            if isinstance(row.control, SourcesEditor) and (line := row.control.focused_line) is not None:
+                return row.control, line
+        return None
 
     def focus_field(self, path: str) -> bool:
         """Put the cursor into a field; False if it is not in this section."""

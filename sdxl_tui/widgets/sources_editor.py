@@ -1,7 +1,7 @@
 """The folders of images of a profile as lines: a path and how often each of its images is seen per epoch.
 
 The last line is always empty: what is typed there becomes a further folder. A folder is taken out by clearing its path.
-Whatever else the profile says of a folder is counted beside it (+3) and kept as it is.
+Whatever else the profile says of a folder is counted beside it (+3), and is edited in a dialog of its own.
 """
 
 from __future__ import annotations
@@ -35,13 +35,21 @@ class SourceLine(Horizontal):
         wanted = profile_field(f"{SOURCES}.path").leads_to
         self.path = PathInput(path, folder=folder, wanted=wanted, placeholder="add a folder of images", classes="path")
         self.repeats = Input(repeats, placeholder="1", compact=True, classes="repeats")
+        self._count = Static(self._counted())
 
     def compose(self) -> ComposeResult:
         yield self.path
         yield Static(Content("×"))
         yield self.repeats
-        if self.others:
-            yield Static(Content(f"+{len(self.others)}"))
+        yield self._count
+
+    def take(self, others: Mapping[str, Any]) -> None:
+        """Something else is set for the folder."""
+        self.others = dict(others)
+        self._count.update(self._counted())
+
+    def _counted(self) -> Content:
+        return Content(f"+{len(self.others)}" if self.others else "")
 
 
 class SourcesEditor(Vertical):
@@ -78,6 +86,19 @@ class SourcesEditor(Vertical):
         editor: SourcesEditor
         text: str
 
+    @property
+    def focused_line(self) -> SourceLine | None:
+        """The folder whose line has the focus, else the first one; None on the empty last line, and without folders."""
+        lines = list(self.query(SourceLine))
+        line = next((line for line in lines if line.has_focus_within), lines[0] if lines else None)
+        return line if line is not None and line.path.value.strip() else None
+
+    def set_others(self, line: SourceLine, others: Mapping[str, Any]) -> None:
+        """Whatever is set for a folder besides path and repeats, by name."""
+        if line.others != others:
+            line.take(others)
+            self._tell()
+
     def __init__(self, sources: Sequence[Mapping[str, Any]], *, folder: Path = Path(), disabled: bool = False) -> None:
         super().__init__(disabled=disabled)
         self._folder = folder
@@ -100,8 +121,11 @@ class SourcesEditor(Vertical):
         self._typed_last = typed
         if lines and lines[-1].path.value.strip():
             await self.mount(SourceLine("", "", self._folder))
+        self._tell()
+
+    def _tell(self) -> None:
         try:
-            sources = [self._source(line) for line in lines if line.path.value.strip()]
+            sources = [self._source(line) for line in self.query(SourceLine) if line.path.value.strip()]
         except ValueError as error:
             self.post_message(self.Unreadable(self, str(error)))
         else:

@@ -14,6 +14,8 @@ _ASSIGNED: Final = re.compile(
     r"""^\s*(?:export\s+|set\s+|\$(?:env:)?|local\s+|declare\s+(?:-\w+\s+)?)?"?([A-Za-z_]\w*)\s*=\s*(.*?)"?\s*$""",
     re.IGNORECASE,
 )
+_KEPT: Final = re.compile(r"""^\s*(?:export\s+|local\s+)?\w+=(["'])(.*?train\w*\.py\b.*)\1\s*$""")
+"""A whole command that is kept in a variable."""
 _USED: Final = re.compile(r"\$\{(\w+)(?::?[-=]([^}]*))?\}|\$(\w+)|%(\w+)%|!(\w+)!")
 _FLAG: Final = re.compile(r"-{1,2}[A-Za-z]")
 _ARRAY: Final = re.compile(r"^[ \t]*\w+=\(\s*\n((?:[^()]|\([^()\n]*\))*?)\n[ \t]*\)[ \t]*$", re.MULTILINE)
@@ -52,6 +54,8 @@ class Command:
     """Of what starts the script, accelerate."""
     trainings: int
     """How many trainings the text starts; the options are the last one's."""
+    script: str = ""
+    """The training script of the last one, without its folder; empty where none is named."""
 
 
 def read_command(text: str) -> Command:
@@ -59,24 +63,29 @@ def read_command(text: str) -> Command:
     variables: dict[str, str] = {}
     options: dict[str, Any] = {}
     launcher: dict[str, Any] = {}
-    trainings = 0
+    trainings, name = 0, ""
     for line in _joined(_ARRAY.sub(lambda found: " ".join(found[1].splitlines()), text)):
         if _COMMENT.match(line):
             continue
         named = _ASSIGNED.match(line)
         if named is not None and "--" not in line.partition("=")[0] and not _SCRIPT.search(line):
             variables[named[1].lower()] = _with_variables(_assigned(named[2]), variables)
+        elif (kept := _KEPT.match(line)) is not None:
+            found = read_command(_with_variables(kept[2], variables))  # CMD="... train.py --option ...", run later
+            options, launcher, name = options | found.options, found.launcher or launcher, found.script or name
+            trainings += found.trainings
         elif re.search(r"(?<![\w-])--?[A-Za-z]", line) and (_SCRIPT.search(line) or looks_like_a_command(line)):
             words = [word.rstrip(",") for word in _words(_with_variables(line, variables))][:MAX_WORDS]
             script = next((index for index, word in enumerate(words) if _TRAINING.search(word)), -1)
             own = _options(words[script + 1 :], abbreviated=True)
             if script >= 0:
                 trainings += 1
+                name = re.split(r"[/\\]", words[script])[-1]
                 launcher = _options(words[:script])
                 options = own if trainings > 1 else options | own
             else:
                 options |= own
-    return Command(options, launcher, trainings)
+    return Command(options, launcher, trainings, name)
 
 
 def _assigned(text: str) -> str:

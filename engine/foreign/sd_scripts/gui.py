@@ -71,13 +71,26 @@ def read_gui(data: Mapping[str, Any], given: Given) -> None:
             _add_parameters(given, key, value)
         else:
             label = "" if key == name else key
-            given.options.setdefault(name, Entry(name, value, label))
+            _add(given, Entry(name, value, label))
     kind = given.options.get("noise_offset_type")
     for name in _NOISE.get(as_text(kind.value).lower() if kind else "", ()):
         if name in given.options and not is_nothing(given.options[name].value) and kind is not None:
             given.set_aside.append((given.options.pop(name), f"noise_offset_type is {as_text(kind.value)}"))
     if kind is not None:
         given.set_aside.append((given.options.pop("noise_offset_type"), "decides which noise counts"))
+
+
+def _add(given: Given, entry: Entry) -> None:
+    """Take a field; of two that mean the same option the one that says something counts, else the first."""
+    there = given.options.get(entry.name)
+    if there is None:
+        given.options[entry.name] = entry
+    elif is_nothing(there.value):
+        given.options[entry.name] = entry
+        given.set_aside.append((there, "not set"))
+    else:
+        why = "not set" if is_nothing(entry.value) else f"{there.shown_name} says it"
+        given.set_aside.append((entry, why))
 
 
 def _belongs(name: str, module: str, algorithm: str | None, *, has_convolutions: bool) -> bool:

@@ -20,6 +20,7 @@ from engine.foreign.sd_scripts.values import as_text, is_nothing
 from engine.profile.problems import ProfileError
 from engine.profile.syntax import MAX_BYTES, decode, parse_toml
 
+_NO_LORA: Final = re.compile(r"textual_inversion|control|lllite|leco")
 _KINDS: Final = (
     "a config_file or dataset_config (TOML), a kohya_ss JSON, a text with the command line, or a LoRA (.safetensors)"
 )
@@ -89,6 +90,8 @@ def _of_text(text: str, path: Path) -> Given:
     command = read_command(text)
     if command.trainings > 1:
         given.remarks.append(f"the text starts {command.trainings} trainings: the last one is read")
+    if reason := _other_training(command.script):
+        given.remarks.append(f"{command.script} trains {reason}: look at base, rates and resolution")
     for name, value in command.launcher.items():
         own = "accelerate_config_file" if name == "config_file" else name
         entry = Entry(own, value, f"{name} (of the launcher)")
@@ -203,3 +206,17 @@ def _beside(folder: Path, written: str) -> Path | None:
         except (OSError, ValueError):
             continue
     return None
+
+
+def _other_training(script: str) -> str:
+    """What a script trains that is not LoRAs of SDXL; empty where it does, or cannot be told."""
+    name = script.lower()
+    if not name.endswith(".py") or name == "sdxl_train_network.py":
+        return ""
+    if name == "train_network.py":
+        return "LoRAs of Stable Diffusion 1 and 2; here it is one of SDXL"
+    if name.endswith("_train_network.py"):
+        return "LoRAs of another family; here it is one of SDXL"
+    if name in ("sdxl_train.py", "fine_tune.py", "train_db.py"):
+        return "the whole model; here a LoRA of SDXL is trained"
+    return "" if not _NO_LORA.search(name) else "something else than a LoRA; here a LoRA of SDXL is trained"

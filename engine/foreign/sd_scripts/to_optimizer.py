@@ -111,13 +111,21 @@ def class_name(word: str) -> str:
     return word.strip().rpartition(".")[2].lower()
 
 
+_FLAGS: Final = (
+    ("use_8bit_adam", OptimizerKind.ADAMW_8BIT, "use_8bit_adam"),
+    ("use_lion_optimizer", OptimizerKind.LION, "use_lion_optimizer"),
+    ("use_dadaptation", OptimizerKind.DADAPT_ADAM, "dadaptation"),
+)
+"""Of the time before optimizer_type: the option, our kind, and the word for it now."""
+
+
 def _kind(t: Translation) -> tuple[OptimizerKind, str, bool]:
     """Our kind, the word for it there, and whether it is the same optimizer."""
-    for name, kind in (("use_8bit_adam", OptimizerKind.ADAMW_8BIT), ("use_lion_optimizer", OptimizerKind.LION)):
+    for name, kind, word in _FLAGS:
         entry = t.entry(name)
         if entry is not None and t.flag(name):
             t.put("optimizer.kind", kind.value, entry)
-            return kind, name, True
+            return kind, word, True
     entry = t.entry("optimizer_type")
     if entry is None:
         return OptimizerKind.ADAMW, "adamw", True

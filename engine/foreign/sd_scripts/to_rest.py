@@ -71,6 +71,8 @@ def translate_loss(t: Translation) -> None:
         becomes = (("loss.prediction", "v_prediction" if is_v else "auto"),)
         t.values["loss.prediction"] = becomes[0][1]
         t.tell(prediction, Fate.TRANSLATED, becomes, "" if is_v else "auto: what the base says")
+        if is_v:
+            _without_zero_terminal_snr(t)
     kind = t.entry("loss_type")
     is_huber = kind is not None and as_text(kind.value) in ("huber", "smooth_l1")
     for name, (path, default) in _HUBER.items():
@@ -91,6 +93,16 @@ def translate_loss(t: Translation) -> None:
     if (highest := t.entry("max_timestep")) is not None:
         value = t.read(highest, as_whole, 1000)
         t.put("loss.max_timestep", None if value in (0, 1000) else value, highest)
+
+
+def _without_zero_terminal_snr(t: Translation) -> None:
+    """Of a training that says v itself, the schedule is the plain one unless the file says otherwise, whatever the base is."""
+    path, option = "loss.zero_terminal_snr", "zero_terminal_snr"
+    entry = t.entry(option)
+    if entry is not None and not t.flag(option):
+        t.put(path, "off", entry, note="auto asks the base, sd-scripts does not")
+    elif entry is None and t.takes_defaults:
+        t.put_default(path, "off", option, "auto asks the base, sd-scripts does not")
 
 
 def _noise(t: Translation) -> None:

@@ -243,6 +243,10 @@ def test_a_folder_of_a_hub_s_shape_is_a_folder(base: Path, images: Path) -> None
         ("[training]\nsteps = 10\n[schedule]\nwarmup_steps = 6\n", "is more than half of training.steps 10"),
         ("[training]\nbatch_size = 25\n", "is more than the 24 images of an epoch, repeats counted"),
         ("[training]\nbatch_size = 13\n[launch]\nprocesses = 2\n", "on 2 processes is more than the 24 images"),
+        (
+            "[dataset]\nresolution = 1000\n",
+            "is no multiple of dataset.bucket_step 64: square images are seen at 960 × 960; write 960 or 1024",
+        ),
         ("[optimizer]\nlr = 0.5\n", "is far above the usual rates of adamw"),
     ],
 )

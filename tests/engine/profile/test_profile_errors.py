@@ -125,6 +125,11 @@ def test_a_secret_is_refused_and_not_shown() -> None:
     assert "hf_abcdef" not in str(problem)
 
 
+def test_a_misspelt_field_that_sounds_like_a_secret_is_told_with_its_name() -> None:
+    assert "did you mean captions.keep_tokens?" in str(only(f"[captions]\nkeep_token = 1\n{GOOD}"))
+    assert "did you mean keep_tokens?" in str(only(f"{GOOD}keep_token = 3\n"))
+
+
 MISSING = [
     ("", ["model.base", "dataset.sources"]),
     ("[model]\n[dataset]\n", ["model.base", "dataset.sources"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import time
@@ -72,6 +73,9 @@ def test_a_kill_costs_no_more_than_the_last_moment(runs: RunField, profile: Path
     again = start()
     open_editor(again)
     again.read_until(b"typed and not saved")
+    os.write(again.master, b"x\r")  # meant for the editor, by somebody who has not seen the question yet
+    time.sleep(1.5)
+    assert list(kept.iterdir())
     press(again, "t", b"not saved")
     press(again, "\x13", b"Saved")
     wait_for(again, lambda: profile.read_text() == f"# typed and not saved\n{TEXT}")
@@ -115,3 +119,27 @@ def test_words_and_enter_in_one_breath_find_what_the_words_say(runs: RunField, p
     press(terminal, "optimizer.lr\r", b"a number above 0")  # as a slow line hands them over
     press(terminal, "5e-4\x13", b"Saved")
     wait_for(terminal, lambda: "lr = 5e-4" in profile.read_text())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.09], ids=["pasted", "fast", "typed"])
+def test_a_profile_is_written_from_nothing_without_waiting_for_the_screen(
+    runs: RunField, start: Start, seconds: float
+) -> None:
+    terminal = start()
+    terminal.read_until(b"Quit")
+    down = "\x1b[B"
+    keys = f"2nfox\r{down}\r/a/base.safetensors\x06optimizer.lr\r5e-4\x06dataset.sources\r/some/images{down}7\x13"
+    pieces = re.findall(r"\x1b\[B|.", keys, re.DOTALL) if seconds else [keys]
+    for piece in pieces[:-1]:
+        os.write(terminal.master, piece.encode())
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([terminal.master], [], [], left)[0]:
+                terminal.received += os.read(terminal.master, 1 << 16)
+    press(terminal, pieces[-1], b"Saved")
+    text = (runs.workspace.profiles / "fox.toml").read_text()
+    assert 'name = "fox"' in text
+    assert 'base = "/a/base.safetensors"' in text
+    assert "lr = 5e-4" in text
+    assert 'path = "/some/images"' in text
+    assert "repeats = 7" in text

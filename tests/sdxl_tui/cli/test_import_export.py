@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from engine.profile.shipped import shipped_profiles
 from tests.sdxl_tui.cli.cli_runner import CommandLine
 
 LORA = next((Path(__file__).parents[2] / "engine" / "foreign" / "data").glob("base_cosine*.safetensors"))
@@ -184,3 +186,23 @@ def test_what_was_exported_comes_back(command: CommandLine, tmp_path: Path) -> N
 def test_export_asks_for_whom(command: CommandLine) -> None:
     result = command("export", "demo")
     assert (result.code, "--sd-scripts" in result.err) == (2, True)
+
+
+def test_stages_become_a_config_each_from_the_weights_of_the_one_before(command: CommandLine, tmp_path: Path) -> None:
+    words = ("export", "stages", "--sd-scripts", "-o", str(tmp_path / "st.toml"))
+    reports = command(*words, "--json").json["stages"]
+    configs = [tomllib.loads(Path(report["config"]).read_text()) for report in reports]
+    assert [Path(report["config"]).name for report in reports] == ["st-small.toml", "st-large.toml", "st-cooldown.toml"]
+    assert [config["max_train_steps"] for config in configs] == [120, 100, 25]
+    for before, config in pairwise(configs):
+        assert config["network_weights"] == f"{before['output_dir']}/{before['output_name']}.safetensors"
+    assert "network_weights" not in configs[0]
+    assert any("--resume" in remark for remark in reports[2]["remarks"])
+    (tmp_path / "st-small.toml").unlink()
+    assert command(*words).code == 2
+    assert not (tmp_path / "st-small.toml").exists(), "all or nothing"
+
+
+@pytest.mark.parametrize("path", shipped_profiles(), ids=lambda path: path.stem)
+def test_every_shipped_profile_is_exported(command: CommandLine, tmp_path: Path, path: Path) -> None:
+    assert command("export", path.stem, "--sd-scripts", "-o", str(tmp_path / "out.toml")).code == 0

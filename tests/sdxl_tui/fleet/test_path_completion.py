@@ -34,6 +34,14 @@ def test_where_a_folder_is_wanted_no_file_is_offered(disk: Path) -> None:
     assert complete("models/sdx", disk, wanted) == Completion("models/sdxl/")
 
 
+def test_a_whole_name_of_a_folder_with_nothing_to_go_on_to_is_the_end(disk: Path) -> None:
+    (disk / "images" / "a.png").touch()
+    assert complete("images", disk, ("/",)) == Completion("images"), "tab goes to the next field"
+    (disk / "images" / "more").mkdir()
+    assert complete("images", disk, ("/",)) == Completion("images/")
+    assert complete("models", disk, (".safetensors",)) == Completion("models/"), "a file in it is wanted"
+
+
 def test_what_is_written_before_the_last_slash_stays_as_it_is(disk: Path) -> None:
     assert complete("~/im", Path("/nowhere"), ("/",)) == Completion("~/images/")
     assert complete(f"{disk}/models/../im", Path("/nowhere"), ("/",)) == Completion(f"{disk}/models/../images/")

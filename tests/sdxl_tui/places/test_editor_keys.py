@@ -89,6 +89,16 @@ async def test_step_keys_are_one_edit(field: Field) -> None:
         assert editor(pilot).draft.document.text == PROFILE
 
 
+async def test_a_step_shows_the_cursor_as_a_letter_does(field: Field) -> None:
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        await go_to(pilot, "optimizer", "lr")
+        line = pilot.app.focused
+        assert isinstance(line, Input)
+        line._cursor_visible = False  # it blinks
+        await pilot.press("ctrl+up")
+        assert line._cursor_visible
+
+
 async def test_a_changed_field_is_marked_until_it_is_saved(field: Field) -> None:
     async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
         await go_to(pilot, "optimizer", "lr")

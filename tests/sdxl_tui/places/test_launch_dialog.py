@@ -6,11 +6,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.profile.fields import profile_field
 from engine.profile.load import LoadedProfile
 from engine.run.layout import RunDirectory
 from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.record import read_queue
-from sdxl_tui.screens.launch_dialog import LaunchDialog
+from sdxl_tui.screens.launch_dialog import LaunchDialog, sweep_example
 from tests.sdxl_tui.places.place_field import PROFILE, Field, screen_text, until
 from tests.sdxl_tui.places.test_profile_editor import editor, go_to, shell
 
@@ -51,7 +52,7 @@ async def test_what_cannot_be_trained_is_told_before_anything_is_made(field: Fie
 async def test_a_sweep_over_two_fields_queues_a_run_for_each_pair(field: Field) -> None:
     async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
         dialog = await opened(pilot)
-        assert dialog.query_one("#sweep-1", Input).placeholder == "optimizer.lr=value,value"
+        assert dialog.query_one("#sweep-1", Input).placeholder == "optimizer.lr=1e-4,2e-4"
         await pilot.press("down", *"optimizer.lr=1e-4,2e-4", "down", *"network.rank=4,8")
         await shown(pilot, "4 runs", "8,000 steps", "fox-lr1e-4-rank4")
         await pilot.press("enter")
@@ -63,6 +64,32 @@ async def test_a_sweep_over_two_fields_queues_a_run_for_each_pair(field: Field) 
         "fox-lr2e-4-rank4",
         "fox-lr2e-4-rank8",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "example"),
+    [
+        ("optimizer.lr", 1e-4, "optimizer.lr=1e-4,2e-4"),
+        ("network.rank", None, "network.rank=16,32"),
+        ("dataset.flip", True, "dataset.flip=true,false"),
+        ("optimizer.beta1", None, "optimizer.beta1=value,value"),
+    ],
+)
+def test_a_sweep_is_suggested_from_the_fields_value(path: str, value: object, example: str) -> None:
+    assert sweep_example(profile_field(path), value) == example
+
+
+async def test_the_example_of_a_sweep_is_taken_with_one_key(field: Field) -> None:
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        dialog = await opened(pilot)
+        await pilot.press("down")
+        await pilot.pause()
+        assert "takes it" in screen_text(pilot.app)
+        await pilot.press("right")
+        line = dialog.query_one("#sweep-1", Input)
+        assert line.value == "optimizer.lr=1e-4,2e-4"
+        await pilot.press("left", "right", "backspace", "5")
+        assert line.value == "optimizer.lr=1e-4,2e-5"
 
 
 async def test_the_name_of_a_swept_field_is_completed(field: Field) -> None:

@@ -18,7 +18,7 @@ from sdxl_tui.fleet.profile_outlook import Machine
 from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens import outlook_place
-from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.ask import UNBIDDEN_SECONDS, Ask
 from sdxl_tui.screens.launch_dialog import LaunchDialog
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
@@ -302,6 +302,7 @@ async def test_a_file_changed_outside_is_noticed_when_saving(field: Field, key: 
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask), "the question")
         assert "changed by another program" in screen_text(pilot.app)
+        await pilot.pause(UNBIDDEN_SECONDS + 0.1)
         await pilot.press(key)
         await until(pilot, lambda: pilot.app.screen is screen, "the editor")
         if key != "escape":

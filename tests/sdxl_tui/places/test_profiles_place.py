@@ -17,6 +17,7 @@ from sdxl_tui.fleet.profile_shelf import ProfileShelf, free_name
 from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.diff_dialog import ChooseOther
 from sdxl_tui.screens.new_profile import NewProfile
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.screens.profiles import ProfilesScreen, ProfileTable
@@ -133,6 +134,28 @@ async def test_new_starts_from_a_shipped_profile_under_the_name_given(field: Fie
     text = (field.workspace.profiles / "my-fox1.toml").read_text()
     assert 'name = "my-fox1"' in text
     assert text.count("#") > 5
+
+
+async def test_what_a_template_is_for_is_said_before_it_is_taken(field: Field) -> None:
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "valid")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, NewProfile), "the dialog")
+        assert "For a character, a person or an object" in screen_text(pilot.app)
+        await pilot.press("down", "right")
+        await shows(pilot, "For an object, a garment, a pose")
+
+
+async def test_a_profile_is_compared_from_the_list(field: Field) -> None:
+    field.profile()
+    field.profile("other", PROFILE.replace("1e-4", "3e-4"))
+    async with shell(field).run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "other")
+        await pilot.press("=")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ChooseOther), "the list")
+        await pilot.press(*"other", "enter")
+        await shows(pilot, "1 difference")
+        assert "optimizer.lr" in screen_text(pilot.app)
 
 
 @pytest.mark.parametrize(("key", "turn"), [("l", None), ("w", Turn())], ids=["at once", "queued"])

@@ -355,6 +355,32 @@ sample_every_n_steps = 50
     assert not imported.of(Fate.UNKNOWN)
 
 
+def test_a_command_that_is_kept_in_a_variable_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "train.sh"
+    file.write_text(
+        'CKPT="/a b.safetensors"\nCMD="cd $KOHYA && $PYTHON sdxl_train_network.py \\\n'
+        '  --pretrained_model_name_or_path $CKPT \\\n  --network_dim 24 --keep_tokens 1 --shuffle_caption"\neval "$CMD"\n'
+    )
+    imported = import_file(file)
+    assert imported.tables["network"]["rank"] == 24
+    assert imported.tables["captions"] == {"shuffle": True, "keep_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    "order", [("lora_network_weights", "network_weights"), ("network_weights", "lora_network_weights")]
+)
+@pytest.mark.parametrize("values", [("", "x.safetensors"), ("x.safetensors", ""), ("", "")])
+def test_of_two_fields_of_the_gui_for_one_option_none_vanishes(
+    tmp_path: Path, order: tuple[str, str], values: tuple[str, str]
+) -> None:
+    file = tmp_path / "gui.json"
+    fields = dict(zip(order, values, strict=True))
+    file.write_text(json.dumps({"LoRA_type": "Standard", "network_dim": 8, "max_resolution": "1024,1024", **fields}))
+    imported = import_file(file)
+    assert set(order) <= {line.option for line in imported.lines}
+    assert imported.tables["network"].get("start_from", "").endswith("x.safetensors") == any(values)
+
+
 def test_of_two_trainings_the_last_one_is_read(tmp_path: Path) -> None:
     text = "python train_network.py --network_dim 4\npython sdxl_train_network.py --network_dim 8\n"
     profile, imported = import_text(tmp_path, text, "both.sh")
@@ -407,3 +433,21 @@ def test_the_text_is_short_and_says_where_it_came_from(tmp_path: Path) -> None:
     assert imported.text.startswith("# Imported from my.json")
     assert "batch_size" not in imported.text
     assert len(imported.text.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("sdxl_train_network.py", ""),
+        ('"E:\\\\kohya\\\\train_network.py"', "Stable Diffusion 1 and 2"),
+        ("./flux_train_network.py", "another family"),
+        ("sdxl_train.py", "the whole model"),
+        ("train_textual_inversion.py", "something else"),
+    ],
+)
+def test_a_script_that_trains_something_else_is_told_of(tmp_path: Path, script: str, told: str) -> None:
+    file = tmp_path / "train.sh"
+    file.write_text(f"accelerate launch {script} --network_dim 8 --max_train_steps 10\n")
+    found = [remark for remark in import_file(file).remarks if "look at base, rates and resolution" in remark]
+    assert len(found) == bool(told)
+    assert told in "".join(found)
