@@ -132,6 +132,7 @@ def side_of_profile(path: Path) -> Side:
 def side_named(text: str, workspace: Workspace) -> Side:
     """What a person means on a command line: a profile by path or name, else a run. Raises ``UserError``."""
     from sdxl_tui.fleet.runs import find_run  # noqa: PLC0415 - only where it is no profile
+    from sdxl_tui.fleet.watched.record import WatchedRunError  # noqa: PLC0415
 
     folder = RunDirectory(Path(text).expanduser().absolute())
     if RUN_ID.fullmatch(folder.path.name) and folder.profile.is_file():
@@ -141,6 +142,8 @@ def side_named(text: str, workspace: Workspace) -> Side:
     except ProfileError as error:
         try:
             run = find_run(workspace, text)
+        except WatchedRunError:  # it is known, and has no profile
+            raise
         except UserError:
             hint = error.problems[0].suggestion.capitalize()
             raise UserError(

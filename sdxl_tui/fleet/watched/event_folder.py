@@ -14,8 +14,8 @@ EVENT_FILE: Final = re.compile(r"events\.out\.tfevents\.(\d{1,12})(\..*)?")
 """As every writer of TensorBoard's names them; the number is when it began (Unix seconds)."""
 HPARAMS_FOLDER: Final = re.compile(r"\d{9,11}\.\d{1,9}")
 """What torch and accelerate put a run's settings into, inside its folder: the moment, in seconds."""
-MOMENT: Final = re.compile(r"(?P<name>.*?)[-_ ]?(?P<day>20\d{6})[-_ ]?(?P<time>\d{6})")
-"""``fox20240612103000``: sd-scripts' ``--log_prefix`` and the moment it began."""
+MOMENT: Final = re.compile(r"(?P<name>.*?)[-_ ]?(?P<day>20\d\d-?\d\d-?\d\d)[-_ T]?(?P<time>\d\d-?\d\d-?\d\d)")
+"""``fox20240612103000``: sd-scripts' ``--log_prefix`` and the moment it began; ``2024-06-12_10-30-00``: OneTrainer's."""
 GENERIC: Final = frozenset(
     {
         *(
@@ -89,7 +89,7 @@ def run_name(folder: Path, shown: Path, output_name: str = "") -> tuple[str, str
     telling = [part for part in (shown.name, *parts) if part.lower() not in GENERIC]
     moment, name = "", clean(output_name)
     if telling and (match := MOMENT.fullmatch(telling[-1])):
-        moment = f"{match['day']}-{match['time']}"
+        moment = "-".join(match[part].replace("-", "") for part in ("day", "time"))
         telling[-1:] = [match["name"]] if match["name"] else []
     name = _typed(name or (telling[-1] if telling else "")) or "run"
     return name, f"{name}-{moment}" if moment else name

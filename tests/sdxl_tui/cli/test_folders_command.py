@@ -42,6 +42,8 @@ REFUSED = (
     ("queue", "hold", "fox"),
     ("queue", "add", "fox"),
     ("compare", "fox@20", "owl@20"),
+    ("diff", "fox", "demo"),
+    ("launch", "demo", "--after", "fox"),
 )
 
 

@@ -127,7 +127,7 @@ def test_two_runs_of_one_name_keep_their_ids(workspace: Workspace, kohya: Path) 
         ("kohya/logs/20240612103000/network_train", "fox", ("fox", "fox-20240612-103000")),
         ("kohya/logs/fox20240612103000/lora_train", "", ("fox", "fox-20240612-103000")),
         ("kohya/logs/my fox_20240612103000/network_train", "", ("my-fox", "my-fox-20240612-103000")),
-        ("onetrainer/tensorboard/2024-06-12_10-30-00", "", ("2024-06-12_10-30-00", "2024-06-12_10-30-00")),
+        ("onetrainer/tensorboard/2024-06-12_10-30-00", "", ("onetrainer", "onetrainer-20240612-103000")),
         ("logs/20240612103000/network_train", "", ("run", "run-20240612-103000")),
         ("kohya/logs/キツネ20240612103000/network_train", "", ("キツネ", "キツネ-20240612-103000")),
         ("x/\x1b]52;c;aa\x07-\x1b[31mred/network_train", "", ("red", "red")),
