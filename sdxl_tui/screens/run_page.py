@@ -119,12 +119,15 @@ class RunPage(ReadingPlace, RunPlace):
     # Reading
 
     def _take_runs(self, runs: Sequence[RunSummary] | None) -> None:
-        found = next((run for run in runs or () if run.id == self.run_id), None)
+        found = next((run for run in runs or () if self._is_it(run)), None)
         if found is not None:
             self._summary = found
             if self.is_active:
                 self._show_header()
                 self.refresh_bindings()
+
+    def _is_it(self, run: RunSummary) -> bool:
+        return run.id == self.run_id
 
     def read_and_show(self) -> None:
         changed = self._curves.poll()

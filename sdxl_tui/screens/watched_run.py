@@ -56,6 +56,10 @@ class WatchedRunScreen(RunPage):
         super().__init__(workspace, run.id, self._data, {"files": self._files, "about": self._facts})
         self._summary = run
 
+    def _is_it(self, run: RunSummary) -> bool:
+        """Its name may be known only when its settings are written: then it is called otherwise."""
+        return run.watched is not None and run.watched.folder == self._data.run.path
+
     def read_and_show(self) -> None:
         if self._summary is not None:
             self._data.summary = self._summary

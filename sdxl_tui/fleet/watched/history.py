@@ -58,6 +58,8 @@ class WatchedHistory(RunHistory):
         """Of the scalars that are shown as the loss and as that of held-out images."""
         self._found_d: set[str] = set()
         """Groups whose rate is known with the factor of an adaptive optimizer."""
+        self.is_cut = False
+        """More is written than is kept."""
         self._averages_itself = False
         self._recent: deque[float] = deque(maxlen=AVERAGED)
         self._step, self._time, self._attempts = 0, 0.0, 1
@@ -228,6 +230,7 @@ class WatchedHistory(RunHistory):
                 self.others[f"lr/{group}"] = self.lr.pop(group)
         if group not in self.lr:
             if len(self.lr) >= SCALARS:
+                self.is_cut = True
                 return
             self.lr[group] = Curve()
         self.lr[group].add(step, value)
@@ -236,11 +239,14 @@ class WatchedHistory(RunHistory):
         name = clean(tag.name, limit=NAME_CHARACTERS)
         if name not in self.others:
             if len(self.others) >= SCALARS:
+                self.is_cut = True
                 return
             self.others[name] = Curve()
         if self._count < POINTS:
             self._count += 1
             self.others[name].add(self._place(tag, step), value)
+        else:
+            self.is_cut = True
 
     def _place(self, tag: Tag, step: int) -> int:
         """The step at which it was measured: what is written once an epoch counts epochs."""

@@ -45,6 +45,11 @@ class WatchedPageData(RunCurves):
         """Records of its event files that were passed over."""
         return self._all.damaged
 
+    @property
+    def is_cut(self) -> bool:
+        """More is written than is kept."""
+        return self._all.is_cut
+
     def looks(self) -> dict[str, Callable[[], bool]]:
         looks = super().looks() | {"files": self._look_at_files, "facts": self._read_facts, "gone": self._look_for_it}
         return looks | {"plan": looks.pop("plan")}  # the file that it is known by is found first

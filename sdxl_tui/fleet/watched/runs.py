@@ -153,7 +153,8 @@ def _unique(run_id: str, taken: Collection[str]) -> str:
 def _summary(known: _Known, groups: Sequence[SaveGroup], run: Trained, run_id: str) -> RunSummary:
     tail, look = known.tail, known.look
     saved = sorted(
-        (file for group in groups for file in group.files), key=lambda file: (-file.changed, not file.is_state)
+        {file for group in groups for file in group.files},
+        key=lambda file: (-file.changed, not file.is_state, file.path),
     )
     planned = [group.steps for group in groups if group.steps]
     total = int(positive(known.settings.get("max_train_steps")) or 0) or max(planned, default=0)

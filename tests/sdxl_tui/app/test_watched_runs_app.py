@@ -97,6 +97,15 @@ async def test_its_page_follows_it(workspace: Workspace, training: Training, koh
     assert contents(kohya / "output") == before
 
 
+async def test_its_page_stays_with_it_when_its_name_becomes_known(workspace: Workspace, training: Training) -> None:
+    app = SdxlTui(workspace)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await on_its_page(pilot)
+        training.settings(output_name="vixen", max_train_steps=120).train(5)
+        await wait_for_text(pilot, "35/120")
+        await wait_for_text(pilot, "vixen-20240612-103000")
+
+
 @pytest.mark.parametrize("size", [(80, 24), LARGE, (40, 12)])
 async def test_its_page_fits_any_terminal(workspace: Workspace, training: Training, size: tuple[int, int]) -> None:
     app = SdxlTui(workspace)

@@ -109,6 +109,15 @@ def test_logs_and_output_may_be_added_on_their_own(workspace: Workspace, kohya: 
     assert {run.total_steps for run in runs.values()} == {9}
 
 
+def test_a_folder_within_another_shows_nothing_twice(workspace: Workspace, kohya: Path) -> None:
+    Training(kohya / "logs", "fox20240612103000").train(2).end()
+    made_lora(kohya / "output/fox.safetensors", ss_training_started_at=time.time() - 5)
+    for folder in (kohya, kohya / "logs", kohya / "output"):
+        add_folder(workspace, folder)
+    run = only(workspace)
+    assert run.watched is not None and [file.path.name for file in run.watched.saved] == ["fox.safetensors"]
+
+
 def test_two_runs_of_one_name_keep_their_ids(workspace: Workspace, kohya: Path) -> None:
     """The one that began first has the plain one, whenever the other comes."""
     Training(kohya / "a", "fox", began=2000).train(1).end()
