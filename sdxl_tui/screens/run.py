@@ -59,8 +59,8 @@ class RunScreen(RunPage):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *RunPage.RUN_KEYS,
-        Binding("i", "pictures", "Pictures"),
         *RunPage.PAGE_KEYS,
+        Binding("i", "pictures", "Pictures"),
         *RunPage.LABEL_KEYS,
         Binding("escape", "leave", "Back"),
     ]

@@ -150,6 +150,8 @@ class SamplesPage(ReadingPlace):
 
         captioned = [(path, self._caption(*place)) for place, path in found]
         sample_tiles(self.app, captioned, TileSize(layout.columns, layout.rows), lambda: self._again, show)
+        if self._again:  # given up half way: sharp pictures may be missing
+            self._drawn = None
 
     def _changed(self, drawn: object) -> bool:
         before, self._drawn = self._drawn, drawn

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import time
 from base64 import standard_b64decode
 
 from PIL import Image
@@ -71,3 +72,23 @@ def test_another_terminal_is_sent_no_graphics(runs: RunField, start: Start) -> N
     os.write(terminal.master, b"q")
     assert terminal.exit_code() == 0
     assert b"\x1b_G" not in terminal.received
+
+
+def test_from_a_runs_page_the_pixels_arrive_too(runs: RunField, start: Start) -> None:
+    with_a_picture(runs)
+    terminal = start(TERM="xterm-kitty", TMUX="", KITTY_WINDOW_ID="", SDXL_TUI_PICTURES="auto")
+    terminal.read_until(b"drawn")
+    terminal.read_until(b"Quit")
+    os.write(terminal.master, b"/drawn\r")
+    terminal.read_until(b"1 of 3")
+    time.sleep(0.5)
+    os.write(terminal.master, b"\r")
+    terminal.read_until(b"Loss")
+    os.write(terminal.master, b"i")
+    terminal.read_until(CELL)
+    image = FIRST.search(terminal.received)
+    assert image is not None
+    terminal.read_until(b"step 200")
+    os.write(terminal.master, b"q")
+    assert terminal.exit_code() == 0
+    assert b"\x1b_Ga=d,d=I,i=" + image[1] in terminal.received
