@@ -17,8 +17,10 @@ from textual.events import Event, Key, Paste
 from textual.keys import _character_to_key
 from textual.message_pump import MessagePump
 
-PATIENCE: Final = 1.0
-"""Seconds that a key waits for the one before it at most: what that went to may be gone."""
+PATIENCE: Final = 3.0
+"""Seconds that a key waits for the one before it at most: what that went to may be gone. A busy machine may take longer than a
+second to open a page, and keys that no longer wait for it go astray.
+"""
 
 
 def keys_of(event: Key) -> list[Key]:

@@ -93,9 +93,8 @@ class LaunchDialog(Dialog[LaunchWish | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "launch", "Launch"),
         Binding("escape", "dismiss(None)", "Back"),
-        # With priority: what is typed in the same breath goes where the focus is by then.
-        Binding("down", "app.focus_next", "Next", show=False, priority=True),
-        Binding("up", "app.focus_previous", "Previous", show=False, priority=True),
+        Binding("down", "app.focus_next", "Next", show=False),
+        Binding("up", "app.focus_previous", "Previous", show=False),
     ]
 
     def __init__(self, path: Path, workspace: Workspace, *, example: str = "optimizer.lr=1e-4,2e-4") -> None:

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -41,8 +40,8 @@ class PickDialog(Dialog[Picked | None]):
     AUTO_FOCUS: ClassVar[str | None] = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back"),
-        Binding("down", "move(1)", "Down", show=False, priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
     ]
     title_above: ClassVar[str] = ""
     title_below: ClassVar[str] = ""
@@ -78,13 +77,6 @@ class PickDialog(Dialog[Picked | None]):
     def on_mount(self) -> None:
         """All of them at first."""
         self._show("")
-
-    def on_key(self, event: Key) -> None:
-        """What is typed in the same breath as the key that opens this arrives before the input has the focus."""
-        if self.focused is not self._input and event.character is not None and event.is_printable:
-            event.stop()
-            self._input.value += event.character
-            self._input.cursor_position = len(self._input.value)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

@@ -168,9 +168,8 @@ class SectionForm(VerticalScroll, can_focus=False):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        # With priority: what is typed in the same breath goes where the focus is by then.
-        Binding("down", "go(True)", "Next field", show=False, priority=True),
-        Binding("up", "go(False)", "Previous field", show=False, priority=True),
+        Binding("down", "go(True)", "Next field", show=False),
+        Binding("up", "go(False)", "Previous field", show=False),
     ]
 
     @dataclass

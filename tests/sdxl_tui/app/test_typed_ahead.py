@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
-from sdxl_tui.typed_ahead import TypesAhead, keys_of
+from sdxl_tui.typed_ahead import PATIENCE, TypesAhead, keys_of
 
 KEYS = (
     "a",
@@ -164,5 +164,5 @@ async def test_a_key_whose_widget_is_gone_holds_no_other_up() -> None:
         await pilot.pause()
         app._in_hand = 0.0  # as if it were lost
         app.post_message(typed("a"))
-        await pilot.pause(1.2)
+        await pilot.pause(PATIENCE + 0.3)
         assert app.query_one("#two", Input).value == "a"
