@@ -7,16 +7,14 @@ soon. The app only reads run directories and drops requests into them: quitting,
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from textual import on, work
+from textual import work
 from textual.binding import Binding, BindingType
-from textual.driver import Driver
 from textual.filter import Monochrome
 from textual.message import Message
 from textual.reactive import var
@@ -35,9 +33,9 @@ from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.settled_memory import settle_memory
 from sdxl_tui.terminal.attention import attention
 from sdxl_tui.terminal.clean import clean
-from sdxl_tui.terminal.frugal import FrugalFrames
 from sdxl_tui.terminal.guard import guard_stream, install_guard
 from sdxl_tui.terminal.ink import InkFilter
+from sdxl_tui.terminal.job_control import ShellJob
 from sdxl_tui.terminal.pictures import remove_pictures
 from sdxl_tui.theme import THEMES
 from sdxl_tui.typed_ahead import TypesAhead
@@ -70,15 +68,6 @@ def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     guard_stream(app, sys.__stderr__ or sys.stderr)
     app.run()
     return app.return_code or 0
-
-
-def has_shell() -> bool:
-    """Who started this process does job control: it is of the same session, and gave us a group of our own."""
-    parent = os.getppid()
-    try:
-        return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
-    except OSError:
-        return False
 
 
 @dataclass
@@ -145,7 +134,7 @@ def _palette() -> type[Provider]:
     return PlaceCommands
 
 
-class SdxlTui(TypesAhead, FrugalFrames):
+class SdxlTui(TypesAhead, ShellJob):
     """now: the clock that ages are counted from (Unix seconds); tests freeze it. config: the user's settings, by default none.
     config_problem: why there are none although there is a file.
     """
@@ -445,18 +434,6 @@ class SdxlTui(TypesAhead, FrugalFrames):
                 self.exit()
 
         await self.push_screen(question, leave)
-
-    def action_suspend_process(self) -> None:
-        """To the shell, which fg comes back from; where no shell started this (ssh HOST sdxl-tui) nobody could wake it."""
-        if has_shell():
-            super().action_suspend_process()
-        else:
-            self.notify("There is no shell behind this app to go to.", title="Ctrl-Z", markup=False, timeout=4)
-
-    @on(Driver.SignalResume)
-    def _draw_all(self) -> None:
-        """Back from the shell: Textual draws what has changed, and the terminal has lost everything."""
-        self.refresh(layout=True)
 
     def action_help_quit(self) -> None:
         """Ctrl+C: say how to leave, so that a reflex ends nothing."""

@@ -45,6 +45,7 @@ class Ask(Dialog[str | None]):
         #text { height: auto; margin-bottom: 1; }
         Horizontal { height: 1; width: 100%; align-horizontal: right; }
         Button { margin-left: 2; min-width: 8; height: 1; }
+        &.-deaf Horizontal { opacity: 50%; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,10 +85,12 @@ class Ask(Dialog[str | None]):
         safe = next((answer for answer in self.answers if not answer.destroys), None)
         self.query_one("#back" if safe is None else f"#answer-{safe.value}", Button).focus()
         if self._deaf:
+            self.add_class("-deaf")
             self.set_timer(UNBIDDEN_SECONDS, self._listen)
 
     def _listen(self) -> None:
         self._deaf = False
+        self.remove_class("-deaf")
 
     def on_key(self, event: Key) -> None:
         """An answer's own key gives it."""

@@ -15,7 +15,7 @@ from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.devices import DevicesBusy
 from sdxl_tui.fleet.queue.changes import Turn, let_go, pause, put_in
 from sdxl_tui.fleet.queue.record import Boot, changing, read_queue
-from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.ask import UNBIDDEN_SECONDS, Ask
 from tests.sdxl_tui.app.run_field import RunField
 from tests.sdxl_tui.app.screen_text import screen_text, wait_for, wait_for_text
 from tests.sdxl_tui.fleet.stand_in import PROFILE
@@ -116,5 +116,6 @@ async def test_where_the_gpus_are_in_use_the_run_can_be_queued_instead(
         await wait_for_text(pilot, "demo")
         await pilot.press("slash", *"demo", "enter", "l")
         await wait_for_text(pilot, "GPU in use: 0 by fox-1. It can wait for its turn")
+        await pilot.pause(UNBIDDEN_SECONDS + 0.1)
         await pilot.press("q")
         await wait_for(pilot, lambda: order(runs) == ["demo"])
