@@ -8,6 +8,8 @@ soon. The app only reads run directories and drops requests into them: quitting,
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from sdxl_tui.workspace import Workspace
 
 
+TERMINAL_SECONDS: Final = 3.0
+"""Between two looks at whether the terminal is still there."""
 KEYS_SECONDS: Final = 1.0
 """After the first frame, before a user's keys are looked over: that imports every screen."""
 
@@ -70,6 +74,17 @@ def run_app(workspace: Workspace, *, open_run: str | None = None) -> int:
     guard_stream(app, sys.__stderr__ or sys.stderr)
     app.run()
     return app.return_code or 0
+
+
+def has_lost_terminal() -> bool:
+    """The terminal is gone. Who has it only as a file (su -c, docker exec) is not told by a signal."""
+    try:
+        descriptor = sys.__stdin__.fileno() if sys.__stdin__ else -1
+    except (OSError, ValueError):
+        return False
+    watch = select.poll()
+    watch.register(descriptor, 0)
+    return any(found & select.POLLHUP for _, found in watch.poll(0))
 
 
 def has_shell() -> bool:
@@ -249,6 +264,8 @@ class SdxlTui(TypesAhead, FrugalFrames):
                 self._show_runs(runs, ())
         self._queue_watch.start()
         self._gpu_watch.start()
+        if not self.is_headless:
+            self.set_interval(TERMINAL_SECONDS, self._end_without_terminal)
         if self.config.keys:
             self.set_keymap(dict(self.config.keys))
             self.set_timer(KEYS_SECONDS, self._check_keys)
@@ -452,6 +469,11 @@ class SdxlTui(TypesAhead, FrugalFrames):
             super().action_suspend_process()
         else:
             self.notify("There is no shell behind this app to go to.", title="Ctrl-Z", markup=False, timeout=4)
+
+    def _end_without_terminal(self) -> None:
+        """As a lost connection ends it, by the same signal: nobody would ever end it else."""
+        if has_lost_terminal():
+            os.kill(os.getpid(), signal.SIGHUP)
 
     @on(Driver.SignalResume)
     def _draw_all(self) -> None:
