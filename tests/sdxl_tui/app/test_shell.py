@@ -91,12 +91,20 @@ async def test_c_opens_the_runs_checkpoints_and_escape_comes_back(runs: RunField
 async def test_help_lists_the_keys_that_work_here(runs: RunField, open_app: OpenApp) -> None:
     fill_for_show(runs)
     app = open_app()
-    async with app.run_test(size=(100, 54)) as pilot:
+    async with app.run_test(size=(100, 60)) as pilot:
         await wait_for_text(pilot, "harbour")
         await pilot.press("?")
         await wait_for(pilot, lambda: isinstance(app.screen, HelpScreen))
         text = screen_text(app)
-        for shown in ("Stop", "Checkpoints", "Launch", "Filter", "F1 F2 F3", "runs go on without the app"):
+        for shown in (
+            "Stop",
+            "Checkpoints",
+            "Launch",
+            "Filter",
+            "F1 F2 F3",
+            "To the shell",
+            "runs go on without the app",
+        ):
             assert shown in text
         await pilot.press("escape")
         await wait_for(pilot, lambda: isinstance(app.screen, RunsScreen))
