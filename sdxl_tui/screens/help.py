@@ -21,6 +21,7 @@ ANYWHERE = (
     ("tab", "Next part of the screen, ⇧tab the one before"),
     ("?", "This help"),
     ("^l", "Draw the screen anew, should another program have written over it"),
+    ("^z", "To the shell; fg comes back"),
     ("^p", "Everything by its words: commands, themes, runs"),
     ("q", "Quit; runs go on without the app"),
 )

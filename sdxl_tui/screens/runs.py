@@ -72,8 +72,7 @@ class RunsScreen(RunPlace):
         "compared with ours, never changed. c shows what it saved.",
         "Runs do not need this app: quit, lose the connection, come back, they train on. A run that waits starts when its turn "
         "has come and its devices are free; after a restart of the machine the queue stands still until someone lets it go on.",
-        "What another machine trains in this folder can be stopped and asked from here, not killed. A folder that you cannot "
-        "write can be watched: read-only.",
+        "What another machine trains here can be asked and stopped, not killed; a folder you cannot write is read-only.",
     )
 
     DEFAULT_CSS = """

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import subprocess
 import sys
 import termios
 import time
@@ -255,3 +256,27 @@ def test_without_a_shell_to_go_to_it_is_not_stopped(start: Start) -> None:
     terminal.read_until(b"There is no shell")
     os.write(terminal.master, b"q")
     assert terminal.exit_code() == 0
+
+
+def test_without_its_terminal_it_ends_though_no_signal_says_so(runs: RunField) -> None:
+    runs.run("style")
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(master, (24, 80))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sdxl_tui", "--workspace", str(runs.workspace.path)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,  # as su -c does: the terminal is not the session's own
+    )
+    os.close(slave)
+    terminal = Terminal(process.pid, master)
+    try:
+        terminal.read_until(b"style")
+        terminal.read_until(b"Quit")
+        os.close(master)
+        assert process.wait(20) != 0
+    finally:
+        process.kill()
+        process.wait()

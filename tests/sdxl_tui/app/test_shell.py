@@ -96,7 +96,15 @@ async def test_help_lists_the_keys_that_work_here(runs: RunField, open_app: Open
         await pilot.press("?")
         await wait_for(pilot, lambda: isinstance(app.screen, HelpScreen))
         text = screen_text(app)
-        for shown in ("Stop", "Checkpoints", "Launch", "Filter", "F1 F2 F3", "runs go on without the app"):
+        for shown in (
+            "Stop",
+            "Checkpoints",
+            "Launch",
+            "Filter",
+            "F1 F2 F3",
+            "To the shell",
+            "runs go on without the app",
+        ):
             assert shown in text
         await pilot.press("escape")
         await wait_for(pilot, lambda: isinstance(app.screen, RunsScreen))
