@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from sdxl_tui.screens.ask import UNBIDDEN_SECONDS
+from sdxl_tui.screens.ask import Ask
 from sdxl_tui.screens.profile_editor import ProfileEditor
 from sdxl_tui.widgets.choice import Choice
 from sdxl_tui.widgets.toml_editor import TomlEditor
@@ -120,7 +120,8 @@ async def test_what_a_crash_left_is_offered_with_what_differs(field: Field, key:
         shown = screen_text(app)
         assert "+lr = 3e-4  # the usual" in shown
         await pilot.press("x", "o")  # typed before anybody could have read it
-        await pilot.pause(UNBIDDEN_SECONDS + 0.1)
+        question = app.screen
+        await until(pilot, lambda: isinstance(question, Ask) and not question._deaf, "its taking keys")
         assert before.exists()
         await pilot.press(key)
         await until(pilot, lambda: isinstance(app.screen, ProfileEditor), "the editor")
