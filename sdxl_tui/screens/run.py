@@ -44,7 +44,8 @@ class RunScreen(RunPage):
         "m shows the gradient's norm, the speed, the GPU's memory instead of the loss, u counts epochs or time instead of steps. "
         "In a chart (tab, or a click): ← → move a cursor and the values stand below, + - zoom, [ ] pan, 0 shows all, o is a "
         "logarithmic scale, z gives it the whole page.",
-        "i shows the samples as pictures: the same prompt from step to step.",
+        "i shows the samples as pictures: the same prompt from step to step. p shows the profile that is trained, first what "
+        "differs from its parent.",
         "Leaving this page, or the app, changes nothing for the run.",
     )
 

@@ -49,11 +49,14 @@ class RunPlace(Place):
         Binding("l", "launch", "Launch"),
     ]
     LABEL_KEYS: ClassVar[list[BindingType]] = [
+        Binding("p", "profile", "Profile"),
         Binding("t", "label", "Tags, note"),
         Binding("a", "archive", "Put away / take out", show=False),
     ]
 
-    STEERING: ClassVar[frozenset[str]] = frozenset({"stop", "resume", "hold", "move", "take_out", "label", "archive"})
+    STEERING: ClassVar[frozenset[str]] = frozenset(
+        {"stop", "resume", "hold", "move", "take_out", "label", "archive", "profile"}
+    )
     """Of a watched run, keys that only say why not."""
 
     @property
@@ -86,7 +89,7 @@ class RunPlace(Place):
             return run.alive == (action == "stop")
         if action in {"hold", "move", "take_out"}:
             return run is not None and bool(run.waits)
-        if action in {"stop", "resume", "checkpoints", "label"}:
+        if action in {"stop", "resume", "checkpoints", "label", "profile"}:
             return run is not None
         if action == "archive":
             return run is not None and not run.alive and not run.waits
@@ -109,6 +112,24 @@ class RunPlace(Place):
     def action_launch(self) -> None:
         """Choose a profile to launch."""
         self.post_message(OpenPlace(PlaceName.PROFILES))
+
+    def action_profile(self) -> None:
+        """What it trains, and how that differs from where it comes from."""
+        if not self._refused() and (run := self.run) is not None:
+            self._read_profile(run)
+
+    @work(thread=True, exclusive=True, group="profile")
+    def _read_profile(self, run: RunSummary) -> None:
+        from sdxl_tui.fleet.run_profile import read_run_profile  # noqa: PLC0415 - pydantic, off the start of the app
+        from sdxl_tui.screens.run_profile import RunProfileDialog  # noqa: PLC0415
+
+        try:
+            found = read_run_profile(run.directory)
+        except (UserError, OSError) as error:
+            words = f"Its profile cannot be read: {clean(in_words(error), lines=True)}"
+            self.app.call_from_thread(self.notify, words, title=run.id, severity="error", markup=False, timeout=8)
+        else:
+            self.app.call_from_thread(self.app.push_screen, RunProfileDialog(run.id, found))
 
     # What one says of a run
 

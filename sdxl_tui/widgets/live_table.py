@@ -63,8 +63,8 @@ class LiveTable(ScrollView, Generic[Item], can_focus=True, inherit_bindings=Fals
     BINDINGS: ClassVar[list[BindingType]] = named(
         "table",
         [
-            Binding("down,j,n", "move(1)", "Down", show=False),
-            Binding("up,k,p", "move(-1)", "Up", show=False),
+            Binding("down,j", "move(1)", "Down", show=False),
+            Binding("up,k", "move(-1)", "Up", show=False),
             Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
             Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
             Binding("home,g", "edge(0)", "First", show=False),

@@ -13,6 +13,8 @@ from sdxl_tui.app import SdxlTui
 from sdxl_tui.fleet.runs import RunSummary, list_runs
 from sdxl_tui.screens import run_place, stop_dialog
 from sdxl_tui.screens.ask import Ask
+from sdxl_tui.screens.run import RunScreen
+from sdxl_tui.screens.run_profile import RunProfileDialog
 from sdxl_tui.screens.runs import RunsScreen
 from sdxl_tui.screens.stop_dialog import StopDialog, ways_to_stop
 from tests.sdxl_tui.app.run_field import RunField
@@ -134,3 +136,20 @@ def test_save_and_stop_really_asks_the_engine(runs: RunField, monkeypatch: pytes
 def test_the_keys_of_runs_are_the_same_wherever_one_is_shown() -> None:
     keys = [binding.key for binding in run_place.RunPlace.RUN_KEYS if not isinstance(binding, tuple)]
     assert keys == ["s", "r", "h", "K,shift+up", "J,shift+down", "x", "c", "l"]
+
+
+@pytest.mark.parametrize("on_page", [False, True])
+async def test_what_a_run_trains_is_read_wherever_it_is_shown(runs: RunField, open_app: OpenApp, on_page: bool) -> None:
+    run = runs.run("fox")
+    app = open_app(run.id) if on_page else open_app()
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        await wait_for_text(pilot, "fox")
+        await wait_for(pilot, lambda: isinstance(app.screen, RunScreen) == on_page)
+        await pilot.press("p")
+        await wait_for_text(pilot, f"What {run.id} trains")
+        assert 'name = "' in screen_text(app)
+        await pilot.press("p")
+        await wait_for(pilot, lambda: not isinstance(app.screen, RunProfileDialog))
+        run.profile.write_text("name = ")
+        await pilot.press("p")
+        await wait_for_text(pilot, "Its profile cannot be read")
