@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from textual import work
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.filter import Monochrome
 from textual.screen import Screen
 
@@ -150,6 +151,9 @@ class SdxlTui(Watching):
 
     async def action_place(self, place: str) -> None:
         """Go to a place as it was left; if one is there already, to its first page."""
+        if CommandPalette.is_open(self):  # type: ignore[arg-type]
+            # it would stay open where it is, and there can be one
+            await self.pop_screen()
         if place != self.current_mode:
             self._came_from = None
             await self.switch_mode(place)  # what is typed next is for it

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual import on
+from textual.await_complete import AwaitComplete
+from textual.events import ScreenResume
 from textual.geometry import Region
 from textual.screen import ModalScreen, Screen, ScreenResultType
 from textual.strip import Strip
@@ -17,6 +20,22 @@ class Dialog(ModalScreen[ScreenResultType]):
     """A modal screen that leaves the one below as it is."""
 
     DEFAULT_CSS = "Dialog { background: transparent; }"
+
+    _late: tuple[ScreenResultType | None] | None = None
+    """What it was dismissed with while something else was in front."""
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        """As ever; while something else is in front, when it is so again: Textual takes away whatever is in front."""
+        if self.app.screen is not self:
+            self._late = (result,)
+            return AwaitComplete.nothing()  # type: ignore[no-any-return,no-untyped-call]
+        return super().dismiss(result)
+
+    @on(ScreenResume)
+    def _dismiss_late(self) -> None:
+        if self._late is not None:
+            (result,), self._late = self._late, None
+            self.dismiss(result)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """What the screen below shows, cells of pictures included."""

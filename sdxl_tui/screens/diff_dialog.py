@@ -18,7 +18,7 @@ from engine.errors import UserError
 from sdxl_tui.fleet.profile_diff import Candidate, ProfileDiff, Side, candidates, diff_profiles, shown_value
 from sdxl_tui.screens.dialog import Dialog
 from sdxl_tui.screens.pick_dialog import PickDialog
-from sdxl_tui.screens.place import Place
+from sdxl_tui.screens.place import Place, in_words
 from sdxl_tui.terminal.clean import clean, without_middle
 from sdxl_tui.terminal.numbers import format_count
 from sdxl_tui.widgets.key_bar import KeyBar
@@ -124,13 +124,13 @@ class DiffDialog(Dialog[None]):
 
 async def compare_with_another(place: Place, here: Side) -> None:
     """Ask with what, and show the table; why something cannot be read is said. Call it from a worker."""
-    found = await asyncio.to_thread(candidates, place.workspace)
-    other = await place.app.push_screen_wait(ChooseOther([one for one in found if one.path != here.path]))
-    if other is None:
-        return
     try:
-        there = await asyncio.to_thread(other.read)
+        found = await asyncio.to_thread(candidates, place.workspace)
+        other = await place.app.push_screen_wait(ChooseOther([one for one in found if one.path != here.path]))
+        there = None if other is None else await asyncio.to_thread(other.read)
     except (UserError, OSError) as error:
-        place.notify(clean(str(error), lines=True), title="Not compared", severity="error", markup=False, timeout=12)
+        words = clean(in_words(error), lines=True)
+        place.notify(words, title="Not compared", severity="error", markup=False, timeout=12)
     else:
-        place.app.push_screen(DiffDialog(diff_profiles(here, there)))
+        if there is not None:
+            place.app.push_screen(DiffDialog(diff_profiles(here, there)))

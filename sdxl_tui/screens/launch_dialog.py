@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import ScreenSuspend
 from textual.suggester import SuggestFromList
 from textual.timer import Timer
 from textual.widgets import Input, Static
@@ -153,9 +154,15 @@ class LaunchDialog(Dialog[LaunchWish | None]):
 
     # the outlook
 
+    @on(ScreenSuspend)
+    def _not_unseen(self) -> None:
+        """Something else came in front: nothing is launched behind it."""
+        self._wanted = False
+
     @on(Input.Changed)
     def _look_soon(self) -> None:
         self._outlook = None
+        self._wanted = False  # Enter was for what stood there then
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(LOOK_AFTER, self._look)
@@ -188,6 +195,9 @@ class LaunchDialog(Dialog[LaunchWish | None]):
         """As it is chosen; waits for the look that is under way."""
         if self._outlook is None:
             self._wanted = True
+            self.query_one("#outlook", Static).update(
+                Content.styled("Looking … launches if nothing stands against it", MUTED)
+            )
         elif not self._outlook.problem:
             gpu = self._gpus.get(self.query_one("#gpu", Choice).value)
             waits = self.query_one("#start", Choice).value == QUEUE or bool(self._swept)

@@ -57,6 +57,8 @@ class PlaceCommands(Provider):
 
     def _commands(self, most_runs: int | None = None) -> Iterator[Command]:
         yield from self._keys()
+        if self.screen.active_bindings.get("ctrl+l", (None,))[0] is not self.app:
+            yield from self._redraw()
         yield from self._themes()
         runs: tuple[RunSummary, ...] = getattr(self.app, "runs", None) or ()
         for run in runs[:most_runs]:
@@ -74,6 +76,13 @@ class PlaceCommands(Provider):
             found[binding.action] = (binding.show, command)
         for shown in (True, False):
             yield from (command for is_shown, command in found.values() if is_shown is shown)
+
+    def _redraw(self) -> Iterator[Command]:
+        """Where its key means something else."""
+        yield Command("Draw the screen anew", "should another program have written over it", self._draw)
+
+    def _draw(self) -> None:
+        self.app.call_after_refresh(self.app.run_action, "redraw")
 
     def _themes(self) -> Iterator[Command]:
         for name in ThemeName:

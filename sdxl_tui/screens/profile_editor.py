@@ -410,8 +410,11 @@ class ProfileEditor(OutlookPlace):
         editor, line = found
 
         def take(others: dict[str, Any] | None) -> None:
-            if others is not None:
+            if others is not None and line.is_attached:
                 editor.set_others(line, others)
+            elif others is not None:  # the file was read again meanwhile
+                words = "The profile was read again meanwhile: open the folder's settings once more."
+                self.notify(words, title="Not taken", severity="warning", markup=False, timeout=8)
 
         folder = self.path.absolute().parent
         await self.app.push_screen(SourceDialog(line.path.value, line.others, folder=folder, wanted=wanted), take)
@@ -436,9 +439,9 @@ class ProfileEditor(OutlookPlace):
         swept = field is not None and field.kind in SWEPT and field.path != "name"
         example = {}
         if swept and field is not None:
-            example["example"] = sweep_example(
-                field, self.draft.value(field.path) or self.draft.inherited_value(field.path)
-            )
+            value = self.draft.value(field.path)
+            inherited = self.draft.inherited_value(field.path)
+            example["example"] = sweep_example(field, inherited if value is None else value)
         wish = await self.app.push_screen_wait(LaunchDialog(self.path, self.workspace, **example))
         if wish is not None:
             self.launch_profile(self.path, waits=wish.waits, gpus=wish.gpus, swept=wish.swept)

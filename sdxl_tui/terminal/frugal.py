@@ -135,7 +135,7 @@ def _cells(strip: Strip) -> list[Cell] | None:
     """What stands in each cell; None if a letter is not one cell wide."""
     cells: list[Cell] = []
     for text, style, _ in strip:
-        if not (text.isascii() or _is_narrow(text)):
+        if not ((text.isascii() and text.isprintable()) or _is_narrow(text)):
             return None
         cells += [(letter, style) for letter in text]
     return cells

@@ -61,10 +61,11 @@ class ShellJob(FrugalFrames, App[None]):
         if has_lost_terminal():
             os.kill(os.getpid(), signal.SIGHUP)
 
-    @staticmethod
-    def _woken(driver: LinuxDriver) -> None:
-        if driver._must_signal_resume:  # else nobody had put it to sleep, and it reads keys already
+    def _woken(self, driver: LinuxDriver) -> None:
+        if driver._must_signal_resume:
             driver._sigcont_application()
+        else:  # SIGSTOP, which nobody can hear of, or nothing at all: it has the terminal as it had it, and reads keys
+            self.action_redraw()
 
     def action_suspend_process(self) -> None:
         """To the shell, which fg comes back from; where no shell started this (ssh HOST sdxl-tui) nobody could wake it."""

@@ -161,7 +161,7 @@ class SectionForm(VerticalScroll, can_focus=False):
         & FieldRow.-optional.-error > Input { width: 16; }
         & FieldRow.-broad > Input { width: 1fr; max-width: 64; }
         & FieldRow.-broad > .field-note { width: auto; max-width: 40; }
-        & FieldRow > TextArea { width: 1fr; max-width: 90; height: auto; min-height: 3; max-height: 8;
+        & FieldRow > TextArea { width: 1fr; min-width: 8; max-width: 90; height: auto; min-height: 3; max-height: 8;
             border: none; background: $foreground 8%; padding: 0 1; }
         & FieldRow > TextArea:focus { background: $primary 15%; border: none; }
         & FieldRow.-error > TextArea { background: $error 15%; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from textual.command import CommandPalette
 
 from sdxl_tui.app import SdxlTui
 from sdxl_tui.cli import main
@@ -97,3 +98,12 @@ def test_names_come_from_the_code() -> None:
 def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "runs."]) == 0
     assert re.search(r"runs\.stop +s +Stop", capsys.readouterr().out)
+
+
+async def test_the_palette_is_left_with_the_place(runs: RunField, open_app: OpenApp) -> None:
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in ("ctrl+p", "f2", "ctrl+p", "f1", "ctrl+p"):
+            await pilot.press(key)
+            await pilot.pause(0.3)
+        assert sum(isinstance(screen, CommandPalette) for stack in app._screen_stacks.values() for screen in stack) == 1

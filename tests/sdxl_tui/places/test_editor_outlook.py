@@ -17,7 +17,7 @@ from sdxl_tui.fleet.profile_outlook import DataReader, estimate_of, rooms, this_
 from sdxl_tui.fleet.sample_pictures import read_picture
 from sdxl_tui.widgets.profile_summary import profile_curve, summary_lines
 from tests.sdxl_tui.places.place_field import PROFILE, Field, screen_text, until
-from tests.sdxl_tui.places.test_profile_editor import go_to, retype, shell
+from tests.sdxl_tui.places.test_profile_editor import editor, go_to, retype, shell
 
 
 def add_images(folder: Path, *sizes: tuple[int, int]) -> Path:
@@ -212,3 +212,12 @@ async def test_epochs_are_marked_below_the_planned_rate(field: Field, tmp_path: 
         await retype(pilot, "6")
         await shown(pilot, "ep 500", "ep 1000")
         assert "ep 50 " not in screen_text(pilot.app)
+
+
+@pytest.mark.parametrize("width", [60, 96, 100, 103, 104])
+async def test_f5_stands_any_width(field: Field, width: int) -> None:
+    async with shell(field).run_test(size=(width, 24)) as pilot:
+        await until(pilot, lambda: bool(editor(pilot)), "the editor")
+        for _ in range(4):
+            await pilot.press("f5")
+            await pilot.pause(0.1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -9,9 +12,15 @@ from textual.widgets import Input
 from engine.profile.fields import profile_field
 from engine.profile.load import LoadedProfile
 from engine.run.layout import RunDirectory
+from sdxl_tui.app import SdxlTui
+from sdxl_tui.fleet.launch_outlook import LaunchOutlook, look_before_launch
 from sdxl_tui.fleet.queue import chains
 from sdxl_tui.fleet.queue.record import read_queue
 from sdxl_tui.screens.launch_dialog import LaunchDialog, sweep_example
+from sdxl_tui.screens.profile_editor import ProfileEditor
+from sdxl_tui.screens.profiles import ProfilesScreen
+from sdxl_tui.screens.runs import RunsScreen
+from sdxl_tui.workspace import Workspace
 from tests.sdxl_tui.places.place_field import PROFILE, Field, screen_text, until
 from tests.sdxl_tui.places.test_profile_editor import editor, go_to, shell
 
@@ -123,3 +132,61 @@ async def test_enter_pressed_while_it_is_looked_at_launches_when_it_is_known(
         await opened(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: bool(made), "the launch")
+
+
+def look_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a large data set on a slow disk."""
+    look = look_before_launch
+
+    def slow(path: Path, workspace: Workspace, swept: tuple[str, ...]) -> LaunchOutlook:
+        time.sleep(0.6)
+        return look(path, workspace, swept)
+
+    monkeypatch.setattr("sdxl_tui.screens.launch_dialog.look_before_launch", slow)
+
+
+async def test_what_is_typed_after_enter_is_not_launched_without_another_one(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_slowly(monkeypatch)
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        dialog = await opened(pilot)
+        await pilot.press("down", *"optimizer.lr=1e-4,2e-4", "enter", *",3e-3")
+        await shown(pilot, "3 runs")
+        await pilot.pause(0.3)
+        assert pilot.app.screen is dialog
+        assert read_queue(field.workspace).entries == ()
+
+
+@pytest.mark.parametrize("key", ["ctrl+p", "f1"])
+async def test_nothing_is_launched_behind_what_came_in_front(
+    field: Field, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    look_slowly(monkeypatch)
+    app = SdxlTui(field.workspace)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.press("2")
+        await app.push_screen(ProfileEditor(field.workspace, field.profile(text=PROFILE)))
+        dialog = await opened(pilot)
+        await pilot.press("enter", key)
+        await pilot.pause(1.2)
+        assert not list(field.workspace.runs.iterdir())
+        await pilot.press("escape" if key == "ctrl+p" else "f2")
+        await until(pilot, lambda: app.screen is dialog, "the dialog as it was left")
+
+
+async def test_a_dialog_that_ends_behind_another_screen_goes_when_it_is_in_front_again(field: Field) -> None:
+    answers: list[object] = []
+    app = SdxlTui(field.workspace)
+    async with app.run_test(size=(80, 24)) as pilot:
+        dialog = LaunchDialog(field.profile(text=PROFILE), field.workspace)
+        await app.push_screen(dialog, answers.append)
+        await pilot.press("f2")
+        await until(pilot, lambda: isinstance(app.screen, ProfilesScreen), "the other place")
+        dialog.dismiss(None)
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, ProfilesScreen)
+        assert not answers
+        await pilot.press("f1")
+        await until(pilot, lambda: answers == [None], "its end")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), "what was below")

@@ -84,3 +84,14 @@ async def test_a_profile_with_a_problem_is_not_compared(field: Field) -> None:
         await pilot.pause()
         await pilot.press("f6")
         await until(pilot, lambda: "Not compared" in screen_text(pilot.app), "why")
+
+
+async def test_a_folder_that_cannot_be_listed_is_told(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(workspace: object) -> list[object]:
+        raise PermissionError(13, "Permission denied", "/ws/runs")
+
+    monkeypatch.setattr("sdxl_tui.screens.diff_dialog.candidates", refuse)
+    async with shell(field).run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: bool(editor(pilot)), "the editor")
+        await pilot.press("f6")
+        await until(pilot, lambda: "/ws/runs: Permission denied" in screen_text(pilot.app), "the reason")

@@ -153,3 +153,10 @@ def test_another_size_is_a_new_screen() -> None:
     frame = StandingFrame()
     frame.change_to(whole("abc", "def"), CONSOLE)
     assert frame.change_to(whole("abc"), CONSOLE) == "\x1b[1;1Habc"
+
+
+def test_a_control_character_takes_no_cell() -> None:
+    frame, screen = StandingFrame(), TextScreen(WIDTH, LINES)
+    for line in ("ab\x7fcdef", "ab\x7fcdeX"):
+        screen.take(frame.change_to(LayoutUpdate([[Strip([Segment(line)])]], Region(0, 0, 6, 1)), CONSOLE))
+    assert screen.text().startswith("abcdeX")
