@@ -15,8 +15,13 @@ def checkpoint_named(text: str, workspace: Workspace) -> Path:
     """The folder of the checkpoint. Raises ``CheckpointError``, or ``WatchedRunError`` for a run of another trainer."""
     from engine.checkpoint.describe import CheckpointError, resolve_checkpoint  # noqa: PLC0415 - slow
 
+    name = text.strip().partition("@")[0].partition("/step-")[0]
     try:
-        return resolve_checkpoint(text, workspace.runs)
+        folder = resolve_checkpoint(text, workspace.runs)
     except CheckpointError:
-        refuse_watched(workspace, text.strip().partition("@")[0].partition("/step-")[0])
+        refuse_watched(workspace, name)
         raise
+    run_id = folder.parent.parent.name
+    if run_id != name and run_id.startswith(name):  # by the beginning of our run's id, which may be another's whole one
+        refuse_watched(workspace, name)
+    return folder

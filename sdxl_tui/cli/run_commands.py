@@ -123,7 +123,7 @@ def show_runs(arguments: argparse.Namespace) -> int:
     workspace = workspace_to_read(arguments)
     every, problems = with_watched(workspace, list_runs(workspace))
     for problem in problems:
-        err().line(clean(problem))
+        err().line(clean(problem, lines=True))
     words = [*arguments.words, *(f"#{tag.removeprefix('#')}" for tag in arguments.tag)]
     words += [f"-{word}" for word in arguments.without]
     runs = found_runs(every, words, with_archived=arguments.archived)

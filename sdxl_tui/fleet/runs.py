@@ -95,7 +95,7 @@ class RunSummary:
 
     def moves(self, now: float) -> bool:
         """It is alive, or others wrote of it a moment ago. now: Unix seconds."""
-        return self.alive or (self.watched is not None and now - self.watched.written < FRESH_SECONDS)
+        return self.alive or (self.watched is not None and abs(now - self.watched.written) < FRESH_SECONDS)
 
     @property
     def share(self) -> float | None:
@@ -252,8 +252,7 @@ def find_run(workspace: Workspace, text: str) -> RunDirectory:
     runs = {run.id: run for run in run_directories(workspace)}
     if text in runs:
         return runs[text]
-    if not any(run_id.startswith(text) for run_id in runs):
-        refuse_watched(workspace, text)
+    refuse_watched(workspace, text)
     if not runs:
         raise RunError(
             "there are no runs yet",
@@ -279,13 +278,25 @@ def find_run(workspace: Workspace, text: str) -> RunDirectory:
 
 
 def refuse_watched(workspace: Workspace, text: str) -> None:
-    """Raises ``WatchedRunError`` if ``text`` names a run of another trainer: what can only be done with ours was asked of it."""
+    """Raises ``WatchedRunError`` if ``text`` names a run of another trainer: what can only be done with ours was asked of it.
+
+    Names go in this order: an id of ours, an id of theirs, the beginning of ours, the beginning of theirs. Where the list of
+    folders cannot be read nothing is watched.
+    """
     if not text or text == LATEST or not workspace.state_folders.exists():
         return
-    from sdxl_tui.fleet.watched.runs import find_watched  # noqa: PLC0415 - few have any
+    from sdxl_tui.fleet.foreign_states import StateFolderError  # noqa: PLC0415
+    from sdxl_tui.fleet.watched.runs import find_watched, ids_of_ours  # noqa: PLC0415 - few have any
 
-    found = find_watched(workspace, text)
-    if found is not None and found.watched is not None:
+    ours = ids_of_ours(workspace)
+    if text in ours:
+        return
+    try:
+        found = find_watched(workspace, text)
+    except StateFolderError:
+        return
+    is_ours = any(run_id.startswith(text) for run_id in ours)
+    if found is not None and found.watched is not None and (found.id == text or not is_ours):
         raise refusal(found.id, found.watched)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from engine.durable import write_json_atomically
+from engine.run.layout import RunDirectory
+from engine.run.records import RunRecord
+from sdxl_tui.fleet.labels import read_labels
 from sdxl_tui.fleet.watched.record import ONLY_WATCHED
 from tests.sdxl_tui.cli.cli_runner import CommandLine
 from tests.sdxl_tui.watched_field import Training, aged, contents, empty_workspace, made_lora, made_state
@@ -130,4 +135,66 @@ def test_a_folder_that_is_gone_is_said_to_be(command: CommandLine, kohya: Path) 
 def test_a_list_that_cannot_be_read_hides_nothing_in_silence(command: CommandLine) -> None:
     (command.workspace / "state-folders.json").write_text("{")
     said = command("runs")
-    assert said.code == 2 and "is not a list of folders" in said.err and "sdxl-tui folders add DIR" in said.err
+    assert said.code == 0 and "is not a list of folders" in said.err and "sdxl-tui folders add DIR" in said.err
+
+
+@pytest.fixture
+def ours(command: CommandLine, kohya: Path) -> RunDirectory:
+    """A run of ours whose id begins with the whole id of a watched one, with the folder of a checkpoint."""
+    run = RunDirectory(command.workspace / "runs/fox-20261129-100000")
+    run.checkpoint(20).mkdir(parents=True)
+    write_json_atomically(run.record, RunRecord(run.id, "fox", time.time(), None, "0.1.0", None).to_json())
+    Training(kohya / "logs", "fox", tracker="lora_train").train(3).end()
+    return run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("note", "fox", "words"),
+        ("archive", "fox"),
+        ("tag", "fox", "good"),
+        ("stop", "fox"),
+        ("start", "fox"),
+        ("queue", "add", "fox"),
+        ("delete", "fox@20", "--yes"),
+        ("delete", "fox", "--yes"),
+        ("inspect", "fox@20"),
+        ("inspect", "fox/step-00000020"),
+        ("pin", "fox@20"),
+        ("resume", "fox"),
+        ("continue", "fox@20", "--lr", "1e-5"),
+        ("fork", "fox@20"),
+        ("diff", "fox", "demo"),
+    ],
+    ids=" ".join,
+)
+def test_the_whole_id_of_a_watched_run_is_no_beginning_of_ours(
+    command: CommandLine, ours: RunDirectory, words: tuple[str, ...]
+) -> None:
+    before = contents(ours.path)
+    refused = command(*words)
+    assert refused.code == 2 and f"fox: {ONLY_WATCHED}" in refused.err, refused
+    assert contents(ours.path) == before
+
+
+def test_ours_is_meant_by_its_id_and_by_a_longer_beginning(command: CommandLine, ours: RunDirectory) -> None:
+    for name in (ours.id, "fox-2026"):
+        assert command("note", name, name).code == 0
+        assert read_labels(ours).note == name
+        assert ours.id in command("inspect", f"{name}@20").err
+    assert "is another trainer's" in command("compare", "fox", "fox-2026").err
+    compared = command("compare", "fox", ours.id, "--json").json["runs"]
+    assert [run["run"] for run in compared] == ["fox", ours.id]
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": 99, "folders": []}'])
+def test_a_list_that_cannot_be_read_is_in_the_way_of_no_run_of_ours(
+    command: CommandLine, ours: RunDirectory, text: str
+) -> None:
+    (command.workspace / "state-folders.json").write_text(text)
+    said = command("runs", "--json")
+    assert (said.code, [run["id"] for run in said.json]) == (0, [ours.id])
+    assert "state-folders.json" in said.err
+    assert command("note", "fox", "words").code == 0
+    assert "there is no run 'owl'" in command("note", "owl", "words").err
