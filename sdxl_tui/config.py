@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.errors import UserError
+from engine.user_path import user_path
 from sdxl_tui.terminal.attention import Signal
 
 MOST_BYTES: Final = 1_000_000
@@ -65,7 +66,7 @@ class Config:
 def config_path(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the file lies, whether or not it is there. A relative ``XDG_CONFIG_HOME`` counts as none, as its standard says."""
     base = environment.get("XDG_CONFIG_HOME", "")
-    folder = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
+    folder = Path(base) if base.startswith("/") else user_path("~/.config")
     return folder / "sdxl-tui" / "config.toml"
 
 

@@ -24,6 +24,7 @@ from engine.checkpoint.summary import (
 )
 from engine.run.layout import CHECKPOINT_NAME, RUN_ID, RunDirectory
 from engine.run.records import ProcessRecord, RunRecord, read_json_object
+from engine.user_path import user_path
 
 __all__ = [
     "BrokenCheckpoint",
@@ -178,7 +179,7 @@ def _at_step(run: RunDirectory, text: str) -> Path:
 
 
 def _run(text: str, runs_root: Path) -> RunDirectory:
-    path = Path(text).expanduser()
+    path = user_path(text)
     if "/" in text and (path / "run.json").is_file():
         return RunDirectory(path.absolute())
     ids = _run_ids(runs_root)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.user_path import user_path
+
 BUNDLED = "bundled:"
 _FOLDERS = {"demo-base": "base", "demo-images": "images", "demo-held-out": "held-out"}
 
@@ -19,4 +21,4 @@ def locate(path: str) -> Path:
     if path.startswith(BUNDLED):
         name = path.removeprefix(BUNDLED)
         return Path(__file__).parent / _FOLDERS.get(name, f"unknown-{name}")
-    return Path(path).expanduser()
+    return user_path(path)

@@ -24,6 +24,7 @@ from engine.foreign.stored_schedule import StoredSchedule, schedule_in_metadata,
 from engine.model.peft_names import lora_files
 from engine.profile.load import parse_profile
 from engine.profile.schema import Profile
+from engine.user_path import absolute_user_path
 
 
 class StartKind(StrEnum):
@@ -122,7 +123,7 @@ def _is_peft_folder(path: Path) -> bool:
 
 def read_starting_point(path: Path) -> StartingPoint:
     """What ``path`` tells. Raises ``ForeignFileError`` for what no training can start from."""
-    path = path.expanduser().absolute()
+    path = absolute_user_path(path)
     try:
         if not path.exists():
             raise ForeignFileError("there is no such file or folder", where=str(path), hint="Check the path.")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine.user_path import user_path
+
 _PART: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?"
 _PATTERN: Final = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]*))?")
 _FILES: Final = (".safetensors", ".ckpt", ".pt", ".bin")
@@ -41,11 +43,11 @@ def parse_hub_id(text: str) -> HubId | None:
 def hub_cache() -> Path:
     """The folder of fetched models, as ``HF_HUB_CACHE``, ``HF_HOME`` or ``XDG_CACHE_HOME`` say."""
     if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
+        return user_path(cache)
     if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
+        return user_path(home) / "hub"
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(caches).expanduser() / "huggingface" / "hub"
+    return user_path(caches) / "huggingface" / "hub"
 
 
 def is_offline() -> bool:

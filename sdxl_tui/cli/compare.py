@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.user_path import user_path
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, UsageError, add_command
 from sdxl_tui.cli.checkpoint_commands import CHECKPOINT_HELP
 from sdxl_tui.cli.checkpoint_place import checkpoint_named
@@ -177,7 +178,7 @@ def compare_checkpoints(arguments: argparse.Namespace) -> int:
 
 
 def _place(named: str, workspace: Workspace) -> Path:
-    return Path(named).expanduser() if is_foreign(named) else checkpoint_named(named, workspace)
+    return user_path(named) if is_foreign(named) else checkpoint_named(named, workspace)
 
 
 def _without_repeats(rows: list[list[str]], at: int) -> list[str]:

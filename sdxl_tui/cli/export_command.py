@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.user_path import user_path
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, add_overrides_option
 from sdxl_tui.cli.import_command import refuse_to_replace
 from sdxl_tui.cli.output import err, out
@@ -51,7 +52,7 @@ def export_settings(arguments: argparse.Namespace) -> int:
 
     source = find_profile(arguments.profile, find_workspace(getattr(arguments, "workspace", None)).profiles)
     whole = load_profile(source, arguments.overrides).profile
-    target = Path(arguments.output).expanduser() if arguments.output else Path(f"{whole.name}-sd-scripts.toml")
+    target = user_path(arguments.output) if arguments.output else Path(f"{whole.name}-sd-scripts.toml")
     configs: list[Config] = []
     for number, profile in enumerate(trained_profiles(whole), 1):
         exported, place = export_profile(profile), target.absolute()

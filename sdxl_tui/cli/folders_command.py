@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.user_path import absolute_user_path
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, UsageError, add_command
 from sdxl_tui.cli.opening import program, workspace_to_read, workspace_to_write
 from sdxl_tui.cli.output import Column, err, out
@@ -85,7 +86,7 @@ def show_or_change(arguments: argparse.Namespace) -> int:
         err().line(f"{clean(str(remove_folder(workspace, folder)))} is no longer shown; nothing in it was changed.")
         return EXIT_OK
     was_new = add_folder(workspace, folder)
-    found = find_states(folder.expanduser().absolute())
+    found = find_states(absolute_user_path(folder))
     is_shown = "is shown from now on" if was_new else "was shown already"
     err().line(f"{clean(str(found.path))} {is_shown}: {found.counted}.")
     if found.problem:

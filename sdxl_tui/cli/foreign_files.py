@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.user_path import user_path
 from sdxl_tui.cli.arguments import EXIT_OK
 from sdxl_tui.cli.output import out
 from sdxl_tui.terminal.clean import clean
@@ -16,7 +17,7 @@ def is_foreign(named: str) -> bool:
     """Whether ``named`` is a LoRA file or a folder in sd-scripts' layout, and not one of our checkpoints."""
     from engine.foreign.sd_scripts_state import is_sd_scripts_state  # noqa: PLC0415
 
-    path = Path(named).expanduser()
+    path = user_path(named)
     if path.is_dir():
         return is_sd_scripts_state(path) or (path.name.endswith("-state") and not (path / "manifest.json").exists())
     return path.suffix == ".safetensors" and path.is_file()
@@ -28,7 +29,7 @@ def inspect_foreign(named: str, *, json: bool) -> int:
     from engine.foreign.report import lora_lines, state_lines  # noqa: PLC0415
     from engine.foreign.sd_scripts_state import read_sd_scripts_state  # noqa: PLC0415
 
-    path = Path(named).expanduser()
+    path = user_path(named)
     if path.is_dir():
         state = read_sd_scripts_state(path)
         lines, facts = state_lines(state), _state_as_json(state)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
+from engine.user_path import user_path
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
 from sdxl_tui.cli.output import Printer, cell_width, err, out
 from sdxl_tui.terminal.clean import clean
@@ -56,9 +57,7 @@ def import_settings(arguments: argparse.Namespace) -> int:
     from engine.foreign.sd_scripts.importing import import_file  # noqa: PLC0415
 
     named = arguments.dataset_config
-    imported = import_file(
-        Path(arguments.file).expanduser(), dataset_config=None if named is None else Path(named).expanduser()
-    )
+    imported = import_file(user_path(arguments.file), dataset_config=None if named is None else user_path(named))
     target = None if arguments.dry_run else _write(imported, arguments)
     if arguments.json:
         out().json({"profile": None if target is None else str(target), **imported.to_json()})
@@ -77,7 +76,7 @@ def _write(imported: Imported, arguments: argparse.Namespace) -> Path:
     from engine.durable import write_atomically  # noqa: PLC0415
 
     if arguments.output is not None:
-        target = Path(arguments.output).expanduser()
+        target = user_path(arguments.output)
     else:
         workspace = find_workspace(getattr(arguments, "workspace", None))
         workspace.create()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Final
 
+from engine.user_path import absolute_user_path
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command, whole_number
 from sdxl_tui.cli.output import Column, err, out
 from sdxl_tui.fleet.ask_engine import ask_engine
@@ -115,7 +115,7 @@ def export_lora(arguments: argparse.Namespace) -> int:
 
 def _run_engine(command: str, arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, Any]:
     """Have the engine do it, and return its report."""
-    file, output = (str(Path(path).expanduser().absolute()) for path in (arguments.file, arguments.output))
+    file, output = (str(absolute_user_path(path)) for path in (arguments.file, arguments.output))
     words = ["--output", output]
     for name, value in (*options.items(), ("dtype", arguments.dtype)):
         if value is not None:

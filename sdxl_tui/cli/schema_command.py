@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from engine.user_path import user_path
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, add_command
 from sdxl_tui.cli.import_command import refuse_to_replace
 from sdxl_tui.cli.output import err, out
@@ -40,7 +41,7 @@ def write_schema(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         out().json(json_schema())
         return EXIT_OK
-    target = Path(arguments.output).expanduser()
+    target = user_path(arguments.output)
     refuse_to_replace([target], force=arguments.force or _is_ours(target, SCHEMA_ID))
     write_atomically(target, (json.dumps(json_schema(), indent=2) + "\n").encode())
     out().line(f"{out().paint('written:', 'green')} {clean(str(target))}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
 from engine.run.liveness import RunState, assess
+from engine.user_path import absolute_user_path
 from sdxl_tui.cli.arguments import EXIT_OK, WAIT_EXITS, Commands, add_command, add_overrides_option, add_wait_option
 from sdxl_tui.cli.opening import program, require_terminal, run_app_on
 from sdxl_tui.cli.output import err, out
@@ -162,7 +163,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
 def _demo_workspace(arguments: argparse.Namespace) -> Workspace:
     """The demo's own workspace, made if it is not there; never inside the program's source."""
     asked = arguments.dir or getattr(arguments, "workspace", None)
-    folder = Path(asked or DEMO_FOLDER).expanduser().absolute()
+    folder = absolute_user_path(asked or DEMO_FOLDER)
     if folder.resolve().is_relative_to(SOURCE_ROOT):
         raise UserError(
             "the demo does not write into the program's own folder", where=str(folder), hint="Name another: --dir DIR"

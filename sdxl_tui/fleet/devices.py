@@ -194,9 +194,9 @@ def lock_folder() -> Path:
     A machine without a home that can be written has them in its folder for temporary files. Raises ``RunError`` if neither
     is to be had.
     """
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    state = os.path.expanduser(os.environ.get("XDG_STATE_HOME") or "~/.local/state")  # noqa: PTH111 - as it is without a home
     places = (
-        Path(state).expanduser() / "sdxl-tui" / "devices",
+        *([Path(state) / "sdxl-tui" / "devices"] if not state.startswith("~") else []),
         Path(tempfile.gettempdir()) / f"sdxl-tui-{os.getuid()}",
     )
     for place in places:

@@ -19,6 +19,7 @@ from engine.foreign.errors import ForeignFileError
 from engine.foreign.lora_facts import LoraFacts, read_lora_facts
 from engine.foreign.sd_scripts_state import SdScriptsState, is_sd_scripts_state, read_sd_scripts_state, schedule_kind
 from engine.run.records import as_int, read_json_object
+from engine.user_path import absolute_user_path
 from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
 from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of_foreign
 from sdxl_tui.fleet.watched.event_folder import HPARAMS_FOLDER, is_event_file
@@ -148,7 +149,7 @@ def read_folders(workspace: Workspace) -> tuple[Path, ...]:
 
 def add_folder(workspace: Workspace, folder: Path) -> bool:
     """Show ``folder`` from now on; False if it was shown already. Raises ``StateFolderError`` if it is no folder."""
-    folder = Path(os.path.normpath(folder.expanduser().absolute()))
+    folder = Path(os.path.normpath(absolute_user_path(folder)))
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "there is no such folder"
         raise StateFolderError(what, where=str(folder), hint="Name the folder that the states lie in.")
@@ -163,7 +164,7 @@ def add_folder(workspace: Workspace, folder: Path) -> bool:
 
 def remove_folder(workspace: Workspace, folder: Path) -> Path:
     """Show ``folder`` no longer; the folder itself stays as it is. Raises ``StateFolderError`` if it was not shown."""
-    wanted = Path(os.path.normpath(folder.expanduser().absolute()))
+    wanted = Path(os.path.normpath(absolute_user_path(folder)))
     folders = read_folders(workspace)
     if wanted not in folders:
         listed = ", ".join(map(str, folders))

@@ -17,6 +17,7 @@ from engine.profile.shipped import find_profile, shipped_profiles
 from engine.profile.to_toml import toml_value
 from engine.routes.effects import differences
 from engine.run.layout import RUN_ID, RunDirectory
+from engine.user_path import absolute_user_path
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_lr
 
@@ -134,7 +135,7 @@ def side_named(text: str, workspace: Workspace) -> Side:
     from sdxl_tui.fleet.runs import find_run  # noqa: PLC0415 - only where it is no profile
     from sdxl_tui.fleet.watched.record import WatchedRunError  # noqa: PLC0415
 
-    folder = RunDirectory(Path(text).expanduser().absolute())
+    folder = RunDirectory(absolute_user_path(text))
     if RUN_ID.fullmatch(folder.path.name) and folder.profile.is_file():
         return side_of_run(folder)
     try:

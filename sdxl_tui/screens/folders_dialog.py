@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from engine.errors import UserError
+from engine.user_path import absolute_user_path
 from sdxl_tui.fleet.foreign_states import StateFolder, add_folder, find_states, read_folders, remove_folder
 from sdxl_tui.fleet.path_completion import FOLDER
 from sdxl_tui.screens.dialog import Dialog
@@ -62,7 +63,7 @@ class FoldersDialog(Dialog[str]):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._workspace = workspace
-        self._path = PathInput("", folder=Path.cwd(), wanted=(FOLDER,), placeholder="~/kohya/output")
+        self._path = PathInput("", folder=_here(), wanted=(FOLDER,), placeholder="~/kohya/output")
         self._named: tuple[Path, ...] = ()
         self._found: dict[Path, StateFolder] = {}
 
@@ -147,7 +148,7 @@ class FoldersDialog(Dialog[str]):
 
         def add(folder: Path) -> str:
             was_new = add_folder(self._workspace, folder)
-            found = find_states(folder.expanduser().absolute())
+            found = find_states(absolute_user_path(folder))
             shown = "is shown from now on" if was_new else "was shown already"
             return f"{clean(short_path(found.path))} {shown}: {clean(found.problem) or found.counted}."
 
@@ -172,3 +173,11 @@ class FoldersDialog(Dialog[str]):
             self.app.call_from_thread(self._fail, error)
         else:
             self.app.call_from_thread(self.dismiss, said)
+
+
+def _here() -> Path:
+    """Where relative paths begin: the current folder; the root of the disk if that was deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")

@@ -199,11 +199,11 @@ def _dataset_config(given: Given, named: Path | None) -> None:
 
 def _beside(folder: Path, written: str) -> Path | None:
     """The file as written, from here or from ``folder``, or one of its name in ``folder``; None if there is none."""
-    for candidate in (Path(written).expanduser(), folder / written, folder / Path(written.replace("\\", "/")).name):
+    for candidate in (Path(written), folder / written, folder / Path(written.replace("\\", "/")).name):
         try:
-            if candidate.is_file():
-                return candidate
-        except (OSError, ValueError):
+            if (path := candidate.expanduser()).is_file():
+                return path
+        except (OSError, ValueError, RuntimeError):
             continue
     return None
 

@@ -196,6 +196,25 @@ async def test_f_adds_a_folder_and_takes_one_away(runs: RunField, training: Trai
         await wait_for_text(pilot, "No runs yet")
 
 
+async def test_folders_are_asked_for_without_a_current_one_and_without_a_home(
+    runs: RunField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder the app was started in was deleted; a home that nobody has is typed."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    app = SdxlTui(runs.workspace)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_for_text(pilot, "watch a folder of sd-scripts")
+        (tmp_path / "gone").rmdir()
+        await pilot.press("f")
+        await wait_for(pilot, lambda: isinstance(app.screen, FoldersDialog))
+        await pilot.press(*"~nobody-here/x", "enter")
+        await wait_for_text(pilot, "this machine knows no user 'nobody-here'")
+        await pilot.press("ctrl+x")
+        await pilot.press(*(["backspace"] * 14), *"logs", "enter")
+        await wait_for_text(pilot, "the current folder no longer exists")
+
+
 async def test_a_path_that_is_longer_than_its_field_is_seen_at_its_end(runs: RunField) -> None:
     """A field of one line has no scrollbar: it would stand where the text does."""
     app = SdxlTui(runs.workspace)

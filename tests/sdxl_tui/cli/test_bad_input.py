@@ -212,3 +212,42 @@ def test_a_dataset_of_which_nothing_is_left_is_refused(cli: CommandLine, tmp_pat
     assert result.code == 2
     assert "Traceback" not in result.err
     assert "images" in result.err
+
+
+LORA = Path(__file__).parents[2] / "engine" / "foreign" / "data" / "base_cosine-step00000020.safetensors"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("folders", "add", "~nobody-here/logs"),
+        ("folders", "remove", "~nobody-here/logs"),
+        ("inspect", "~nobody-here/x.safetensors"),
+        ("verify", "~nobody-here"),
+        ("continue", "~nobody-here/x.safetensors", "--lr", "1e-5"),
+        ("compare", "~nobody-here/x@20", "~nobody-here/y@20"),
+        ("diff", "~nobody-here/x", "demo"),
+        ("launch", "~nobody-here/x.toml"),
+        ("import", "~nobody-here/x.toml"),
+        ("import", str(LORA), "-o", "~nobody-here/x.toml"),
+        ("import", str(LORA), "--dataset-config", "~nobody-here/x.toml"),
+        ("export", "demo", "--sd-scripts", "-o", "~nobody-here/x.toml"),
+        ("schema", "-o", "~nobody-here/x.json"),
+        ("resize", "~nobody-here/x", "-o", "x", "--rank", "8"),
+        ("export-lora", str(LORA), "-o", "~nobody-here/y", "--format", "peft"),
+        ("dataset", "~nobody-here/x"),
+        ("demo", "--dir", "~nobody-here/x", "--no-app"),
+    ],
+    ids=" ".join,
+)
+def test_the_home_of_nobody_is_no_path(words: tuple[str, ...], cli: CommandLine) -> None:
+    cli.workspace.mkdir()
+    result = cli(*words)
+    assert_refused(result, "~nobody-here")
+
+
+def test_a_config_that_names_a_data_set_in_the_home_of_nobody_is_imported(cli: CommandLine, tmp_path: Path) -> None:
+    cli.workspace.mkdir()
+    (tmp_path / "config.toml").write_text('dataset_config = "~nobody-here/set.toml"\nlearning_rate = 1e-4\n')
+    result = cli("import", str(tmp_path / "config.toml"), "--dry-run")
+    assert "Traceback" not in result.err and "~nobody-here/set.toml" in result.err + result.out

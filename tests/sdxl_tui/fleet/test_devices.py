@@ -14,7 +14,7 @@ from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
 from engine.run.liveness import assess
 from sdxl_tui.fleet import launch
-from sdxl_tui.fleet.devices import DevicesBusy, Needs, claim, needs_of
+from sdxl_tui.fleet.devices import DevicesBusy, Needs, claim, lock_folder, needs_of
 from sdxl_tui.fleet.gpus import Gpu, list_gpus, visible
 from sdxl_tui.fleet.queue import going_on
 from sdxl_tui.fleet.queue.changes import Turn, find_gpus, put_in
@@ -205,3 +205,11 @@ def test_the_processor_is_for_one_of_the_queue_but_shared_by_those_started_at_on
         claim(Needs(0), (), "three")
     with claim(Needs(0), (), "three"):
         claim(Needs(0), (), "at once", alone=False).close()
+
+
+def test_locks_lie_among_temporary_files_where_there_is_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "~nobody-here/state")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    assert lock_folder() == tmp_path / f"sdxl-tui-{os.getuid()}"
