@@ -33,6 +33,8 @@ SETTLED_SECONDS: Final = 3.0
 """After which a folder whose time is the same holds the same names, however coarse its clock is."""
 SCALARS: Final = 200
 """Further ones that a run writes are not kept."""
+RESUMES: Final = 1000
+"""The newest that are kept."""
 NAME_CHARACTERS: Final = 80
 POINTS: Final = 4_000_000
 """Values of all scalars of a run that are kept; what else is not loss or rate is left out then."""
@@ -65,6 +67,10 @@ class WatchedHistory(RunHistory):
         self._step, self._time, self._attempts = 0, 0.0, 1
         self._trained = 0.0
         self._begins_anew = False
+        self._has_steps = False
+        """Scalars whose step is known to be one of the training were found; until then all others stand in for them."""
+        self._written: dict[Curve, int] = {}
+        """What was written since the last loss, or since the file began: from which step on."""
         self._count = 0
         self._epoch = 1
 
@@ -100,6 +106,7 @@ class WatchedHistory(RunHistory):
             if beginning or not following.caught_up or self._at + 2 < len(self._files):
                 self._at += 1
                 self._begins_anew = self._step > 0
+                self._written.clear()
                 self._take_all(beginning)
                 found += beginning
                 self._caught_up = False
@@ -140,10 +147,11 @@ class WatchedHistory(RunHistory):
     def _take_all(self, readings: Sequence[Reading]) -> None:
         for reading in readings:
             if reading.tag is None:
+                self._written.clear()
                 self._restart(reading.step)
                 continue
             tag = understand(reading.tag)
-            if tag.is_by_step:
+            if self._tells_step(tag, reading.step):
                 if self._begins_anew or self._goes_back(tag, reading.step):
                     self._begins_anew = False
                     self._restart(reading.step)
@@ -151,22 +159,47 @@ class WatchedHistory(RunHistory):
                     self._next_step(reading)
             self._take_scalar(tag, reading)
 
+    def _tells_step(self, tag: Tag, step: int) -> bool:
+        """How far the training is: by what is known to count steps, else by whatever does not count epochs."""
+        if not tag.is_by_step:
+            return not (self._has_steps or tag.by_epoch)
+        if not self._has_steps:
+            self._has_steps = True
+            if self._step:  # what stood in may have counted anything
+                self.seconds, self.speed = Curve(), Curve()
+                self._forget_epochs(step)
+                self._step, self._time, self._trained = 0, 0.0, 0.0
+        return True
+
     def _goes_back(self, tag: Tag, step: int) -> bool:
         """The loss is written of a step before its last one; other scalars may lag behind it."""
         is_loss = tag.meaning is Meaning.LOSS and tag.rank == self._loss_rank
         return is_loss and len(self.loss) > 0 and step < self.loss.steps[-1]
 
     def _restart(self, step: int) -> None:
-        """What is known from this step on is void."""
+        """What is known from this step on is void, but for what was written on the way back: the loss need not be the first."""
         for curve in (*self._curves(), *self.others.values()):
-            curve.cut(step)
-        self.epoch_starts = [start for start in self.epoch_starts if start[0] < step - 1]
+            if self._written.get(curve, step + 1) > step:
+                curve.cut(step)
+        self._forget_epochs(step)
         if self._step and len(self.loss) + len(self.loss_avg):
             self._attempts += 1
-            self.resumes = [*(one for one in self.resumes if one < step - 1), step - 1]
+            while self.resumes and self.resumes[-1] >= step - 1:
+                self.resumes.pop()
+            self.resumes.append(step - 1)
+            if len(self.resumes) > RESUMES:
+                del self.resumes[0]
+                self.is_cut = True
         self._recent = deque(self.loss.values[-AVERAGED:], maxlen=AVERAGED)
         self._trained = self.seconds.values[-1] if len(self.seconds) else 0.0
         self._step, self._time = min(self._step, max(0, step - 1)), 0.0
+
+    def _forget_epochs(self, step: int) -> None:
+        """Those that began with this step or after it; one whose first step it is stands, but for a fresh start."""
+        while self.epoch_starts and self.epoch_starts[-1][0] >= step:
+            self.epoch_starts.pop()
+        if len(self.epoch_starts) == 1 and self.epoch_starts[0][0] >= step - 1:
+            self.epoch_starts.clear()
 
     def _next_step(self, reading: Reading) -> None:
         """The first of what is written of a step."""
@@ -188,26 +221,31 @@ class WatchedHistory(RunHistory):
                 if tag.rank < self._loss_rank:
                     self.loss, self._loss_rank = self._instead(tag, self.loss), tag.rank
                 self.loss.add(step, value)
+                self._written.clear()
                 if not self._averages_itself:
                     self._average(step, value)
             case Meaning.AVERAGE:
                 if not self._averages_itself:
                     self._averages_itself, self.loss_avg = True, Curve()
-                self.loss_avg.add(step, value)
+                self._put(self.loss_avg, step, value)
             case Meaning.VALIDATION if tag.rank <= self._validation_rank:
                 if tag.rank < self._validation_rank:
                     self.validation, self._validation_rank = self._instead(tag, self.validation), tag.rank
-                self.validation.add(self._place(tag, step), value)
+                self._put(self.validation, self._place(tag, step), value)
             case Meaning.RATE if tag.rank == 0 or tag.group not in self._found_d:
                 self._take_rate(tag, step, value)
             case Meaning.GRAD_NORM if not self._brief:
-                self.grad_norm.add(step, value)
+                self._put(self.grad_norm, step, value)
             case Meaning.EPOCH if not self._brief:
                 self._take_epoch(step, value)
             case _ if not self._brief:
                 self._take_other(tag, step, value)
         if tag.by_epoch and not self._brief:
             self._end_epoch(step)
+
+    def _put(self, curve: Curve, step: int, value: float) -> None:
+        self._written[curve] = min(step, self._written.get(curve, step))
+        curve.add(step, value)
 
     def _average(self, step: int, value: float) -> None:
         if not math.isnan(value):
@@ -233,7 +271,7 @@ class WatchedHistory(RunHistory):
                 self.is_cut = True
                 return
             self.lr[group] = Curve()
-        self.lr[group].add(step, value)
+        self._put(self.lr[group], step, value)
 
     def _take_other(self, tag: Tag, step: int, value: float) -> None:
         name = clean(tag.name, limit=NAME_CHARACTERS)
@@ -244,7 +282,7 @@ class WatchedHistory(RunHistory):
             self.others[name] = Curve()
         if self._count < POINTS:
             self._count += 1
-            self.others[name].add(self._place(tag, step), value)
+            self._put(self.others[name], self._place(tag, step), value)
         else:
             self.is_cut = True
 
@@ -258,6 +296,8 @@ class WatchedHistory(RunHistory):
             return
         number = int(value) + (not float(value).is_integer())
         if number > (self.epoch_starts[-1][1] if self.epoch_starts else 0):
+            while self.epoch_starts and self.epoch_starts[-1][0] >= step - 1:
+                self.epoch_starts.pop()
             self.epoch_starts.append((max(0, step - 1), number))
 
     def _end_epoch(self, step: int) -> None:

@@ -113,6 +113,87 @@ def test_what_is_trained_anew_replaces_what_stood_there(tmp_path: Path, attempts
     assert history.last is not None and history.last.step == max(expected)
 
 
+def test_epochs_are_known_after_a_resume_at_the_end_of_one(tmp_path: Path) -> None:
+    """sd-scripts saves its state there; and one that ended within an epoch begins it again."""
+
+    def written(number: int, first: int) -> list[bytes]:
+        """Epochs of twenty steps."""
+        records = []
+        for step in range(first, 20 * number + 1):
+            records += steps(step, step, 1.0)
+            if step % 20 == 0:
+                records.append(scalar("loss/epoch_average", 1.0, step // 20))
+        return records
+
+    event_file(tmp_path, 1, written(2, 1))
+    event_file(tmp_path, 2, [*written(3, 41), *steps(61, 64, 1.0)])
+    history = read(tmp_path)
+    assert history.epoch_starts == [(0, 1), (20, 2), (40, 3), (60, 4)]
+    assert x_of(history, Across.EPOCH)(50) == 2.5
+    event_file(tmp_path, 3, written(3, 21))
+    assert read_on(history).epoch_starts == [(0, 1), (20, 2), (40, 3), (60, 4)]
+    event_file(tmp_path, 4, written(1, 1))
+    assert read_on(history).epoch_starts == [(0, 1), (20, 2)]
+
+
+ORDERS = st.permutations(["loss/current", "lr/unet", "norm/avg_grad_norm", "weights"])
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 9), ORDERS), min_size=1, max_size=5), st.booleans())
+@QUICK
+def test_nothing_that_was_written_anew_is_lost_whatever_is_written_first(
+    tmp_path: Path, attempts: list[tuple[int, int, list[str]]], in_one_file: bool
+) -> None:
+    """Within a file and from file to file: every scalar is written with every step."""
+    folder = tmp_path / os.urandom(8).hex()
+    expected: dict[int, float] = {}
+    records: list[list[bytes]] = []
+    for number, (first, count, order) in enumerate(attempts):
+        taken = range(first, first + count)
+        records.append([scalar(tag, float(number), step) for step in taken for tag in order])
+        expected = {step: old for step, old in expected.items() if step < first} | dict.fromkeys(taken, float(number))
+    if in_one_file:
+        records = [[record for attempt in records for record in attempt]]
+    for number, one in enumerate(records):
+        event_file(folder, 1000 + number, one)
+    history = read(folder)
+    for curve in (history.loss, history.lr["unet"], history.grad_norm, history.others["weights"]):
+        assert points(curve) == sorted(expected.items())
+
+
+def test_a_loss_that_goes_to_and_fro_is_read_in_time(tmp_path: Path) -> None:
+    """Every second record goes back by a step."""
+    places = [step for back in range(1, 15_001) for step in (back + 1, back)]
+    records = [scalar("loss/current", 1.0, step) for step in places]
+    folder = event_file(tmp_path, 1, records).parent
+    began = time.process_time()
+    history = read(folder)
+    assert time.process_time() - began < 1.8
+    assert len(history.resumes) == history_module.RESUMES and history.is_cut
+    assert history.resumes == sorted(history.resumes) and history.resumes[-1] == 14_999
+
+
+def test_steps_are_known_by_scalars_that_nobody_understands(tmp_path: Path) -> None:
+    """As Lightning names them; once a loss is written it is what tells of steps."""
+    records = []
+    for step in range(49, 1000, 50):
+        records += [
+            scalar(name, value, step, time=1000.0 + step)
+            for name, value in (("train_loss_step", 0.5), ("epoch", float(step // 500 + 1)))
+        ]
+        if step % 500 == 499:
+            records.append(scalar("train_loss_epoch", 0.5, step))
+    folder = event_file(tmp_path, 1, records).parent
+    history = read(folder)
+    assert history.last is not None and (history.last.step, history.last.epoch, history.last.loss) == (999, 3, None)
+    assert len(history.others["train_loss_step"]) == 20
+    assert history.seconds.values[-1] == pytest.approx(950)
+    event_file(folder, 2, steps(7, 9, 1.0))
+    history = read_on(history)
+    assert history.last is not None and (history.last.step, history.last.loss) == (9, 1.0)
+    assert list(history.seconds.steps) == [7, 8, 9]
+
+
 def test_a_writer_that_says_from_where_it_begins_anew(tmp_path: Path) -> None:
     """TensorBoard's purge, within a file."""
     start = frame(Event(wall_time=9.0, step=6, session_log=SessionLog(status=SessionLog.START)).SerializeToString())
