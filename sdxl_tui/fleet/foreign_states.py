@@ -22,7 +22,7 @@ from engine.run.records import as_int, read_json_object
 from engine.user_path import absolute_user_path
 from sdxl_tui.fleet.foreign_keys import FOREIGN_KEY
 from sdxl_tui.fleet.stored_facts import StoredFacts, facts_of_foreign
-from sdxl_tui.fleet.watched.event_folder import HPARAMS_FOLDER, is_event_file
+from sdxl_tui.fleet.watched.event_folder import HPARAMS_FOLDER, event_file_began
 from sdxl_tui.workspace import Workspace
 
 FORMAT: Final = 1
@@ -197,10 +197,12 @@ def find_states(folder: Path) -> StateFolder:
     if len(found.entries) > SHOWN:
         problem = f"{len(found.entries):,} found: only the newest {SHOWN} are shown"
     elif len(found.events) > SHOWN:
-        problem = f"{len(found.events):,} runs found: only {SHOWN} are shown"
+        problem = f"{len(found.events):,} runs found: only the newest {SHOWN} are shown"
     elif found.left < 0:
         problem = f"more than {LOOKED_AT:,} names: not all of it was looked at"
-    return StateFolder(folder, tuple(found.entries[:SHOWN]), tuple(sorted(found.events)[-SHOWN:]), problem)
+    return StateFolder(
+        folder, tuple(found.entries[:SHOWN]), tuple(sorted(path for _, path in sorted(found.events)[-SHOWN:])), problem
+    )
 
 
 @dataclass
@@ -208,7 +210,8 @@ class _Found:
     """What is found, the nearest first, so that a deep folder of many names hides nothing beside it."""
 
     entries: list[ForeignEntry] = field(default_factory=list)
-    events: list[Path] = field(default_factory=list)
+    events: list[tuple[float, Path]] = field(default_factory=list)
+    """When the newest event file in each was written (Unix seconds), and the folder."""
     left: int = field(default_factory=lambda: LOOKED_AT)
     """Names that may still be looked at."""
 
@@ -231,7 +234,7 @@ class _Found:
 
     def _look_into(self, folder: Path) -> list[Path]:
         """The folders in it."""
-        deeper, has_events = [], False
+        deeper, newest = [], (-1, "")
         with os.scandir(folder) as names:
             for name in names:
                 self.left -= 1
@@ -243,15 +246,22 @@ class _Found:
                     elif name.name.endswith(".safetensors") and name.is_file(follow_symlinks=False):
                         changed = name.stat(follow_symlinks=False).st_mtime
                         self.entries.append(ForeignEntry(Path(name.path), False, changed))
-                    elif not has_events and is_event_file(name.name) and name.is_file(follow_symlinks=False):
-                        has_events = True
+                    elif (began := event_file_began(name.name)) is not None and name.is_file(follow_symlinks=False):
+                        newest = max(newest, (began, name.path))
                 except OSError:
                     continue
-        if has_events and not (folder.parent / RUN_RECORD).exists():  # a run of ours may log for TensorBoard, too
-            self.events.append(folder)
-        if has_events:  # a run's settings, which accelerate keeps as if they were a run
+        if newest[1] and not (folder.parent / RUN_RECORD).exists():  # a run of ours may log for TensorBoard, too
+            self.events.append((_changed(Path(newest[1])), folder))
+        if newest[1]:  # a run's settings, which accelerate keeps as if they were a run
             deeper = [path for path in deeper if not HPARAMS_FOLDER.fullmatch(path.name)]
         return sorted(deeper)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return 0.0
 
 
 @dataclass

@@ -38,9 +38,10 @@ _SETTING: Final = re.compile(r"^(output_name|max_train_steps): *(.*?) *$", re.MU
 _SETTINGS_BYTES: Final = 65_536
 
 
-def is_event_file(name: str) -> bool:
-    """By its name."""
-    return EVENT_FILE.fullmatch(name) is not None
+def event_file_began(name: str) -> int | None:
+    """When a file of this name was begun (Unix seconds, as far as it says so); None if it is no event file's."""
+    match = EVENT_FILE.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def event_files(folder: Path) -> list[tuple[Path, os.stat_result]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
+from sdxl_tui.fleet.watch import Pace
 
 if TYPE_CHECKING:
     from sdxl_tui.fleet.runs import RunSummary
@@ -42,6 +43,7 @@ class WatchedWatch:
         self.has_begun = False
         self._wake = threading.Event()
         self._ended = False
+        self._pace = Pace()
         self._thread = threading.Thread(target=self._run, name="watched-runs", daemon=True)
 
     def start(self) -> None:
@@ -63,7 +65,8 @@ class WatchedWatch:
         while not self._ended:
             self._wake.clear()
             began = time.monotonic()
-            found = self._look()
+            with self._pace:
+                found = self._look()
             self._tell_problems()
             if found != self._last and not self._ended:
                 self._last = found
@@ -73,7 +76,7 @@ class WatchedWatch:
                     self._seen(found)
             took, now = time.monotonic() - began, time.time()
             is_fresh = not isinstance(found, str) and any(run.moves(now) for run in found)
-            self._wake.wait(max(FRESH_SECONDS if is_fresh else QUIET_SECONDS, took))
+            self._wake.wait(max(self._pace.rest(FRESH_SECONDS if is_fresh else QUIET_SECONDS), took))
 
     def _tell_problems(self) -> None:
         """Once of each folder, until it can be listed again."""

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from engine.run.liveness import RunState
+from sdxl_tui.fleet import foreign_states
 from sdxl_tui.fleet.foreign_states import add_folder, find_states
 from sdxl_tui.fleet.runs import RunSummary, find_run
 from sdxl_tui.fleet.watched.event_folder import run_name
 from sdxl_tui.fleet.watched.record import FRESH_SECONDS, WatchedRunError
 from sdxl_tui.fleet.watched.runs import WatchedRuns, find_watched, watched_runs
+from sdxl_tui.fleet.watched.watch import WatchedWatch
 from sdxl_tui.workspace import Workspace
 from tests.engine.foreign.test_event_file import frame, scalar
 from tests.sdxl_tui.watched_field import Training, aged, contents, empty_workspace, made_lora, made_state
@@ -236,3 +238,68 @@ def test_two_hundred_folders_cost_little_once_seen(workspace: Workspace, tmp_pat
     began = time.perf_counter()
     assert len(shelf.look()) == 200
     assert time.perf_counter() - began < 0.2
+
+
+def test_names_that_nobody_understands_cost_little_and_tell_the_step(workspace: Workspace, kohya: Path) -> None:
+    """As Lightning names them, in a file of megabytes; a loss that is found later is what tells of steps."""
+    path = kohya / "logs/fox/events.out.tfevents.1.h"
+    path.parent.mkdir(parents=True)
+    record = [scalar("train_loss_step", 0.5, step, time=1e9 + step / 4) for step in range(1, 10_001)]
+    path.write_bytes(b"".join(record) * 4)
+    add_folder(workspace, kohya)
+    runs = WatchedRuns(workspace)
+    began = time.process_time()
+    (run,) = runs.look()
+    assert time.process_time() - began < 0.3
+    assert (run.step, run.loss, run.reason) == (10_000, None, "")
+    assert run.steps_per_second == pytest.approx(4.0)
+    with path.open("ab") as file:
+        file.write(scalar("loss", 0.5, 70))
+    assert runs.look()[0].step == 70
+    with path.open("ab") as file:
+        file.write(b"".join(record))
+    assert runs.look()[0].step == 70
+
+
+def test_looking_that_takes_the_processor_is_done_less_often(
+    workspace: Workspace, kohya: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for our own runs: a fortieth of a core at most."""
+    waited: list[float] = []
+
+    def look(runs: WatchedRuns, taken: object = ()) -> tuple[RunSummary, ...]:
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+        return ()
+
+    add_folder(workspace, kohya)
+    monkeypatch.setattr(WatchedRuns, "look", look)
+    watch = WatchedWatch(workspace, lambda _: None, lambda _: None, lambda: ())
+    watch._wake.wait = lambda seconds=None: bool(waited.append(seconds or 0.0) or watch.stop())  # type: ignore[method-assign]
+    watch.start()
+    watch._thread.join(10)
+    assert len(waited) == 1 and 8.0 <= waited[0] <= 15.0
+
+
+def test_a_run_of_the_future_does_not_move_for_ever(workspace: Workspace, kohya: Path) -> None:
+    """The clock of another machine, or a wrong one."""
+    folder = Training(kohya / "logs", "fox").train(2).end()
+    aged(folder, -3600)
+    add_folder(workspace, kohya)
+    assert not only(workspace).moves(time.time())
+    assert only(workspace).moves(time.time() + 3600)
+
+
+def test_of_too_many_runs_the_newest_are_shown(kohya: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By when they wrote, whatever they are called; the newest file of each counts."""
+    monkeypatch.setattr(foreign_states, "SHOWN", 2)
+    for name, written in (("a", 3e8), ("b", 1e8), ("c", 2e8), ("d", 1.5e8)):
+        (kohya / name).mkdir()
+        for began, moment in ((1, 1e7), (2, written)):
+            path = kohya / name / f"events.out.tfevents.{began}.h"
+            path.write_bytes(scalar("loss", 1.0, 1))
+            os.utime(path, (moment, moment))
+    found = find_states(kohya)
+    assert found.events == (kohya / "a", kohya / "c")
+    assert found.problem == "4 runs found: only the newest 2 are shown"
