@@ -95,18 +95,23 @@ def x_axis(history: RunHistory, across: Across = Across.STEP, window: tuple[floa
     return XAxis(across, place, lambda x: f"{x:.3g} {name}", says, size, steps)
 
 
+NO_LOSS_YET: Final = "The loss appears with the first step"
+NO_RATE_YET: Final = "The schedule is not known yet"
+NO_LOSS: Final = "No scalar of it is known as the loss"
+"""Of another trainer's, which logs others."""
+NO_RATE: Final = "No scalar of it is known as the rate"
+
+
 def loss_chart() -> ExploredChart:
     """The loss of each step dim, its running average bright."""
-    chart = ExploredChart(y_text=decimal_text, empty="The loss appears with the first step", id="loss", classes="panel")
+    chart = ExploredChart(y_text=decimal_text, empty=NO_LOSS_YET, id="loss", classes="panel")
     chart.value_text = plain_text
     return chart
 
 
 def rate_chart() -> ExploredChart:
     """The learning rate used so far bright, the rest of the schedule dim."""
-    chart = ExploredChart(
-        y_text=rate_text, y_from_zero=True, empty="The schedule is not known yet", id="rate", classes="panel"
-    )
+    chart = ExploredChart(y_text=rate_text, y_from_zero=True, empty=NO_RATE_YET, id="rate", classes="panel")
     chart.value_text = format_lr
     return chart
 
@@ -158,6 +163,7 @@ def _show(chart: LineChart, history: RunHistory, axis: XAxis, series: list[Serie
         x_range=None if steps is None else (axis.place(0), axis.place(steps[1])),
         x_text=axis.text,
         x_unit=axis.unit,
+        empty=NO_LOSS if history.last and history.others else NO_LOSS_YET,
     )
 
 
@@ -181,6 +187,7 @@ def show_rate(
         x_range=(axis.place(0), axis.place(max(total_steps, done, 1))),
         x_text=axis.text,
         x_unit=axis.unit,
+        empty=NO_RATE if history.last and history.others else NO_RATE_YET,
     )
 
 

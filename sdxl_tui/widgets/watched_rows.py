@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sdxl_tui.fleet.watched.history import POINTS, SCALARS
+from sdxl_tui.fleet.watched.history import POINTS, RESUMES, SCALARS
 from sdxl_tui.fleet.watched.page import WatchedPageData
 from sdxl_tui.terminal.clean import clean
 from sdxl_tui.terminal.numbers import format_age, format_bytes, format_count
@@ -42,7 +42,12 @@ def fact_rows(data: WatchedPageData) -> list[Row]:
     if others:
         facts.append(("also logs", f"{others} (m shows them)"))
     if data.is_cut:
-        facts.append(("left out", f"it logs more than {SCALARS} names, or {POINTS:,} values: the rest is not kept"))
+        facts.append(
+            (
+                "left out",
+                f"it logs more than {SCALARS} names, {POINTS:,} values or {RESUMES:,} resumes: the rest is not kept",
+            )
+        )
     if data.damaged:
         facts.append(("damaged", damage(data)))
     if data.summary.total_steps:

@@ -49,6 +49,14 @@ def points(curve: Curve) -> list[tuple[int, float]]:
     return [(step, -1.0 if math.isnan(value) else value) for step, value in zip(curve.steps, curve.values, strict=True)]
 
 
+def drawn(history: WatchedHistory) -> str:
+    """The text of both charts."""
+    charts = LineChart(y_text=decimal_text), LineChart(y_text=decimal_text)
+    show_measured(charts[0], history, x_axis(history, Across.STEP), Measured.LOSS)
+    show_rate(charts[1], history, None, 0, x_axis(history, Across.STEP))
+    return "\n".join(str(row) for chart in charts for row in chart.rows_for(60, 12))
+
+
 def event_file(folder: Path, began: int, records: Sequence[bytes]) -> Path:
     """An event file of these framed records."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,8 +196,10 @@ def test_steps_are_known_by_scalars_that_nobody_understands(tmp_path: Path) -> N
     assert history.last is not None and (history.last.step, history.last.epoch, history.last.loss) == (999, 3, None)
     assert len(history.others["train_loss_step"]) == 20
     assert history.seconds.values[-1] == pytest.approx(950)
+    assert "No scalar of it is known as the loss" in drawn(history) and "known as the rate" in drawn(history)
     event_file(folder, 2, steps(7, 9, 1.0))
     history = read_on(history)
+    assert "No scalar of it is known as the loss" not in drawn(history)
     assert history.last is not None and (history.last.step, history.last.loss) == (9, 1.0)
     assert list(history.seconds.steps) == [7, 8, 9]
 
