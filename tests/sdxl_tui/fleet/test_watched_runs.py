@@ -276,7 +276,12 @@ def test_looking_that_takes_the_processor_is_done_less_often(
     add_folder(workspace, kohya)
     monkeypatch.setattr(WatchedRuns, "look", look)
     watch = WatchedWatch(workspace, lambda _: None, lambda _: None, lambda: ())
-    watch._wake.wait = lambda seconds=None: bool(waited.append(seconds or 0.0) or watch.stop())  # type: ignore[method-assign]
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        watch.stop()
+
+    monkeypatch.setattr(watch._wake, "wait", wait)
     watch.start()
     watch._thread.join(10)
     assert len(waited) == 1 and 8.0 <= waited[0] <= 15.0
