@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from engine.run.errors import RunBusy
 from engine.run.layout import RunDirectory
 from engine.run.liveness import Liveness, RunState, assess
+from engine.run.lock import RunLock
 from sdxl_tui.fleet.gpus import Gpu
 from sdxl_tui.fleet.queue.going_on import settled
 from sdxl_tui.fleet.queue.record import Boot, Entry, Queue, QueueError, changing
@@ -88,20 +92,57 @@ def _check_after(workspace: Workspace, queue: Queue, run_id: str, after: str | N
 def take_out(workspace: Workspace, run_id: str) -> bool:
     """Take a run out of the queue. One that never started is deleted: it is nothing but a copy of its profile.
 
-    Says whether it was deleted. Raises ``QueueError`` if it is not in the queue, or others wait for it.
+    Says whether it was deleted. Raises ``QueueError`` if it is not in the queue, others wait for it, or it cannot be told whether
+    it ever started: nothing is changed then.
     """
     with changing(workspace) as change:
         entry = _entry_of(change.queue, run_id)
         waiting = [one.run for one in change.queue.entries if one.after == run_id]
         run = RunDirectory(workspace.runs / run_id)
-        never_started = assess(run).attempt == 0
-        if waiting and never_started:
-            hint = f"Take that out first: sdxl-tui queue remove {waiting[0]}"
-            raise QueueError(f"{waiting[0]} waits for it", where=run_id, hint=hint)
-        change.queue = change.queue.without(entry.run)
-        if never_started and run.path.is_dir():
-            shutil.rmtree(run.path, ignore_errors=True)
+        with _kept_from_starting(run) as never_started:
+            if waiting and never_started:
+                hint = f"Take that out first: sdxl-tui queue remove {waiting[0]}"
+                raise QueueError(f"{waiting[0]} waits for it", where=run_id, hint=hint)
+            change.queue = change.queue.without(entry.run)
+            if never_started:
+                shutil.rmtree(run.path, ignore_errors=True)
         return never_started
+
+
+@contextlib.contextmanager
+def _kept_from_starting(run: RunDirectory) -> Iterator[bool]:
+    """Whether ``run`` never started, and so is nothing but a copy of its profile; if so, nobody starts it while inside."""
+    if _left_traces(run):
+        yield False
+        return
+    if not run.path.is_dir():
+        yield True
+        return
+    try:
+        lock = RunLock.acquire(run.lock)
+    except RunBusy:
+        yield False
+        return
+    with lock:
+        yield not _left_traces(run)
+
+
+def _left_traces(run: RunDirectory) -> bool:
+    """Whether a start or a checkpoint is in its folder. Not seeing into it is no answer: raises ``QueueError``."""
+    for folder in (run.attempts, run.checkpoints):
+        try:
+            with os.scandir(folder) as entries:
+                if any(entries):
+                    return True
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise QueueError(
+                f"it cannot be told whether it ever started: {error.strerror}",
+                where=str(folder),
+                hint="It is left as it is, in the queue. Try again when its folder can be read.",
+            ) from error
+    return False
 
 
 def move(workspace: Workspace, run_id: str, where: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 
 from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState, assess
+from engine.run.lock import RunLock
 from engine.run.records import ExitRecord
 from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.devices import Needs, claim
@@ -193,6 +196,42 @@ def test_a_run_cannot_wait_for_one_that_waits_for_it(workspace: Workspace, lined
         take_out(workspace, first.id)
     with pytest.raises(QueueError, match="in the queue already"):
         put_in(workspace, first, Turn(after=second))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_run_whose_starts_cannot_be_read_is_never_deleted(
+    workspace: Workspace, lined: Lined, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A disk that gives an error says nothing about whether the run was ever started."""
+    run = lined()
+    run.attempt(1).path.mkdir(parents=True)
+    (run.checkpoint(10) / "weights").mkdir(parents=True)
+    scandir = os.scandir
+
+    def failing(path: Any = ".") -> Any:
+        if path == run.attempts:
+            raise OSError(number, os.strerror(number))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", failing)
+        assert assess(run).attempt == 0, "what a look at it makes of the error"
+        with pytest.raises(QueueError, match="cannot be told whether it ever started"):
+            take_out(workspace, run.id)
+    assert run.checkpoint(10).is_dir()
+    assert [entry.run for entry in read_queue(workspace).entries] == [run.id]
+
+
+def test_a_run_that_has_only_checkpoints_or_is_being_started_is_taken_out_but_stays(
+    workspace: Workspace, lined: Lined
+) -> None:
+    copied, starting = lined(), lined()
+    copied.checkpoint(10).mkdir(parents=True)
+    assert not take_out(workspace, copied.id)
+    with RunLock.acquire(starting.lock):
+        assert not take_out(workspace, starting.id)
+    assert copied.checkpoint(10).is_dir() and starting.profile.is_file()
+    assert read_queue(workspace).entries == ()
 
 
 def test_a_failed_run_is_tried_again_as_often_as_was_said(
