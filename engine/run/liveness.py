@@ -24,7 +24,7 @@ from engine.run.commands import CommandBox
 from engine.run.elsewhere import Elsewhere, seen_elsewhere, watch_elsewhere
 from engine.run.json_lines import read_last_json_lines
 from engine.run.layout import RunDirectory
-from engine.run.lock import is_held
+from engine.run.lock import STARTING_SECONDS, is_held
 from engine.run.process import Place, any_running, is_running, is_suspended, place_of
 from engine.run.records import ExitRecord, ProcessRecord, Status
 
@@ -97,15 +97,18 @@ def assess(run: RunDirectory) -> Liveness:
 
 
 def running_elsewhere(run: RunDirectory) -> str | None:
-    """The name of another machine on which ``run`` is at work: locks do not always reach across a shared disk.
+    """That another machine is at work on ``run``, in words, ``running on gpubox7``: locks do not always reach across a shared disk.
 
-    Blocks for some seconds where it was started on another machine and no end of it is recorded.
+    Blocks for some seconds where it was started on another machine and no end of it is recorded. None where nothing is seen, and
+    where the lock is held, which says it already.
     """
     look = _look(run)
-    if look.held or look.exit is not None or look.process is None:
+    if look.held or look.exit is not None or not look.attempt:
         return None
+    if look.process is None:
+        return "being started by someone else" if _just_begun(look) and not is_held(run.lock) else None
     found = watch_elsewhere(run, look.attempt, look.process)
-    return None if found is None else found.host
+    return None if found is None else found.words
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,14 @@ def _look(run: RunDirectory) -> _Look:
         return _Look(run, held, 0, None, None, status)
     attempt = run.attempt(number)
     return _Look(run, held, number, ExitRecord.read(attempt.exit), ProcessRecord.read(attempt.process), status)
+
+
+def _just_begun(look: _Look) -> bool:
+    """Whether the folder of the latest attempt is so new that whoever made it may be about to say who it is."""
+    try:
+        return abs(time.time() - look.run.attempt(look.attempt).path.stat().st_mtime) < STARTING_SECONDS
+    except OSError:
+        return False
 
 
 def _latest_attempt(run: RunDirectory) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import engine
 from engine.durable import write_atomically
 from engine.run import keeper
-from engine.run.attempt import begin_attempt
+from engine.run.attempt import begin_attempt, newest_attempt
 from engine.run.create import create_run
 from engine.run.errors import RunBusy, RunError
 from engine.run.layout import AttemptDirectory, RunDirectory
@@ -116,12 +116,13 @@ def start(
         from_checkpoint = _newest_whole(run)
     elif from_checkpoint.absolute().parent != run.checkpoints.absolute():
         raise RunError("is not a checkpoint of this run", where=str(from_checkpoint))
-    if (host := running_elsewhere(run)) is not None:
+    newest = newest_attempt(run)
+    if (words := running_elsewhere(run)) is not None:
         hint = "If that machine is gone, try again in two minutes."
-        raise RunBusy(f"this run is already running on {host}", where=run.id, hint=hint)
+        raise RunBusy(f"this run is already {words}", where=run.id, hint=hint)
     with RunLock.acquire(run.lock) as lock:
         _take_over(run)
-        attempt = begin_attempt(run)
+        attempt = begin_attempt(run, after=newest)
         try:
             if profile is not None:
                 _write_profile(attempt, profile)
@@ -163,8 +164,8 @@ def start_new(run: RunDirectory, *, share: bool = False, gpus: Sequence[str] = (
     try:
         with Claim() if share else _free_devices(run, chosen=gpus) as devices:
             start(run, devices=devices)
-    except BaseException:
-        if not assess(run).alive:
+    except BaseException as error:
+        if not isinstance(error, RunBusy) and not assess(run).alive:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     return run

@@ -309,7 +309,7 @@ def test_a_run_at_work_on_another_machine_is_alive_there(run: RunDirectory, begu
     say(run, "training", step=7)
     look = assess(run)
     assert (look.state, look.alive, look.reason) == (RunState.TRAINING, True, "running on pod-b")
-    assert running_elsewhere(run) == "pod-b"
+    assert running_elsewhere(run) == "running on pod-b"
     written(run, ago=41)
     assert assess(run).reason == "running on pod-b, last heard of 40 s ago"
     written(run, ago=200)
@@ -346,8 +346,17 @@ def test_before_a_start_here_somebody_elsewhere_is_watched_for(run: RunDirectory
     written(run, ago=3000)
     beat = threading.Timer(0.5, written, (run,), {"ago": 2995})
     beat.start()
-    assert running_elsewhere(run) == "pod-b"
+    assert running_elsewhere(run) == "running on pod-b"
     beat.join()
+
+
+def test_a_start_that_has_not_said_yet_who_it_is_is_somebody_elses_for_half_a_minute(run: RunDirectory) -> None:
+    attempt = begin_attempt(run)
+    assert running_elsewhere(run) == "being started by someone else"
+    with RunLock.acquire(run.lock):
+        assert running_elsewhere(run) is None, "the lock says more"
+    os.utime(attempt.path, (time.time() - 31,) * 2)
+    assert running_elsewhere(run) is None
 
 
 def test_another_machine_of_our_name_is_not_ourselves_before_a_restart(

@@ -171,6 +171,24 @@ def test_a_run_at_work_on_another_machine_is_not_started_here(workspace: Workspa
     assert launch.start(run) == 2
 
 
+def test_a_start_another_machine_made_while_we_looked_is_not_started_over(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines on a disk without a common lock: what was looked at when nobody was there binds the start."""
+    run = launched(workspace)
+    os.kill(pids(run)[0], signal.SIGKILL)
+    launch.wait(run, 10)
+
+    def look(looked_at: RunDirectory) -> None:
+        looked_at.attempt(2).path.mkdir()
+
+    monkeypatch.setattr(launch, "running_elsewhere", look)
+    with pytest.raises(RunBusy, match="being started by someone else"):
+        launch.start(run)
+    assert [attempt.number for attempt in run.existing_attempts()] == [1, 2]
+    assert list(run.attempt(2).path.iterdir()) == []
+
+
 def test_an_engine_that_cannot_be_executed_leaves_neither_run_nor_attempt(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
