@@ -16,10 +16,10 @@ from engine.run.layout import AttemptDirectory, RunDirectory
 def begin_attempt(run: RunDirectory, *, after: int | None = None) -> AttemptDirectory:
     """Make the folder of the next start, its end record reserved; requests to the one before are dropped.
 
-    The caller holds the run's lock, which does not always reach across a shared disk. after: the newest start that the caller knew
-    of when it saw that nobody is at work; making the folder of the next one is what only one of several machines can do. Raises
-    ``RunBusy`` if there is a newer one; ``RunError`` if the folder cannot be written: nothing of it is left then, for a start
-    without an end would be a run that was lost.
+    The caller holds the run's lock, which does not always reach across a shared disk. after: the newest start that the caller
+    knew of when it saw that nobody is at work; making the folder of the next one is what only one of several machines can do.
+    Raises ``RunBusy`` if there is a newer one; ``RunError`` if the folder cannot be written: nothing of it is left then, for a
+    start without an end would be a run that was lost.
     """
     newest = newest_attempt(run)
     if after is not None and newest != after:

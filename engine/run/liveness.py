@@ -97,7 +97,7 @@ def assess(run: RunDirectory) -> Liveness:
 
 
 def running_elsewhere(run: RunDirectory) -> str | None:
-    """That another machine is at work on ``run``, in words, ``running on gpubox7``: locks do not always reach across a shared disk.
+    """That another machine is at work on ``run``, in words, ``running on gpubox7``: a lock does not reach across every disk.
 
     Blocks for some seconds where it was started on another machine and no end of it is recorded. None where nothing is seen, and
     where the lock is held, which says it already.

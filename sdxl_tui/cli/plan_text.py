@@ -71,6 +71,10 @@ def print_left_out(printer: Printer, left: LeftOut, plan: ChildPlan) -> None:
     if left.problem:
         printer.paragraph(printer.paint(clean(f"{left.problem}. What was edited in it is not in the child."), "yellow"))
         printer.line()
+    for kept in left.kept:
+        printer.paragraph(printer.paint(f"Note: {kept}, in the child as well unless you set it here.", "yellow"))
+    if left.kept:
+        printer.line()
     if not left.effects or left.source is None:
         return
     printer.line(printer.paint(clean(f"  Edited in {left.source.name} since, and NOT in this child:"), "yellow"))
@@ -119,6 +123,7 @@ def plan_as_json(plan: ChildPlan | FilePlan, left: LeftOut | None = None) -> dic
         "suggested_warmup": plan.suggested_warmup,
         "effects": [effect.to_json() for effect in plan.effects],
         "edits_left_out": [effect.to_json() for effect in left.effects] if left else [],
+        "kept_of_launch": list(left.kept) if left else [],
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
     }

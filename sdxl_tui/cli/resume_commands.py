@@ -155,8 +155,8 @@ def start_run(arguments: argparse.Namespace) -> int:
     run = find_run(workspace_to_read(arguments), arguments.run)
     plan = plan_start_again(run, as_launched=arguments.as_launched)
     printer = err()
-    if plan.remark:
-        printer.line(clean(f"Note: {plan.remark}."))
+    for note in plan.notes:
+        printer.line(f"Note: {note}.")
     rate = format_lr(plan.trained.leading_lr)
     number = plan.start()
     if plan.edits:
@@ -189,8 +189,8 @@ def _settled(edits: Edits, run: RunDirectory, folder: Path, keep_stored: bool) -
     from sdxl_tui.cli.plan_text import print_effects  # noqa: PLC0415
 
     printer, plan = err(), edits.plan
-    if edits.remark:
-        printer.line(clean(f"Note: {edits.remark}."))
+    for note in edits.notes:
+        printer.line(f"Note: {note}.")
     if not plan.effects:
         return None
     printer.line(f"Edited since {folder.name} was saved ({clean(str(edits.source or 'the run itself'))}):")
@@ -242,11 +242,12 @@ def show_effect(arguments: argparse.Namespace) -> int:
                 "effects": [effect.to_json() for effect in plan.effects],
                 "resume": "refused" if plan.fixed else "needs --keep-stored" if plan.restored else "possible",
                 "commands": list(commands),
+                "notes": list(edits.notes),
             }
         )
         return EXIT_OK
-    if edits.remark:
-        err().line(clean(f"Note: {edits.remark}."))
+    for note in edits.notes:
+        err().line(f"Note: {note}.")
     if not plan.effects:
         out().line("Nothing differs: a resume goes on exactly.")
         return EXIT_OK

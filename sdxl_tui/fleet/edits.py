@@ -21,6 +21,8 @@ from engine.routes.plan import ChildPlan
 from engine.routes.resuming import ResumePlan
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
+from sdxl_tui.fleet.overridden import kept_of_launch
+from sdxl_tui.terminal.clean import clean
 
 _GENERATIONS: Final = 100
 
@@ -34,6 +36,13 @@ class Edits:
     """The profile that was read again; None for the run's own snapshot."""
     remark: str = ""
     """Why the snapshot is trained and no later edit looked at, in a sentence; empty where one was looked for and read."""
+    kept: tuple[str, ...] = ()
+    """Where the profile says something else than the launch's ``--set``, which stays: a sentence each, safe to print."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that is to be told beside the effects, safe to print."""
+        return (*([clean(self.remark)] if self.remark else []), *self.kept)
 
     def attempts_profile(self, run: RunDirectory, *, keep_stored: bool) -> Profile | None:
         """What the next attempt trains if that is not what the one before did. Raises ``RouteError`` as the plan does."""
@@ -50,6 +59,8 @@ class LeftOut:
     """The profile; None where the run has none or it is gone."""
     problem: str = ""
     """Why it cannot be compared, in a line."""
+    kept: tuple[str, ...] = ()
+    """As of ``Edits``."""
 
 
 class EditedProfileError(UserError):
@@ -79,11 +90,13 @@ def look_for_edits(
     if source is None and not as_launched:
         source, remark = source_of(record)
     said = () if profile is not None or record is None else record.overrides
+    kept: tuple[str, ...] = ()
     try:
         if source is None:
             wanted = load_profile(run.latest_profile, overrides).profile
         else:
             wanted = of_its_stage(load_profile(source, (*said, *overrides)).profile, record, source)
+            kept = kept_overrides(record, source, wanted, said, overrides)
     except ProfileError as error:
         if profile is not None or source is None:
             raise
@@ -91,7 +104,7 @@ def look_for_edits(
             f"the profile that this run was launched from has problems now:\n{error}",
             hint="Mend it, name another (--profile), or resume with the run's own snapshot: --as-launched.",
         ) from error
-    return Edits(plan_resume_by_content(state, stored, wanted, tell), source, remark)
+    return Edits(plan_resume_by_content(state, stored, wanted, tell), source, remark, kept)
 
 
 @dataclass(frozen=True)
@@ -103,12 +116,14 @@ class EditedSince:
     stored: Profile | None = None
     wanted: Profile | None = None
     problem: str = ""
+    kept: tuple[str, ...] = ()
+    """As of ``Edits``."""
 
     def left_out(self, plans: Sequence[ChildPlan]) -> LeftOut:
         """What was edited and is in none of ``plans``, which go on from the checkpoint."""
         if self.stored is None or self.wanted is None:
             return LeftOut((), self.source, self.problem)
-        return LeftOut(left_out(self.stored, self.wanted, plans), self.source)
+        return LeftOut(left_out(self.stored, self.wanted, plans), self.source, kept=self.kept)
 
 
 def edited_since(run: RunDirectory, checkpoint: Path) -> EditedSince:
@@ -129,10 +144,11 @@ def edited_since(run: RunDirectory, checkpoint: Path) -> EditedSince:
     try:
         stored = profile_in(read_state(checkpoint), checkpoint) if is_own else read_snapshot(run.profile)
         wanted = of_its_stage(load_profile(source, record.overrides).profile, record, source)
+        kept = kept_overrides(record, source, wanted, record.overrides)
     except UserError as error:
         reason = error.what.partition("\n")[0]
         return EditedSince(source, problem=f"{source.name} cannot be compared: {reason}")
-    return EditedSince(source, stored, wanted)
+    return EditedSince(source, stored, wanted, kept=kept)
 
 
 def edits_left_out(run: RunDirectory, checkpoint: Path, plans: Sequence[ChildPlan]) -> LeftOut:
@@ -153,6 +169,15 @@ def of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Pr
             where=str(source),
             hint="Put the stage back, name another profile (--profile), or resume with the run's own snapshot: --as-launched.",
         ) from error
+
+
+def kept_overrides(
+    record: RunRecord | None, source: Path, wanted: Profile, launched: Sequence[str], said_now: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """As ``kept_of_launch``, of what of the profile the run trains."""
+    return kept_of_launch(
+        source, wanted, launched, said_now=said_now, of_stage=lambda profile: of_its_stage(profile, record, source)
+    )
 
 
 def source_of(record: RunRecord | None) -> tuple[Path | None, str]:

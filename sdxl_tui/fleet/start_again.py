@@ -19,9 +19,10 @@ from engine.run.errors import RunBusy, RunError
 from engine.run.layout import RunDirectory
 from engine.run.liveness import assess
 from engine.run.records import RunRecord
-from sdxl_tui.fleet.edits import of_its_stage, source_of
+from sdxl_tui.fleet.edits import kept_overrides, of_its_stage, source_of
 from sdxl_tui.fleet.launch import start
 from sdxl_tui.fleet.profile_diff import FieldDifference, Side, diff_profiles, shown_value
+from sdxl_tui.terminal.clean import clean
 
 TOLD: Final = 6
 """Edits that are written out."""
@@ -40,6 +41,13 @@ class StartAgain:
     """The profile that was read again; None where there is none, or it was not to be looked at."""
     remark: str = ""
     """Why no edit was looked for, in a sentence."""
+    kept: tuple[str, ...] = ()
+    """Where the profile says something else than the launch's ``--set``, which stays: a sentence each, safe to print."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that is to be told beside the edits, safe to print."""
+        return (*([clean(self.remark)] if self.remark else []), *self.kept)
 
     @property
     def edits_text(self) -> str:
@@ -88,13 +96,15 @@ def plan_start_again(run: RunDirectory, *, as_launched: bool = False) -> StartAg
     source, remark = source_of(record)
     if source is None:
         return StartAgain(run, remark=remark)
-    wanted = _read(source, () if record is None else record.overrides)
+    overrides = () if record is None else record.overrides
+    wanted = _read(source, overrides)
     now = of_its_stage(wanted.profile, record, source)
+    kept = kept_overrides(record, source, now, overrides)
     found = diff_profiles(Side(run.id, run.latest_profile, before, is_run=True), Side(source.stem, source, now))
     if not found.differences:
-        return StartAgain(run, source=source)
+        return StartAgain(run, source=source, kept=kept)
     check_inputs(now, wanted)
-    return StartAgain(run, found.differences, now, source)
+    return StartAgain(run, found.differences, now, source, kept=kept)
 
 
 def _read(source: Path, overrides: Sequence[str]) -> LoadedProfile:

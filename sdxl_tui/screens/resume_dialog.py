@@ -170,7 +170,13 @@ class ResumeDialog(Dialog[ResumeAnswer]):
 
 
 def _edited(outlook: ResumeOutlook) -> Content:
-    """What has become of the profile since, and what has to be decided."""
+    """What has become of the profile since, and what has to be decided; and what it says where the launch said something else."""
+    found = _edits_found(outlook)
+    kept = () if outlook.edits is None else outlook.edits.kept
+    return Content(f"\n{' ' * LABEL}").join([found, *(Content.styled(one, "$warning") for one in kept)])
+
+
+def _edits_found(outlook: ResumeOutlook) -> Content:
     if outlook.edits is None:
         return Content.styled(
             clean(f"not compared: {outlook.unsaid or 'it does not say what it was trained with'}"), "$warning"

@@ -306,6 +306,8 @@ class RunPlace(Place):
         elif plan.edits:
             words = f"{words}\n\nIts profile was edited since:\n{plan.edits_text}"
             answers = [Answer("start", "s", "Start with these"), Answer("as-launched", "a", "Without them")]
+        for note in plan.notes:
+            words = f"{words}\n\nNote: {note}."
 
         def answered(answer: str | None) -> None:
             if answer is not None:

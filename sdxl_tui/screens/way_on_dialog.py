@@ -324,16 +324,18 @@ class WayOnDialog(ChildDialog[ChildPlan]):
         left = self.left_out
         if left.problem:
             return [Content.styled(clean(f"{left.problem}; edits in it are not in the child"), "bold $warning")]
+        kept = [Content.styled(one, "bold $warning") for one in left.kept]
         if not left.effects or left.source is None:
-            return []
+            return kept
         names = ", ".join(effect.field for effect in left.effects)
         key = ("ctrl+t", "bold $warning") if self.check_action("take_edits", ()) else ("", "")
         does = " takes them: " if key[0] else " (another way takes them): "
         count = f"{len(left.effects)} edit{'s' * (len(left.effects) > 1)}"
         return [
+            *kept,
             Content.assemble(
                 (clean(f"{count} in {left.source.name} not in this child. "), "bold $warning"), key, does, names
-            )
+            ),
         ]
 
     def _said_of_the_schedule(self, plan: ChildPlan) -> Content:

@@ -73,6 +73,32 @@ def test_an_edit_is_told_and_trained_together_with_what_the_launch_had_set(
     assert read_snapshot(killed.profile).optimizer.lr == 2e-3, "the launch's record stays"
 
 
+def test_an_edit_of_what_the_launch_had_set_is_told_not_ignored_in_silence(
+    workspace: Workspace, killed: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(workspace, "steps = 250", "steps = 77")
+    told = "training.steps is 77 in mine.toml; the launch's --set training.steps=40 is kept"
+    plan = plan_start_again(killed)
+    assert (plan.edits, plan.kept) == ((), (told,))
+    assert main(["--workspace", str(workspace.path), "start", killed.id]) == 0
+    assert f"Note: {told}." in capsys.readouterr().err
+    assert read_snapshot(killed.latest_profile).training.steps == 40
+
+
+def test_what_the_file_says_alike_or_not_at_all_is_not_told(workspace: Workspace, killed: RunDirectory) -> None:
+    edit(workspace, "steps = 250", "steps = 40")
+    assert plan_start_again(killed).kept == ()
+    edit(workspace, "steps = 40", "")
+    assert plan_start_again(killed).kept == ()
+
+
+def test_a_problem_of_what_the_launch_had_set_is_told(workspace: Workspace, killed: RunDirectory) -> None:
+    edit(workspace, "steps = 250", "steps = -7")
+    (told,) = plan_start_again(killed).kept
+    assert told.startswith("training.steps has a problem in mine.toml: it must be")
+    assert told.endswith("; the launch's --set training.steps=40 is kept")
+
+
 def test_as_launched_looks_at_no_edit_not_even_a_broken_one(workspace: Workspace, killed: RunDirectory) -> None:
     edit(workspace, "lr = 2e-3", "lr = 'much'")
     with pytest.raises(UserError, match="has problems now") as error:
