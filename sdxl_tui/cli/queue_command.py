@@ -148,7 +148,8 @@ def add_run(arguments: argparse.Namespace) -> int:
     turn = turn_of(arguments, workspace, always=True)
     assert turn is not None
     if not arguments.as_launched:
-        require_no_edits(run)
+        for note in require_no_edits(run):
+            err().line(f"Note: {note}.")
     put_in(workspace, run, turn)
     say_what_began(go_on_now(workspace), workspace, run, program(arguments))
     return EXIT_OK

@@ -70,13 +70,15 @@ def add_commands(commands: Commands) -> None:
         about="""Start a run that never began, or that ended before its first checkpoint, from its first step; it keeps its id.
 
         The profile that it was launched from is read again. No checkpoint is there that an edit could not fit, so all edits
-        made since are applied, and each is told.""",
+        made since are applied, and each is told. A run of a stage takes those that fit what the stage before it left.""",
         examples=["sdxl-tui start latest --wait", "sdxl-tui start latest --as-launched"],
         exits=WAIT_EXITS,
     )
     add_run_argument(start)
     start.add_argument(
-        "--as-launched", action="store_true", help="look at no later edit: train what the run trained before"
+        "--as-launched",
+        action="store_true",
+        help="no later edit counts, also none that an earlier start applied: train what the run was launched with",
     )
     add_wait_option(start)
     effect = add_command(
@@ -160,7 +162,8 @@ def start_run(arguments: argparse.Namespace) -> int:
     rate = format_lr(plan.trained.leading_lr)
     number = plan.start()
     if plan.edits:
-        printer.line(f"Edited since ({clean(str(plan.source))}), and applied:")
+        back = "Applied by an earlier start, and taken back (as launched):"
+        printer.line(back if plan.as_launched else f"Edited since ({clean(str(plan.source))}), and applied:")
         for line in plan.edits_text.splitlines():
             printer.line(f"  {line}")
     out().line(run.id)

@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.profile.load import load_profile, read_snapshot
 from engine.profile.problems import ProfileError
 from engine.profile.schema import Profile
-from engine.profile.stages import StageError, stage_profile
+from engine.profile.stages import StageError, stage_profile, stage_route
 from engine.routes.effects import Effect
 from engine.routes.left_out import left_out
 from engine.routes.moved import Tell, plan_resume_by_content, tell_nobody
@@ -95,8 +95,11 @@ def look_for_edits(
         if source is None:
             wanted = load_profile(run.latest_profile, overrides).profile
         else:
-            wanted = of_its_stage(load_profile(source, (*said, *overrides)).profile, record, source)
+            whole = load_profile(source, (*said, *overrides)).profile
+            wanted = of_its_stage(whole, record, source)
             kept = kept_overrides(record, source, wanted, said, overrides)
+            if profile is None and (way := changed_route(whole, record, source)):
+                kept += (f"{way}, and this run stays as it was made",)
     except ProfileError as error:
         if profile is not None or source is None:
             raise
@@ -169,6 +172,20 @@ def of_its_stage(profile: Profile, record: RunRecord | None, source: Path) -> Pr
             where=str(source),
             hint="Put the stage back, name another profile (--profile), or resume with the run's own snapshot: --as-launched.",
         ) from error
+
+
+def changed_route(profile: Profile, record: RunRecord | None, source: Path) -> str:
+    """That the run's stage is to begin otherwise now than the run was made to, in a clause safe to print; empty if it is not."""
+    if record is None or record.parent is None or record.stage is None or not 2 <= record.stage <= len(profile.stages):
+        return ""
+    now = stage_route(profile, record.stage)
+    if now.value == record.parent.route:
+        return ""
+    what, before = ("state", "weights alone") if now.keeps_state else ("weights alone", "state")
+    return (
+        f"stage {record.stage} of {clean(source.name)} begins with the {what} of the stage before it now, "
+        f"and this run was made to begin with the {before}"
+    )
 
 
 def kept_overrides(

@@ -6,7 +6,6 @@ Shared by the table of runs and a run's page. What takes time runs in threads; w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -303,19 +302,27 @@ class RunPlace(Place):
         if problem:
             words = f"{words}\n\n{problem}"
             answers = [Answer("as-launched", "a", "Start as launched")]
+            if plan.edits:
+                words = f"{words}\n\nAs launched, this is taken back:\n{plan.edits_text}"
         elif plan.edits:
             words = f"{words}\n\nIts profile was edited since:\n{plan.edits_text}"
-            answers = [Answer("start", "s", "Start with these"), Answer("as-launched", "a", "Without them")]
+            answers = [Answer("start", "s", "Start with these"), Answer("as-launched", "a", "As launched")]
         for note in plan.notes:
             words = f"{words}\n\nNote: {note}."
 
         def answered(answer: str | None) -> None:
             if answer is not None:
-                self._start_again(run, plan if answer == "start" else replace(plan, profile=None))
+                self._start_again(run, plan if answer == "start" or plan.as_launched else None)
 
         self.app.push_screen(Ask(run.id, words, answers), answered)
 
     @work(thread=True, group="resume", exclusive=True)
-    def _start_again(self, run: RunSummary, plan: StartAgain) -> None:
-        if self._attempt(run.id, plan.start):
+    def _start_again(self, run: RunSummary, plan: StartAgain | None) -> None:
+        """plan: None to start it as it was launched."""
+        from sdxl_tui.fleet.start_again import plan_start_again  # noqa: PLC0415
+
+        def begin() -> object:
+            return (plan or plan_start_again(run.directory, as_launched=True)).start()
+
+        if self._attempt(run.id, begin):
             self.post_message(OpenRun(run.id))

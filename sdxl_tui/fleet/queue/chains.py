@@ -160,17 +160,37 @@ def end_to_wait_for(parent: RunDirectory, checkpoint: Path) -> CheckpointSummary
     return summary.at_end()
 
 
-def require_no_edits(run: RunDirectory) -> None:
-    """Raises ``UserError`` where the profile of ``run`` was edited since: only a resume asks what becomes of that."""
+def require_no_edits(run: RunDirectory) -> tuple[str, ...]:
+    """Raises ``UserError`` where the profile of ``run`` was edited since: only a resume or a start asks what becomes of that.
+
+    What else is to be told, safe to print: see ``Edits.notes``.
+    """
     from engine.checkpoint.describe import resume_point  # noqa: PLC0415
     from sdxl_tui.fleet.edits import look_for_edits  # noqa: PLC0415
 
     folder = resume_point(run)
-    effects = look_for_edits(run, folder).plan.effects if folder else ()
-    if effects:
+    if folder is None:
+        return _require_no_edits_of_a_start(run)
+    edits = look_for_edits(run, folder)
+    if effects := edits.plan.effects:
         fields = ", ".join(effect.field for effect in effects)
         hint = (
             f"See what becomes of them: sdxl-tui effect {run.id}\nApply them: sdxl-tui resume {run.id}\n"
             f"Leave them out: sdxl-tui queue add {run.id} --as-launched"
         )
         raise UserError(f"its profile was edited since ({clean(fields)})", where=run.id, hint=hint)
+    return edits.notes
+
+
+def _require_no_edits_of_a_start(run: RunDirectory) -> tuple[str, ...]:
+    """The same of a run that begins at its first step."""
+    from sdxl_tui.fleet.start_again import plan_start_again  # noqa: PLC0415
+
+    if assess(run).alive or run.checkpoint_folders():
+        return ()  # it is refused where it is put in, or left to the engine
+    plan = plan_start_again(run)
+    if plan.edits:
+        fields = ", ".join(one.field for one in plan.edits)
+        hint = f"Apply them: sdxl-tui start {run.id}\nLeave them out: sdxl-tui queue add {run.id} --as-launched"
+        raise UserError(f"its profile was edited since ({clean(fields)})", where=run.id, hint=hint)
+    return plan.notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from engine.run.layout import RunDirectory
 from engine.run.liveness import assess
 from sdxl_tui.cli.entry import main
 from sdxl_tui.fleet import launch
+from sdxl_tui.fleet.queue.chains import begin
+from sdxl_tui.fleet.queue.changes import Turn
 from sdxl_tui.fleet.start_again import plan_start_again
 from sdxl_tui.workspace import Workspace
 from tests.sdxl_tui.fleet.stand_in import pids, standing_in
@@ -105,6 +108,82 @@ def test_as_launched_looks_at_no_edit_not_even_a_broken_one(workspace: Workspace
         plan_start_again(killed)
     assert error.value.hint is not None and "--as-launched" in error.value.hint
     assert plan_start_again(killed, as_launched=True).trained.optimizer.lr == 2e-3
+
+
+def test_as_launched_sheds_a_bad_edit_that_a_start_had_applied(
+    workspace: Workspace, killed: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(workspace, "lr = 2e-3", "lr = 9e-3")
+    plan_start_again(killed).start()
+    os.kill(pids(killed, 2)[0], signal.SIGKILL)
+    launch.wait(killed, 10)
+    assert read_snapshot(killed.latest_profile).optimizer.lr == 9e-3
+    assert main(["--workspace", str(workspace.path), "start", killed.id, "--as-launched"]) == 0
+    said = capsys.readouterr().err
+    assert "taken back (as launched):\n  optimizer.lr: 9.00e-3 → 2.00e-3\n" in said and "base LR 2.00e-3" in said
+    assert read_snapshot(killed.latest_profile) == read_snapshot(killed.profile)
+
+
+STAGES = """
+[[stages]]
+name = "rough"
+steps = 20
+schedule = "constant"
+
+[[stages]]
+name = "fine"
+steps = 10
+lr = 1e-3
+keep = "state"
+"""
+
+
+@pytest.fixture
+def second(workspace: Workspace) -> RunDirectory:
+    """A run of a second stage that begins with the state of the first, which waits for that."""
+    source = workspace.profiles / "mine.toml"
+    source.write_text(source.read_text() + STAGES)
+    return begin(workspace, load_profile(source), Turn(held=True))[1]
+
+
+def test_a_stage_takes_the_edits_that_fit_the_state_it_begins_with(workspace: Workspace, second: RunDirectory) -> None:
+    assert plan_start_again(second).edits == ()
+    edit(workspace, "lr = 1e-3", "lr = 5e-4")
+    assert plan_start_again(second).edits_text == "optimizer.lr: 1.00e-3 → 5.00e-4"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("rank = 16", "rank = 4", r"network.rank \(the optimizer's state would not fit\)"),
+        (
+            'keep = "state"',
+            'keep = "weights"',
+            r"stage 2 of mine.toml begins with the weights alone .* with the state$",
+        ),
+    ],
+)
+def test_a_stage_is_not_started_with_what_its_beginning_cannot_take(
+    workspace: Workspace, second: RunDirectory, old: str, new: str, told: str
+) -> None:
+    edit(workspace, old, new)
+    with pytest.raises(UserError) as caught:
+        plan_start_again(second)
+    assert re.search(told, caught.value.what)
+    hint = caught.value.hint or ""
+    assert f"launch {workspace.profiles / 'mine.toml'}" in hint and "--as-launched" in hint
+    assert plan_start_again(second, as_launched=True).trained == read_snapshot(second.profile)
+
+
+def test_the_queue_takes_no_run_whose_profile_was_edited_without_a_word(
+    workspace: Workspace, killed: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add = ["--workspace", str(workspace.path), "queue", "add", killed.id]
+    edit(workspace, "lr = 2e-3", "lr = 1e-3")
+    assert main(add) == 2
+    said = capsys.readouterr().err
+    assert "edited since (optimizer.lr)" in said and f"start {killed.id}" in said
+    assert main([*add, "--as-launched", "--hold"]) == 0
 
 
 def test_a_run_with_a_checkpoint_is_resumed_instead(killed: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
