@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.run.keeper import OOM_SAMPLE_SECONDS
+from engine.run.keeper import OOM_SAMPLE_SECONDS, boot_id
 from engine.run.layout import RunDirectory
+from engine.run.lock import LockState, lock_state
 from engine.run.process import Place, place_of
 from engine.run.records import ProcessRecord
 
@@ -46,7 +47,7 @@ class Elsewhere:
 
 def seen_elsewhere(run: RunDirectory, attempt: int, process: ProcessRecord) -> Elsewhere | None:
     """The other machine on which attempt ``attempt`` of ``run`` is at work, if it is: asked where its end is not recorded."""
-    if (written := _written(run, attempt)) is None or not _may_be_elsewhere(process):
+    if (written := _written(run, attempt)) is None or not _may_be_elsewhere(run, process):
         return None
     before, changed = _seen.get(run.path, (written, None))
     if written > before:
@@ -67,7 +68,7 @@ def watch_elsewhere(run: RunDirectory, attempt: int, process: ProcessRecord) -> 
     """The same before the run is started here: blocks for some seconds where only that tells whether somebody writes."""
     found = seen_elsewhere(run, attempt, process)
     written = _written(run, attempt)
-    if found or written is None or not _may_be_elsewhere(process) or abs(time.time() - written) > DAY:
+    if found or written is None or not _may_be_elsewhere(run, process) or abs(time.time() - written) > DAY:
         return found
     if place_of(process) is Place.BEFORE_REBOOT and written < _up_since():
         return None
@@ -78,9 +79,12 @@ def watch_elsewhere(run: RunDirectory, attempt: int, process: ProcessRecord) -> 
     return found
 
 
-def _may_be_elsewhere(process: ProcessRecord) -> bool:
-    """A container's restart leaves the kernel, which knows every lock."""
-    return place_of(process) in {Place.OTHER_HOST, Place.BEFORE_REBOOT}
+def _may_be_elsewhere(run: RunDirectory, process: ProcessRecord) -> bool:
+    """A container that is restarted, or made anew under another name, leaves the kernel: where that has locks, it knows each."""
+    if place_of(process) not in {Place.OTHER_HOST, Place.BEFORE_REBOOT}:
+        return False
+    is_our_kernel = bool(process.boot_id) and process.boot_id == boot_id()
+    return not is_our_kernel or lock_state(run.lock) is LockState.UNKNOWN
 
 
 def _written(run: RunDirectory, attempt: int) -> float | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -94,6 +94,19 @@ def assess(run: RunDirectory) -> Liveness:
         look = _look(run)
     state, alive, reason = _verdict(look)
     return Liveness(state, alive, reason, look.attempt, look.process, look.exit, look.status)
+
+
+def assess_patiently(run: RunDirectory) -> Liveness:
+    """As ``assess``, before something is done that a live run would be harmed by, or that only a live one can hear.
+
+    A single look at a run of another machine, whose clock may be minutes off, does not tell whether it lives: blocks for some
+    seconds where it was started there and no end of it is recorded.
+    """
+    liveness = assess(run)
+    if liveness.alive or running_elsewhere(run) is None:
+        return liveness
+    found = assess(run)  # it has seen now what changed
+    return found if found.alive else replace(found, state=RunState.STARTING, alive=True, reason="")
 
 
 def running_elsewhere(run: RunDirectory) -> str | None:

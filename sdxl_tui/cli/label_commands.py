@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from engine.run.errors import RunError
-from engine.run.liveness import assess
+from engine.run.liveness import assess_patiently
 from sdxl_tui.cli.arguments import EXIT_OK, Commands, UsageError, add_command
 from sdxl_tui.cli.opening import workspace_to_read
 from sdxl_tui.cli.output import err, out
@@ -83,7 +83,7 @@ def archive_runs(arguments: argparse.Namespace) -> int:
     runs = [find_run(workspace, name) for name in arguments.runs]
     if len({run.id for run in runs}) < len(runs):
         raise UsageError("one run is named twice")
-    live = [run for run in runs if not arguments.undo and assess(run).alive]
+    live = [run for run in runs if not arguments.undo and assess_patiently(run).alive]
     if live:
         raise RunError(
             "is alive: it would be shown all the same", where=live[0].id, hint="Put it away when it has ended."

@@ -18,7 +18,7 @@ from engine.checkpoint.retention import bytes_of, is_being_saved, remove
 from engine.errors import UserError
 from engine.run.errors import RunError
 from engine.run.layout import CHECKPOINT_NAME, RunDirectory
-from engine.run.liveness import Liveness, assess
+from engine.run.liveness import Liveness, assess, assess_patiently
 from engine.run.lock import RunLock
 from engine.run.records import RunRecord
 from sdxl_tui.fleet.queue.record import read_queue
@@ -165,8 +165,11 @@ def _last_whole(run: RunDirectory, going: Collection[Path]) -> Path | None:
 
 @contextlib.contextmanager
 def _looked_at(run: RunDirectory) -> Iterator[Liveness]:
-    """What ``run`` is doing; if nothing, no attempt begins while inside."""
-    liveness, lock = assess(run), None
+    """What ``run`` is doing; if nothing, no attempt begins here while inside.
+
+    Blocks for some seconds where only that tells whether it is at work on another machine.
+    """
+    liveness, lock = assess_patiently(run), None
     if not liveness.alive:
         try:
             lock = RunLock.acquire(run.lock)

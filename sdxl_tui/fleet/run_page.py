@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import UserError
@@ -69,7 +70,9 @@ class RunCurves:
         """Of a long run an overview first, then all of it."""
         self._has_begun = False
         self.plan: Plan | None = None
-        self._planned = history is not None
+        self._has_profile = history is None
+        self._planned: Path | None = None
+        """The profile that the plan is of."""
 
     def poll(self) -> frozenset[str]:
         """Read on; which of the parts that ``looks`` names are different now."""
@@ -101,14 +104,18 @@ class RunCurves:
         return self._whole.caught_up
 
     def _read_plan(self) -> bool:
-        """The snapshot never changes: it is read once."""
-        if self._planned:
+        """What the newest start trains; a snapshot never changes, but a start may bring one of its own."""
+        try:
+            path = self.run.latest_profile if self._has_profile else self._planned
+        except OSError:
+            return False
+        if path is None or path == self._planned:
             return False
         from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic, not for the app's first frame
 
-        self._planned = True
+        self._planned = path
         try:
-            profile = read_snapshot(self.run.profile)
+            profile = read_snapshot(path)
             schedule = profile.schedule.over(profile.training.steps)
         except (UserError, OSError):
             return False  # the curves do without; the run's state says what is wrong

@@ -238,7 +238,7 @@ def _planned_steps(run: RunDirectory) -> int:
     import tomllib  # noqa: PLC0415 - only for runs that have not begun
 
     try:
-        steps = tomllib.loads(run.profile.read_text(encoding="utf-8"))["training"]["steps"]
+        steps = tomllib.loads(run.latest_profile.read_text(encoding="utf-8"))["training"]["steps"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
     return steps if isinstance(steps, int) else 0

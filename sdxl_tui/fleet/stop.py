@@ -14,7 +14,7 @@ from engine.run.commands import send_command
 from engine.run.errors import RunError
 from engine.run.keeper import session_members, start_of
 from engine.run.layout import RunDirectory
-from engine.run.liveness import Liveness, RunState, assess
+from engine.run.liveness import Liveness, RunState, assess_patiently
 from engine.run.lock import holders
 from engine.run.process import Place, is_running, place_of, signal_process
 from engine.run.records import ProcessRecord
@@ -86,7 +86,7 @@ def out_of_reach(liveness: Liveness) -> str:
 
 
 def _alive(run: RunDirectory) -> Liveness:
-    liveness = assess(run)
+    liveness = assess_patiently(run)
     if not liveness.alive:
         raise RunError(f"is not running ({liveness.state})", where=run.id)
     return liveness

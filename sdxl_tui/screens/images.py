@@ -131,12 +131,12 @@ class ImagesPage(Place):
         return clean(prompts[number] if number < len(prompts) else path.name)
 
     def _read_prompts(self) -> tuple[str, ...]:
-        """Of the run's profile, once; none if it cannot be read."""
+        """Of what the run's newest start when this opened trains, once; none if that cannot be read."""
         if self._prompts is None:
             from engine.profile.load import read_snapshot  # noqa: PLC0415 - pydantic
 
             try:
-                self._prompts = tuple(read_snapshot(self.directory.profile).samples.prompts)
+                self._prompts = tuple(read_snapshot(self.directory.latest_profile).samples.prompts)
             except (UserError, OSError):
                 self._prompts = ()
         return self._prompts

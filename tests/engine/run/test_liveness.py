@@ -22,7 +22,7 @@ from engine.run.events import EventLog
 from engine.run.keeper import reserve_exit_record, start_of, write_exit_record
 from engine.run.layout import AttemptDirectory, RunDirectory
 from engine.run.liveness import RunState, assess, running_elsewhere
-from engine.run.lock import RunLock
+from engine.run.lock import LockState, RunLock
 from engine.run.process import signal_process
 from engine.run.records import ProcessRecord, Status
 from engine.run.status import StatusWriter
@@ -338,6 +338,19 @@ def test_another_machine_whose_clock_differs_is_seen_by_what_changes(
     assert not assess(run).alive  # one look cannot tell
     written(run, ago=ahead)
     assert (assess(run).alive, assess(run).reason) == (True, "running on pod-b")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_dead_run_of_a_container_that_was_made_anew_on_this_kernel_is_lost_at_once(
+    run: RunDirectory, begun: AttemptDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel knows every lock of it; only where the disk has none is what is written the only sign."""
+    change_process(begun, pid_namespace="pid:[1]", init_start=1, host="the-container-before")
+    say(run, "training", step=7)
+    look = assess(run)
+    assert (look.state, look.alive, running_elsewhere(run)) == (RunState.LOST, False, None)
+    monkeypatch.setattr(elsewhere, "lock_state", lambda _: LockState.UNKNOWN)
+    assert assess(run).reason == "running on the-container-before"
 
 
 def test_before_a_start_here_somebody_elsewhere_is_watched_for(run: RunDirectory, begun: AttemptDirectory) -> None:

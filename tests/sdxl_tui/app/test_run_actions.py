@@ -119,6 +119,7 @@ async def test_a_run_without_a_checkpoint_is_offered_a_new_start(
         await pilot.press("r")
         await wait_for(pilot, lambda: isinstance(app.screen, Ask))
         assert "no checkpoint to resume from" in screen_text(app)
+        assert "Note: " in screen_text(app) and "fox.toml is gone" in screen_text(app), "why no edit was looked for"
         await pilot.press("s")
         await wait_for(pilot, lambda: started)
     assert started == [run.id]

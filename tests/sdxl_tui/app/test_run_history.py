@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.profile.load import parse_profile, profile_to_toml
 from engine.run.json_lines import JsonLinesWriter
 from engine.run.layout import RunDirectory
 from engine.run.metrics import MetricPoint, MetricsLog, newest_attempt_wins
 from sdxl_tui.fleet import run_history, run_page
 from sdxl_tui.fleet.run_history import Curve, RunHistory
 from sdxl_tui.fleet.run_page import RunCurves
+from tests.sdxl_tui.app.run_field import PROFILE
 
 
 def point(step: int, attempt: int, loss: float | None = 0.5) -> MetricPoint:
@@ -140,3 +142,20 @@ def test_a_short_or_unreadable_history_has_no_overview(tmp_path: Path, monkeypat
     assert RunHistory(run).overview() is None
     run.metrics.write_bytes(b"not json\n" * 5_000)
     assert RunHistory(run).overview() is None
+
+
+def test_the_plan_is_of_what_the_newest_start_trains(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "runs" / "demo")
+    run.path.mkdir(parents=True)
+    profile = parse_profile(PROFILE.format(name="demo", steps=40, warmup=0), folder=tmp_path).profile
+    run.profile.write_text(profile_to_toml(profile))
+    curves = RunCurves(run)
+    assert "plan" in curves.poll() and curves.plan is not None and curves.plan.schedule.total_steps == 40
+    run.attempt(1).path.mkdir(parents=True)
+    assert "plan" not in curves.poll()
+    edited = parse_profile(PROFILE.format(name="demo", steps=70, warmup=0), folder=tmp_path).profile
+    run.attempt(2).path.mkdir(parents=True)
+    run.attempt(2).profile.write_text(profile_to_toml(edited))
+    assert "plan" in curves.poll()
+    assert curves.plan.schedule.total_steps == 70
+    assert "plan" not in curves.poll()

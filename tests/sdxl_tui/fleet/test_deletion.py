@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +13,10 @@ import pytest
 
 from engine.checkpoint.pins import pin, unpin
 from engine.run.layout import RunDirectory
+from engine.run.liveness import assess
 from engine.run.lock import RunLock
 from engine.run.records import Parent, RunRecord
+from engine.run.status import StatusWriter
 from sdxl_tui.fleet.deletion import delete, plan_deletion
 from sdxl_tui.fleet.queue.record import Entry, Queue, queue_file
 from sdxl_tui.workspace import Workspace
@@ -188,3 +193,19 @@ def test_another_run_in_the_queue_keeps_nothing_and_a_queue_that_cannot_be_read_
     assert refused(all_of(run)[1:]) == {}
     queue_file(Workspace(run.path.parent.parent)).write_text('{"entries": 5')
     assert list(refused(all_of(run)[1:])) == ["step-00000040"]
+
+
+def test_a_run_at_work_on_a_machine_whose_clock_differs_keeps_what_it_began_at(run: RunDirectory) -> None:
+    """One look takes it for lost; what is written while it is watched tells."""
+    add_attempt(run, 2, 20)
+    StatusWriter(run, 2).update(force=True, state="training", step=25)
+    os.utime(run.status, (time.time() - 3000,) * 2)
+    assert not assess(run).alive
+    plan = plan_deletion([run.checkpoint(20)])
+    assert plan.refused == ()
+    beat = threading.Timer(0.5, os.utime, (run.status, (time.time() - 2995,) * 2))
+    beat.start()
+    done = delete(plan)
+    beat.join()
+    assert [one.reason for one in done.refused] == ["its run is alive and began there"]
+    assert 20 in steps(run)

@@ -83,6 +83,10 @@ def test_before_the_engine_speaks_the_profile_says_how_many_steps(workspace: Wor
     run = add_run(workspace, "demo-1", 1.0)
     run.profile.write_text("[training]\nsteps = 60\n")
     assert list_runs(workspace)[0].total_steps == 60
+    run.attempt(1).path.mkdir(parents=True)
+    run.attempt(1).profile.write_text("[training]\nsteps = 70\n")
+    assert list_runs(workspace)[0].total_steps == 70, "what its newest start trains"
+    shutil.rmtree(run.attempts)
     run.profile.write_text("[training]\nsteps = 'many'\n")
     assert list_runs(workspace)[0].total_steps == 0
 

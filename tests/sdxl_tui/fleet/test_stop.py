@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from engine.run.layout import RunDirectory
 from engine.run.liveness import RunState, assess
 from engine.run.lock import RunLock, is_held
 from engine.run.records import Status
+from engine.run.status import StatusWriter
 from sdxl_tui.fleet import launch
 from sdxl_tui.fleet.stop import kill, request_stop, stop_now
 from sdxl_tui.workspace import Workspace
@@ -219,3 +221,22 @@ def test_a_stop_before_the_engine_listens_is_a_stop(workspace: Workspace, monkey
     assert launch.wait(run, 10).state is RunState.FINISHED, "the old request does not stop the new attempt"
     status = Status.read(run.status)
     assert status is not None and status.step == 5
+
+
+def test_a_run_on_a_machine_whose_clock_differs_can_be_asked(workspace: Workspace) -> None:
+    run = launch.launch(workspace, loaded(workspace.path))
+    os.kill(pids(run)[0], signal.SIGKILL)
+    launch.wait(run, 10)
+    attempt = run.attempt(1)
+    stored = json.loads(attempt.process.read_text()) | {"host": "pod-b", "boot_id": "another"}
+    attempt.process.write_text(json.dumps(stored))
+    attempt.exit.write_text(" " * 4096)
+    StatusWriter(run, 1).update(force=True, state="training", step=7)
+    for path in (run.status, attempt.exit):
+        os.utime(path, (time.time() - 3000,) * 2)
+    assert not assess(run).alive
+    beat = threading.Timer(0.5, os.utime, (run.status, (time.time() - 2995,) * 2))
+    beat.start()
+    request_stop(run)
+    beat.join()
+    assert [command.command for command in CommandBox(run).poll()] == ["stop"]
