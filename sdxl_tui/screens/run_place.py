@@ -283,18 +283,19 @@ class RunPlace(Place):
 
         problem = ""
         try:
+            launched = plan_start_again(run.directory, as_launched=True)
             try:
                 plan = plan_start_again(run.directory)
             except UserError as error:
                 # What was edited since may be what cannot be trained; the run's own copy still can.
-                plan = plan_start_again(run.directory, as_launched=True)
+                plan = launched
                 problem = clean(str(error), lines=True)
         except (UserError, OSError) as error:
             self._say(run.id, in_words(error))
             return
-        self.app.call_from_thread(self._ask_to_start_again, run, plan, problem)
+        self.app.call_from_thread(self._ask_to_start_again, run, plan, launched, problem)
 
-    def _ask_to_start_again(self, run: RunSummary, plan: StartAgain, problem: str) -> None:
+    def _ask_to_start_again(self, run: RunSummary, plan: StartAgain, launched: StartAgain, problem: str) -> None:
         from sdxl_tui.screens.ask import Answer, Ask  # noqa: PLC0415 - opened rarely
 
         words = "It has no checkpoint to resume from. It can be started again from its first step, in the same run."
@@ -302,27 +303,25 @@ class RunPlace(Place):
         if problem:
             words = f"{words}\n\n{problem}"
             answers = [Answer("as-launched", "a", "Start as launched")]
-            if plan.edits:
-                words = f"{words}\n\nAs launched, this is taken back:\n{plan.edits_text}"
         elif plan.edits:
             words = f"{words}\n\nIts profile was edited since:\n{plan.edits_text}"
             answers = [Answer("start", "s", "Start with these"), Answer("as-launched", "a", "As launched")]
+        elif launched.edits:
+            answers = [Answer("start", "s", "Start again"), Answer("as-launched", "a", "As launched")]
+        if launched.edits:
+            words = (
+                f"{words}\n\nIts last start had applied edits. As launched, they are taken back:\n{launched.edits_text}"
+            )
         for note in plan.notes:
             words = f"{words}\n\nNote: {note}."
 
         def answered(answer: str | None) -> None:
             if answer is not None:
-                self._start_again(run, plan if answer == "start" or plan.as_launched else None)
+                self._start_again(run, plan if answer == "start" else launched)
 
         self.app.push_screen(Ask(run.id, words, answers), answered)
 
     @work(thread=True, group="resume", exclusive=True)
-    def _start_again(self, run: RunSummary, plan: StartAgain | None) -> None:
-        """plan: None to start it as it was launched."""
-        from sdxl_tui.fleet.start_again import plan_start_again  # noqa: PLC0415
-
-        def begin() -> object:
-            return (plan or plan_start_again(run.directory, as_launched=True)).start()
-
-        if self._attempt(run.id, begin):
+    def _start_again(self, run: RunSummary, plan: StartAgain) -> None:
+        if self._attempt(run.id, plan.start):
             self.post_message(OpenRun(run.id))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.profile.load import read_snapshot
+from engine.profile.schema import Profile
 from engine.run.commands import CommandBox
 from engine.run.errors import RunError
 from engine.run.layout import RunDirectory
@@ -123,6 +125,26 @@ async def test_a_run_without_a_checkpoint_is_offered_a_new_start(
         await pilot.press("s")
         await wait_for(pilot, lambda: started)
     assert started == [run.id]
+
+
+async def test_what_a_start_had_applied_can_be_taken_back_by_starting_as_launched(
+    runs: RunField, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Profile | None] = []
+    monkeypatch.setattr("sdxl_tui.fleet.start_again.start", lambda run, profile: started.append(profile))
+    run = runs.run("fox", state="stopped", step=4)
+    run.attempt(1).profile.write_text(run.profile.read_text().replace("lr = 1e-4", "lr = 0.5", 1))
+    launched, trained = read_snapshot(run.profile), read_snapshot(run.latest_profile)
+    assert launched.optimizer.lr != trained.optimizer.lr == 0.5
+    app = open_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_for_text(pilot, "■ stop")
+        await pilot.press("r")
+        await wait_for(pilot, lambda: isinstance(app.screen, Ask))
+        assert "optimizer.lr: 5.00e-1 → 1.00e-4" in screen_text(app)
+        await pilot.press("a")
+        await wait_for(pilot, lambda: started)
+    assert started == [launched]
 
 
 def test_save_and_stop_really_asks_the_engine(runs: RunField, monkeypatch: pytest.MonkeyPatch) -> None:
