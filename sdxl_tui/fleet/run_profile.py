@@ -9,7 +9,7 @@ from engine.errors import UserError
 from engine.profile.load import load_profile, read_snapshot
 from engine.run.layout import RunDirectory
 from engine.run.records import RunRecord
-from sdxl_tui.fleet.edits import of_its_stage, source_of
+from sdxl_tui.fleet.edits import kept_overrides, of_its_stage, source_of
 from sdxl_tui.fleet.profile_diff import ProfileDiff, Side, diff_profiles, side_of_run
 
 
@@ -67,11 +67,10 @@ def _source(record: RunRecord | None, now: Side) -> list[Against]:
         return []
     try:
         there = of_its_stage(load_profile(source, record.overrides).profile, record, source)
+        kept = [Against(one) for one in kept_overrides(record, source, there, record.overrides)]
     except (UserError, OSError):
         return [Against(f"{source.name}, which it was launched from, cannot be compared: it has problems now")]
     diff = diff_profiles(now, Side(source.name, source, there))
-    return (
-        [Against(f"Edited since in {source.name}: a resume says what becomes of each", diff)]
-        if diff.differences
-        else []
-    )
+    if not diff.differences:
+        return kept
+    return [Against(f"Edited since in {source.name}: a resume says what becomes of each", diff), *kept]
