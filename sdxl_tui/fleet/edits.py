@@ -193,7 +193,12 @@ def kept_overrides(
 ) -> tuple[str, ...]:
     """As ``kept_of_launch``, of what of the profile the run trains."""
     return kept_of_launch(
-        source, wanted, launched, said_now=said_now, of_stage=lambda profile: of_its_stage(profile, record, source)
+        source,
+        wanted,
+        launched,
+        since=0.0 if record is None else record.created,
+        said_now=said_now,
+        of_stage=lambda profile: of_its_stage(profile, record, source),
     )
 
 

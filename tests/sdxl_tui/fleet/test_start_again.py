@@ -56,7 +56,7 @@ def edit(workspace: Workspace, old: str, new: str) -> None:
 def test_without_edits_it_trains_what_it_trained(killed: RunDirectory) -> None:
     before = read_snapshot(killed.latest_profile)
     plan = plan_start_again(killed)
-    assert (plan.edits, plan.profile, plan.remark) == ((), None, "")
+    assert (plan.edits, plan.profile, plan.remark, plan.kept) == ((), None, "", ())
     assert plan.start() == 2
     assert assess(killed).alive
     assert read_snapshot(killed.latest_profile) == before and before.training.steps == 40
