@@ -31,9 +31,9 @@ def kept_of_launch(
     """A sentence, safe to print and without its full stop, for each field of ``source`` that says something else than is trained.
 
     wanted: what is trained, of its stage. launched: the overrides of the launch, ``section.field=value``. said_now: further ones,
-    which say themselves what they change. since: when it was launched (Unix seconds); files that nobody touched after that say what
-    they said then, and nothing is told. of_stage: what of a whole profile the run trains. A field that the file does not name says
-    nothing that could be passed over.
+    which say themselves what they change. since: when it was launched (Unix seconds); files that nobody touched after that say
+    what they said then, and nothing is told. of_stage: what of a whole profile the run trains. A field that the file does not
+    name says nothing that could be passed over.
     """
     last = {_name(text): text for text in launched}
     found: list[str] = []
