@@ -31,7 +31,7 @@ async def test_what_was_edited_since_is_named_before_it_starts_again(runs: RunFi
         await pilot.press("r")
         await wait_for_text(pilot, "optimizer.lr: 1.00e-4 → 5.00e-4")
         await wait_for_text(pilot, "Start with these")
-        await wait_for_text(pilot, "Without them")
+        await wait_for_text(pilot, "As launched")
 
 
 async def test_a_profile_with_problems_leaves_the_runs_own(runs: RunField, open_app: OpenApp) -> None:
