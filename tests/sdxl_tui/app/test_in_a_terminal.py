@@ -49,8 +49,15 @@ class Terminal:
 
     def read_until(self, text: bytes, seconds: float = 20.0) -> None:
         """Take in what is printed until ``text`` is among it, or on a line of which some was printed."""
+        self._read_until(lambda: text in self.received or text.decode() in self.screen.text(touched=True), seconds)
+
+    def read_until_printed(self, text: bytes, seconds: float = 20.0) -> None:
+        """The same for what a shell prints: its lines are no frames, and one of before may stand where it prints."""
+        self._read_until(lambda: text in self.received, seconds)
+
+    def _read_until(self, is_there: Callable[[], bool], seconds: float) -> None:
         until = time.monotonic() + seconds
-        while text not in self.received and text.decode() not in self.screen.text(touched=True):
+        while not is_there():
             assert time.monotonic() < until, self.screen.text()
             if select.select([self.master], [], [], 0.2)[0]:
                 self.take(os.read(self.master, 1 << 16))
@@ -231,14 +238,15 @@ def test_back_from_the_shell_all_is_drawn_again_and_keys_work(runs: RunField, by
         else:
             (child,) = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
             os.kill(int(child), signal.SIGTSTP)
-        terminal.read_until(b"Stopped")
+        terminal.read_until_printed(b"Stopped")
         assert terminal.received.rindex(b"\x1b[?1049l") > terminal.received.rindex(b"\x1b[?1049h")
         terminal.forget()
         os.write(terminal.master, b"fg\n")
         terminal.read_until(b"\x1b[?1049h")
         terminal.read_until(b"Quit")
+        terminal.received = b""
         os.write(terminal.master, b"q")
-        terminal.read_until(b"ready>")
+        terminal.read_until_printed(b"ready>")
         os.write(terminal.master, b"exit 7\n")
         assert terminal.exit_code() == 7
     finally:
