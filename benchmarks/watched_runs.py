@@ -17,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -105,61 +107,53 @@ def frames(rounds: int) -> None:
             terminal.kill()
 
 
+@contextmanager
+def written(paths: Sequence[Path]) -> Iterator[None]:
+    """Each of these files gets two steps a second."""
+    ended = threading.Event()
+
+    def write() -> None:
+        step = 0
+        while not ended.wait(0.5):
+            step += 1
+            data = step_of(step, time.time())
+            for path in paths:
+                with path.open("ab") as file:
+                    file.write(data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def watch_growing(runs: int, keys: bytes, name: str) -> None:
+    """What it takes to watch ``runs`` runs, once ``keys`` have led to what is looked at."""
+    with tempfile.TemporaryDirectory() as root, workspace_of(0) as workspace:
+        paths = [logged(Path(root, f"logs/run{number}"), int(time.time()) - number) for number in range(runs)]
+        show(workspace, [Path(root)])
+        with written(paths):
+            terminal = Terminal([sys.executable, "-m", "sdxl_tui", "--workspace", str(workspace.path)])
+            try:
+                terminal.read_until(lambda text: b"watched" in text)
+                terminal.send(keys)
+                terminal.count_for(SETTLE_SECONDS)
+                costs(terminal, name)
+            finally:
+                terminal.kill()
+
+
 def growing() -> None:
     """The page of a run that logs two steps a second."""
-    with tempfile.TemporaryDirectory() as root, workspace_of(0) as workspace:
-        path = logged(Path(root, "logs/fox"), int(time.time()))
-        show(workspace, [Path(root)])
-        ended = threading.Event()
-
-        def write() -> None:
-            step = 0
-            while not ended.wait(0.5):
-                step += 1
-                with path.open("ab") as file:
-                    file.write(step_of(step, time.time()))
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        terminal = Terminal([sys.executable, "-m", "sdxl_tui", "--workspace", str(workspace.path)])
-        try:
-            terminal.read_until(lambda text: b"watched" in text)
-            terminal.send(b"\r")
-            terminal.count_for(SETTLE_SECONDS)
-            costs(terminal, "the page of a watched run of 2 steps a second")
-        finally:
-            terminal.kill()
-            ended.set()
-            writer.join()
+    watch_growing(1, b"\r", "the page of a watched run of 2 steps a second")
 
 
 def many_growing(runs: int = 64) -> None:
     """The table of runs that log two steps a second each."""
-    with tempfile.TemporaryDirectory() as root, workspace_of(0) as workspace:
-        paths = [logged(Path(root, f"logs/run{number}"), int(time.time()) - number) for number in range(runs)]
-        show(workspace, [Path(root)])
-        ended = threading.Event()
-
-        def write() -> None:
-            step = 0
-            while not ended.wait(0.5):
-                step += 1
-                data = step_of(step, time.time())
-                for path in paths:
-                    with path.open("ab") as file:
-                        file.write(data)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        terminal = Terminal([sys.executable, "-m", "sdxl_tui", "--workspace", str(workspace.path)])
-        try:
-            terminal.read_until(lambda text: b"watched" in text)
-            terminal.count_for(SETTLE_SECONDS)
-            costs(terminal, f"the table of {runs} watched runs of 2 steps a second")
-        finally:
-            terminal.kill()
-            ended.set()
-            writer.join()
+    watch_growing(runs, b"", f"the table of {runs} watched runs of 2 steps a second")
 
 
 def long(events: int) -> None:

@@ -146,13 +146,8 @@ def _run_named(workspace: Workspace, name: str) -> RunSummary:
 
     try:
         return summarize(find_run(workspace, name))
-    except WatchedRunError:
-        from sdxl_tui.fleet.watched.runs import find_watched  # noqa: PLC0415
-
-        found = find_watched(workspace, name)
-        if found is None:
-            raise
-        return found
+    except WatchedRunError as error:
+        return error.run
 
 
 def compare_checkpoints(arguments: argparse.Namespace) -> int:

@@ -297,7 +297,9 @@ def refuse_watched(workspace: Workspace, text: str) -> None:
         return
     is_ours = any(run_id.startswith(text) for run_id in ours)
     if found is not None and found.watched is not None and (found.id == text or not is_ours):
-        raise refusal(found.id, found.watched)
+        error = refusal(found.id, found.watched)
+        error.run = found
+        raise error
 
 
 def _created(run: RunDirectory) -> float:

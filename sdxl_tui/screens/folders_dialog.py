@@ -143,8 +143,6 @@ class FoldersDialog(Dialog[str]):
     @work(thread=True, exclusive=True, group="change")
     def action_add(self) -> None:
         """Show it from now on, and say what is in it."""
-        if not (text := self._path.value.strip()):
-            return
 
         def add(folder: Path) -> str:
             was_new = add_folder(self._workspace, folder)
@@ -152,23 +150,24 @@ class FoldersDialog(Dialog[str]):
             shown = "is shown from now on" if was_new else "was shown already"
             return f"{clean(short_path(found.path))} {shown}: {clean(found.problem) or found.counted}."
 
-        self._change(lambda: add(Path(text)))
+        self._change(add)
 
     @work(thread=True, exclusive=True, group="change")
     def action_remove(self) -> None:
         """Show it no longer; nothing in it is changed."""
-        if not (text := self._path.value.strip()):
-            return
 
         def remove(folder: Path) -> str:
             gone = remove_folder(self._workspace, folder)
             return f"{clean(short_path(gone))} is no longer shown; nothing in it was changed."
 
-        self._change(lambda: remove(Path(text)))
+        self._change(remove)
 
-    def _change(self, change: Callable[[], str]) -> None:
+    def _change(self, change: Callable[[Path], str]) -> None:
+        """Do it with the folder that is named, if one is; what it says is told."""
+        if not (text := self._path.value.strip()):
+            return
         try:
-            said = change()
+            said = change(Path(text))
         except (UserError, OSError) as error:
             self.app.call_from_thread(self._fail, error)
         else:

@@ -127,18 +127,18 @@ def _parts_of(update: ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
         for chop_end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
             if strip is None or x >= end or chop_end <= first:
                 continue
-            left = first if first > x and _cells(strip) is not None else x
+            left = first if first > x and _has_cells(strip) else x
             yield y, left, strip.crop(left - x, min(chop_end, end) - x)
 
 
 def _cells(strip: Strip) -> list[Cell] | None:
     """What stands in each cell; None if a letter is not one cell wide."""
-    cells: list[Cell] = []
-    for text, style, _ in strip:
-        if not ((text.isascii() and text.isprintable()) or _is_narrow(text)):
-            return None
-        cells += [(letter, style) for letter in text]
-    return cells
+    return [(letter, style) for text, style, _ in strip for letter in text] if _has_cells(strip) else None
+
+
+def _has_cells(strip: Strip) -> bool:
+    """Each letter is one cell wide, so that it can be cut anywhere."""
+    return all((text.isascii() and text.isprintable()) or _is_narrow(text) for text, _, _ in strip)
 
 
 @lru_cache(maxsize=4096)

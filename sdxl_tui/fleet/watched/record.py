@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import UserError
 from sdxl_tui.terminal.clean import clean
+
+if TYPE_CHECKING:
+    from sdxl_tui.fleet.runs import RunSummary
 
 FRESH_SECONDS: Final = 300.0
 """A run whose files were written within these may well be training."""
@@ -66,6 +69,9 @@ class Watched:
 
 class WatchedRunError(UserError):
     """Something was asked of a watched run that only a run of our own can do."""
+
+    run: RunSummary
+    """The watched run."""
 
 
 def refusal(run_id: str, watched: Watched, program: str = "sdxl-tui") -> WatchedRunError:

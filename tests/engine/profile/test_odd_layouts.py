@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
-from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.profile.document import ProfileDocument
 from engine.profile.fields import STAGES, profile_fields
+from tests.engine.profile.line_changes import changed, value_at
 from tests.engine.profile.profile_strategies import values
 
 ROOMY = '''\
@@ -73,24 +71,6 @@ def texts(draw: st.DrawFn) -> str:
     return draw(st.sampled_from([text, text.rstrip("\r\n")]))
 
 
-def changed(before: str, after: str) -> tuple[list[str], list[str]]:
-    """Lines that went and lines that came, with what ends them."""
-    old, new = before.split("\n"), after.split("\n")
-    gone, come = [], []
-    for tag, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            gone += old[start:end]
-            come += new[new_start:new_end]
-    return gone, come
-
-
-def value_at(text: str, path: str) -> Any:
-    found: Any = tomllib.loads(text)
-    for key in path.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
 def comments(text: str) -> Counter[str]:
     return Counter(line.partition("#")[2].rstrip("\r") for line in text.split("\n") if "#" in line)
 
@@ -105,7 +85,7 @@ def test_one_line_changes_and_no_other_byte(text: str, data: st.DataObject) -> N
     edited.set(field.path, value)
     assert value_at(edited.text, field.path) == value
     assert edited.text.endswith("\n") == text.endswith("\n")
-    gone, come = changed(text, edited.text)
+    gone, come = changed(text.split("\n"), edited.text.split("\n"))
     if before is None:
         assert len(gone) <= 1, "one line was extended, or got an end"
         assert len([line for line in come if line.strip()]) - len(gone) <= 2, "a line, and its section's header"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.profile.document import ProfileDocument
-from engine.profile.fields import ProfileField, profile_field, profile_fields
+from engine.profile.fields import profile_field, profile_fields
 from engine.profile.load import ProfileConflict, ProfileError, parse_profile
 from engine.schedule import Kind
+from tests.engine.profile.line_changes import changed, value_at
 from tests.engine.profile.profile_strategies import texts_of_profiles, values
 
 FIELDS = [field for field in profile_fields() if field.kind != "tables"]
@@ -24,35 +24,17 @@ def document(text: str) -> ProfileDocument:
     return ProfileDocument.new(Path("profile.toml"), text)
 
 
-def changed_lines(before: str, after: str) -> tuple[list[str], list[str]]:
-    """Lines that went and lines that came."""
-    old, new = before.splitlines(), after.splitlines()
-    gone, come = [], []
-    for tag, start, end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            gone += old[start:end]
-            come += new[new_start:new_end]
-    return gone, come
-
-
-def read(text: str, field: ProfileField) -> Any:
-    data: Any = tomllib.loads(text)
-    for key in field.path.split("."):
-        data = data.get(key) if isinstance(data, dict) else None
-    return data
-
-
 @settings(max_examples=80, deadline=None)
 @given(texts_of_profiles(), st.data())
 def test_setting_a_value_changes_one_line_and_no_comment(text: str, data: st.DataObject) -> None:
     field = data.draw(st.sampled_from([field for field in FIELDS if field.kind != "strings"]))
     value = data.draw(values(field))
-    before = read(text, field)
+    before = value_at(text, field.path)
     edited = document(text)
     edited.set(field.path, value)
-    assert read(edited.text, field) == value
+    assert value_at(edited.text, field.path) == value
     assert parse_profile(text, folder=Path("/x")), "the generated text is a valid profile"
-    gone, come = changed_lines(text, edited.text)
+    gone, come = changed(text.splitlines(), edited.text.splitlines())
     if before is not None:
         assert len(gone) == len(come) <= 1
     else:
@@ -85,23 +67,23 @@ def test_unsetting_removes_the_field_and_nothing_else(text: str, data: st.DataOb
     field = data.draw(st.sampled_from(profile_fields()))
     edited = document(text)
     edited.unset(field.path)
-    assert read(edited.text, field) is None
+    assert value_at(edited.text, field.path) is None
     wanted = tomllib.loads(text)
     (wanted.get(field.section, {}) if field.section else wanted).pop(field.name, None)
     assert {key: part for key, part in tomllib.loads(edited.text).items() if part != {}} == {
         key: part for key, part in wanted.items() if part != {}
     }
-    if read(text, field) is None:
+    if value_at(text, field.path) is None:
         assert edited.text == text
 
 
 @settings(max_examples=50, deadline=None)
 @given(texts_of_profiles(), st.data())
 def test_setting_what_is_there_already_changes_nothing(text: str, data: st.DataObject) -> None:
-    present = [field for field in profile_fields() if read(text, field) is not None]
+    present = [field for field in profile_fields() if value_at(text, field.path) is not None]
     field = data.draw(st.sampled_from(present))
     edited = document(text)
-    edited.set(field.path, read(text, field))
+    edited.set(field.path, value_at(text, field.path))
     assert edited.text == text
 
 
@@ -137,7 +119,7 @@ prompts = [
 def edit(field: str, value: Any) -> tuple[list[str], list[str]]:
     edited = document(EXAMPLE)
     edited.set(field, value)
-    return changed_lines(EXAMPLE, edited.text)
+    return changed(EXAMPLE.splitlines(), edited.text.splitlines())
 
 
 def test_a_comment_beside_the_value_stays() -> None:
